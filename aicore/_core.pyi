@@ -1,0 +1,139 @@
+"""The native core: what Python may ask of it. Private; `aicore` wraps it.
+
+Times are nanoseconds since the epoch, UTC. Every method may be called from any thread; pull(), json() and close()
+release the GIL while they work.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, final
+
+PROTOCOL_ABI: int
+
+# PyCapsules of the three protocols of the core, for the entry points of aicore's own pyproject.
+http: object
+tls: object
+dns: object
+
+def abi_error(capsule: object) -> str | None:
+    """Why a capsule cannot be used as a protocol (wrong ABI, size, name, null function), or None."""
+
+def core_fields() -> list[dict[str, Any]]:
+    """Core columns of a batch in order: {"name", "type"}; type is int, str or list."""
+
+def counters_info() -> dict[str, str]:
+    """Every counter of the core by name, with its meaning."""
+
+def interfaces() -> list[dict[str, Any]]:
+    """Capture devices: name, description, addresses, up, running, loopback. OSError if they cannot be listed."""
+
+@final
+class Registry:
+    """The protocols of one run, in the order they were added."""
+
+    def __init__(self) -> None: ...
+    def add(self, capsule: object) -> str:
+        """Adds a protocol and returns its name. ValueError says why it cannot be added."""
+    def add_python(
+        self, name: str, transports: int, rank: int, ports: Sequence[int], prefixes: Sequence[bytes], fields: Sequence[Mapping[str, Any]]
+    ) -> str:
+        """Adds a protocol whose inspect() is Python: its payloads come back through Batch.questions()."""
+    def protocols(self) -> list[dict[str, Any]]:
+        """name, help, transports, rank, ports, fields of each."""
+    def fields(self) -> list[dict[str, Any]]:
+        """name, type (int, str, list), notify, width, unit, ecs, help, protocol of each field, in column order."""
+
+@final
+class Batch:
+    """Events in order of seq, as rows with columns. Owns its memory. Immutable but for add()."""
+
+    def __len__(self) -> int: ...
+    @staticmethod
+    def from_rows(rows: Sequence[Mapping[str, Any]]) -> Batch:
+        """From records (dicts with the names of the schema; optional extra keys: event, new, version; unknown keys
+        become added columns). Missing keys are absent. ValueError names the row and the field."""
+    @staticmethod
+    def concat(batches: Sequence[Batch]) -> Batch: ...
+    def take(self, rows: Sequence[int]) -> Batch:
+        """These rows, in this order; strings are shared."""
+    def kind(self, event: Literal["insert", "update", "remove"]) -> Batch | None:
+        """The rows of that kind, or None if there is none."""
+    def net(self) -> Batch:
+        """One row a flow, its latest, in order of seq; column `new` is 1 where the flow's insert was merged in."""
+    def names(self) -> list[str]:
+        """Columns that column() knows here: core, protocol fields, added ones."""
+    def column(self, name: str) -> Any:
+        """Numbers: memoryview (may be strided; int64, uint64, float64). Strings: list of str | None.
+        Lists: list of list[str] | None. Made once. KeyError for an unknown name.
+
+        Beside the record: event (str), new (0/1), version (int), seq (int)."""
+    def valid(self, name: str) -> memoryview:
+        """1 where the row has a value, as uint8."""
+    def type(self, name: str) -> Literal["int", "float", "str", "list"]: ...
+    def add(self, name: str, values: Sequence[Any]) -> None:
+        """Adds a column (int, float, bool, str, list of str; None = absent). ValueError after seal(), for a name that
+        exists, or a wrong length."""
+    def seal(self) -> None: ...
+    def keys(self) -> list[str]: ...
+    def json(self, meta: bool = False) -> list[bytes]:
+        """One JSON object a row; memoised. meta: `event`, `new` and `version` stand in it too."""
+    def json_lines(self, meta: bool = False) -> bytes:
+        """The same as one buffer, each line ended by a newline."""
+    def row(self, index: int) -> dict[str, Any]:
+        """One row's present values as Python objects, times as integers."""
+    @property
+    def nbytes(self) -> int: ...
+    def questions(self) -> list[tuple[int, str, bytes, bytes | None, int, int]]:
+        """Payloads that Python protocols shall inspect: (question id, protocol, data, other direction or None,
+        reverse, row that describes the flow or -1)."""
+
+@final
+class Engine:
+    """One run: source, decode, flow table, protocols, events, on a thread of its own.
+
+    Options (all by keyword): tcp, udp (bool: track it), tcp_flows, udp_flows, every_tcp, every_udp (0 = detections
+    only), idle_tcp, idle_udp, half_open, linger, active (ns; active 0 = off), vlan_in_key (bool), sensor (str), events
+    (list of insert, update, remove that are wanted), batch_rows, flush (ns), queue_batches, stream_bytes (buffered a
+    direction), streams_bytes (in all), max_fragments, top (bool: keep the summary's tops), version_base (µs since the epoch).
+    ValueError names the option and its bounds.
+    """
+
+    def __init__(self, registry: Registry, **options: Any) -> None: ...
+    def open_files(self, paths: Sequence[str], filter: str = "") -> None:
+        """OSError with one clear line."""
+    def open_live(
+        self,
+        interfaces: Sequence[str],
+        filter: str = "",
+        *,
+        snaplen: int = 65535,
+        buffer_bytes: int = 67108864,
+        promiscuous: bool = True,
+        immediate: bool = False,
+        timeout_ms: int = 100,
+    ) -> None:
+        """OSError; PermissionError without the right, naming the fix."""
+    def start(self) -> None: ...
+    def pull(self, timeout_ms: int = 100) -> Batch | None:
+        """The next batch in order, or None after the time (look at `finished`)."""
+    def answer(self, question: int, answer: int, layer7: str | None, fields: Mapping[str, Any]) -> None:
+        """A Python protocol's answer (aicore_answer) to a question; goes to the live flow."""
+    def stop(self) -> None:
+        """Ends the input: every flow gets its final events, then pull() drains. Returns at once."""
+    def admit(self, allowed: bool) -> None:
+        """False: open no new flows until True again (counted not_admitted)."""
+    def close(self) -> None:
+        """Stops without draining and joins the thread. Idempotent."""
+    @property
+    def finished(self) -> bool:
+        """The input has ended and every batch was pulled."""
+    @property
+    def error(self) -> str | None:
+        """What ended the input early, naming what and where."""
+    def warnings(self) -> list[str]:
+        """Since the last call."""
+    def counters(self) -> dict[str, int]:
+        """Every counter, decode and dissector ones and the capture's kernel_drop, interface_drop, received."""
+    def progress(self) -> dict[str, Any]:
+        """packets, bytes_read, bytes_total, current (file or interface), flows_live_tcp, flows_live_udp, clock (ns)."""
+    def top(self, limit: int = 10) -> dict[str, list[tuple[str, int, int, int]]]:
+        """protocols, hosts, talkers: (name, flows, packets, bytes), most bytes first; of ended flows."""

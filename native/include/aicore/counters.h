@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every counter of the native core, in one list. A counter's name is also the text of a record's `anomaly`.
+// Written by the engine thread alone, copied for readers at the end of a batch.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace aicore {
+
+// X(name, meaning). Order is not a contract; names are.
+#define AICORE_COUNTERS(X)                                                                                             \
+    X(none, "never counted: 0 means no anomaly")                                                                       \
+    /* source */                                                                                                       \
+    X(packets, "packets read")                                                                                         \
+    X(wire_bytes, "bytes of those packets on the wire, link layer included")                                           \
+    X(truncated_packets, "captured shorter than they were on the wire")                                                \
+    /* decode: what is counted, not tracked */                                                                         \
+    X(ipv4, "packets whose innermost IP header is IPv4")                                                               \
+    X(ipv6, "packets whose innermost IP header is IPv6")                                                               \
+    X(tcp, "TCP packets")                                                                                              \
+    X(udp, "UDP packets")                                                                                              \
+    X(icmp, "ICMP and ICMPv6 packets")                                                                                 \
+    X(sctp, "SCTP packets")                                                                                            \
+    X(igmp, "IGMP packets")                                                                                            \
+    X(esp, "IPsec ESP packets")                                                                                        \
+    X(other_ip, "packets of other IP protocols")                                                                       \
+    X(arp, "ARP frames")                                                                                               \
+    X(other_link, "frames that carry no IP")                                                                           \
+    X(fragments, "IP fragments")                                                                                       \
+    X(orphan_fragments, "later fragments whose first was not seen or is forgotten")                                    \
+    X(fragment_table_full, "fragmented datagrams forgotten early for want of room")                                    \
+    X(tunnelled, "packets found inside a tunnel")                                                                      \
+    /* decode: broken headers */                                                                                       \
+    X(short_link, "frame ends inside its link-layer header")                                                           \
+    X(short_ip, "frame ends inside its IP header")                                                                     \
+    X(bad_ip_version, "IP version is not what the layer below says")                                                   \
+    X(bad_ip_length, "IP header length or total length is impossible")                                                 \
+    X(bad_ipv6_extension, "IPv6 extension header is broken, or there are too many")                                    \
+    X(short_transport, "packet ends inside its TCP or UDP header")                                                     \
+    X(bad_tcp_offset, "TCP data offset is impossible")                                                                 \
+    X(bad_udp_length, "UDP length is impossible")                                                                      \
+    X(bad_fragment, "fragment overlaps the transport header or is impossible")                                         \
+    X(too_deep, "more tunnels, tags or labels than the bound")                                                         \
+    X(bad_tunnel, "a tunnel header that does not hold what it says: counted as the outer flow")                        \
+    /* time */                                                                                                         \
+    X(time_backwards, "packets older than the clock")                                                                  \
+    X(time_jumps, "packets that moved the clock by its bound of 300 s")                                                \
+    /* flow table */                                                                                                   \
+    X(flows_tcp, "TCP flows admitted")                                                                                 \
+    X(flows_udp, "UDP flows admitted")                                                                                 \
+    X(evicted, "flows ended early because a table was full")                                                           \
+    X(not_admitted, "packets of new flows turned away: table full of ending flows, or a store asked for no more")     \
+    X(not_selected, "packets of a transport that this run does not track")                                             \
+    X(retransmissions, "TCP segments seen before")                                                                     \
+    /* reassembly and dissection */                                                                                    \
+    X(reassembly_gaps, "places where stream bytes were missing and were skipped")                                      \
+    X(reassembly_full, "streams whose buffer reached its bound")                                                       \
+    X(reassembly_evicted, "stream buffers given up because all of them together reached their bound")                  \
+    X(strings_cut, "packet strings longer than 1 KiB, or a record over 32 KiB")                                        \
+    /* events */                                                                                                       \
+    X(events, "events emitted")                                                                                        \
+    X(updates_shed, "updates dropped live because no batch was free")                                                  \
+    X(batches, "batches handed over")
+
+enum class Counter : uint16_t {
+#define X(name, meaning) name,
+    AICORE_COUNTERS(X)
+#undef X
+        count_
+};
+
+constexpr size_t kCounterCount = static_cast<size_t>(Counter::count_);
+
+struct Counters {
+    std::array<uint64_t, kCounterCount> value{};
+    uint64_t &operator[](Counter c) { return value[static_cast<size_t>(c)]; }
+    uint64_t operator[](Counter c) const { return value[static_cast<size_t>(c)]; }
+};
+
+struct CounterInfo {
+    const char *name;
+    const char *meaning;
+};
+inline constexpr std::array<CounterInfo, kCounterCount> kCounterInfo = {{
+#define X(name, meaning) {#name, meaning},
+    AICORE_COUNTERS(X)
+#undef X
+}};
+
+} // namespace aicore

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a source hands out (RawPacket) and what decoding makes of it (Packet). Both live on the engine thread's stack
+// and point into the source's buffer: valid until the source reads the next packet.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace aicore {
+
+struct RawPacket {
+    const uint8_t *data;
+    uint32_t captured; // bytes readable at data
+    uint32_t length;   // bytes on the wire; for counting only, never for reading
+    int64_t time;      // nanoseconds since the epoch, UTC
+    int linktype;      // DLT_* value of libpcap
+};
+
+constexpr uint8_t kProtoTcp = 6;
+constexpr uint8_t kProtoUdp = 17;
+
+// Flags of the TCP header, byte 13 (RFC 9293 section 3.1).
+enum TcpFlag : uint8_t { kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16, kUrg = 32, kEce = 64, kCwr = 128 };
+
+enum class Tunnel : uint8_t { none, ipip, gre, erspan, vxlan, geneve, gtpu, teredo };
+
+// Identity of a flow, the same for both directions: endpoint a is the smaller of the two (address, then port).
+// Compared byte by byte, so every byte is set. IPv4 addresses fill the first 4 bytes, the rest is zero.
+struct FlowKey {
+    uint8_t a[16];
+    uint8_t b[16];
+    uint16_t port_a; // host order, as all numbers here
+    uint16_t port_b;
+    uint16_t vlan;       // outermost VLAN id (12 bits); 0 = untagged, or VLAN not part of the identity
+    uint16_t vlan_inner; // second VLAN id of QinQ
+    uint32_t tunnel_id;  // VXLAN/Geneve VNI, GRE key; 0 where the tunnel has no direction-free id (never a GTP TEID)
+    uint8_t proto;       // kProtoTcp or kProtoUdp
+    uint8_t version;     // 4 or 6
+    uint8_t tunnel;      // Tunnel if it has a tunnel_id, else 0: a mirrored IP-in-IP path is the same flow
+    uint8_t zero;
+};
+static_assert(sizeof(FlowKey) == 48);
+
+inline bool operator==(const FlowKey &x, const FlowKey &y) { return std::memcmp(&x, &y, sizeof x) == 0; }
+
+// One decoded packet: the innermost IP datagram that carries TCP or UDP.
+struct Packet {
+    FlowKey key;
+    const uint8_t *payload;  // transport payload, in the source's buffer
+    int64_t time;            // as RawPacket
+    uint32_t payload_length; // captured bytes readable at payload
+    uint32_t payload_bytes;  // payload bytes on the wire (>= payload_length)
+    uint32_t ip_bytes;       // IP datagram on the wire: IPv4 total length, IPv6 40 + payload length
+    uint32_t seq;            // TCP
+    uint32_t ack;            // TCP
+    uint16_t window;         // TCP
+    uint16_t vlan;           // for the record, also when not part of the key
+    uint16_t vlan_inner;
+    uint16_t anomaly;   // Counter of the first thing wrong with this packet that did not stop decoding, 0 = none
+    uint8_t tcp_flags;  // TcpFlag bits
+    Tunnel tunnel;      // innermost tunnel, for the record
+    bool reversed;      // the sender is endpoint b
+    bool first_fragment; // more fragments follow: payload is cut, not a dissector's datagram
+    bool later_fragment; // no transport header: only key (found through the fragment table) and ip_bytes are set
+};
+
+} // namespace aicore

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where packets come from. A source is used by the engine thread alone, except interrupt() and stats().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "aicore/packet.h"
+
+namespace aicore {
+
+// Called once a packet; `user` is what read() was given. Must not throw.
+using PacketHandler = void (*)(void *user, const RawPacket &packet);
+
+enum class ReadStatus {
+    ok,    // packets were handed out, more may follow
+    idle,  // live: nothing came within the wait; the caller looks at its timers and calls again
+    end,   // file: no more packets in any file; live: the interface is gone and cannot be reopened
+    error  // error() says what and where; for a file the packets before it were all handed out
+};
+
+struct SourceStats {
+    uint64_t received = 0;        // by the kernel's filter, live
+    uint64_t kernel_drop = 0;     // no room in the capture buffer
+    uint64_t interface_drop = 0;  // dropped by the interface or driver
+};
+
+class Source {
+  public:
+    virtual ~Source() = default;
+
+    // Hands out up to `max` packets. A live source waits at most `wait_ms` for the first one; it never blocks longer,
+    // whether packets arrive or not.
+    virtual ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) = 0;
+
+    // True once a file of an ordered list has ended and the next one begins at the next read(): the engine compares
+    // the next packet's time with its clock (a file that starts far earlier restarts the clock).
+    virtual bool next_file_begun() { return false; }
+
+    virtual bool live() const = 0;
+    virtual SourceStats stats() const { return {}; }   // any thread
+    virtual void interrupt() {}                         // any thread: makes a waiting read() return soon
+    virtual std::string error() const { return {}; }    // what went wrong, naming the file or interface
+    virtual std::vector<std::string> warnings() { return {}; } // since the last call, e.g. "x.pcap: truncated after packet 7"
+    virtual uint64_t bytes_read() const { return 0; }   // of bytes_total, for progress
+    virtual uint64_t bytes_total() const { return 0; }  // 0 = unknown (standard input, live)
+    virtual std::string current() const { return {}; }  // file or interface being read
+};
+
+struct LiveOptions {
+    int snaplen = 65535;            // bytes kept of a packet
+    int buffer_bytes = 64 << 20;    // kernel buffer: holds a 1 s stall at 50 k packets/s (measured)
+    bool promiscuous = true;
+    bool immediate = false;         // hand packets over one by one instead of in TPACKET_V3 blocks
+    int timeout_ms = 100;           // after which a partly filled block is handed over
+};
+
+// Both throw std::runtime_error with one clear line (what, where, and the fix if there is one). `filter` is a BPF
+// expression, empty = everything. "-" in `paths` is standard input.
+std::unique_ptr<Source> open_files(const std::vector<std::string> &paths, const std::string &filter);
+std::unique_ptr<Source> open_live(const std::vector<std::string> &interfaces, const std::string &filter,
+                                  const LiveOptions &options);
+
+struct InterfaceInfo {
+    std::string name, description;
+    std::vector<std::string> addresses;
+    bool up = false, running = false, loopback = false;
+};
+std::vector<InterfaceInfo> list_interfaces(); // throws std::runtime_error
+
+} // namespace aicore
