@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// A batch: events in order of seq, as fixed rows with their strings in one arena. The only thing that crosses from the
+// engine to its reader. Filled by one thread, handed over whole, then owned by whoever pulled it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aicore/packet.h"
+#include "aicore/schema.h"
+
+namespace aicore {
+
+enum class EventKind : uint8_t { insert, update, remove };
+enum class Layer7By : uint8_t { none, payload, port };
+enum class TcpState : uint8_t { none, syn_sent, syn_received, established, closing, closed, reset };
+enum class EndReason : uint8_t { none, fin, rst, idle, active, evicted, shutdown };
+
+inline constexpr const char *kEventNames[] = {"insert", "update", "remove"};
+inline constexpr const char *kLayer7ByNames[] = {"", "payload", "port"};
+inline constexpr const char *kTcpStateNames[] = {"", "syn_sent", "syn_received", "established", "closing", "closed", "reset"};
+inline constexpr const char *kEndReasonNames[] = {"", "fin", "rst", "idle", "active", "evicted", "shutdown"};
+inline constexpr const char *kTunnelNames[] = {"", "ipip", "gre", "erspan", "vxlan", "geneve", "gtpu", "teredo"};
+
+// One value that a protocol gave to a flow. Of one row sorted by field; a list is several with the same field.
+struct Attribute {
+    int64_t value;   // the integer, or the offset of the text in the arena
+    uint32_t length; // of the text
+    uint16_t field;  // index into Schema::fields
+    uint16_t type;   // FieldType
+};
+
+// The flow's whole state at an event. Number columns are strided views on these, so names and widths are a contract
+// with core_columns().
+struct Row {
+    uint64_t flow_id[2]; // high, low
+    uint64_t seq;
+    uint64_t version;   // run start in microseconds since the epoch + seq
+    int64_t first_seen; // nanoseconds since the epoch, UTC
+    int64_t last_seen;
+    int64_t duration; // nanoseconds, never negative
+    uint64_t packets, bytes, payload_bytes;
+    uint64_t src_packets, dst_packets;
+    uint64_t src_bytes, dst_bytes;
+    uint64_t src_payload_bytes, dst_payload_bytes;
+    uint64_t retransmissions;
+    uint8_t ipsrc[16], ipdst[16]; // IPv4 in the first 4
+    uint32_t tunnel_id;
+    uint32_t attribute_first, attribute_count; // in Strings::attributes
+    uint16_t portsrc, portdst;
+    uint16_t vlan, vlan_inner;
+    uint16_t layer7, anomaly, sensor; // indexes into Schema::names
+    uint8_t proto, ip_version;
+    uint8_t src_tcpflags, dst_tcpflags; // all flags seen, TcpFlag bits
+    EventKind kind;
+    uint8_t is_new; // net(): the flow's insert was merged in
+    Layer7By layer7_by;
+    TcpState tcp_state;
+    EndReason end_reason;
+    Tunnel tunnel;
+};
+
+// Arena and attributes, shared by batches made from one another (take, net, kind).
+struct Strings {
+    std::string text;
+    std::vector<Attribute> attributes;
+};
+
+// A column that Python added: enrichment, or a field that from_rows() did not know.
+struct AddedColumn {
+    std::string name;
+    FieldType type;
+    std::vector<uint8_t> valid;
+    std::vector<int64_t> integers;
+    std::vector<double> reals;
+    std::vector<std::string> strings;
+    std::vector<std::vector<std::string>> lists;
+};
+
+// A payload that a Python protocol shall look at; `id` names the live flow and the state of its recognition.
+struct Question {
+    uint64_t id;
+    uint16_t protocol;
+    bool reverse, has_other;
+    std::string data, other;
+    uint32_t row; // an event row of the flow in this batch (a copy of it, not delivered), in Batch::question_rows
+};
+
+class Batch {
+  public:
+    explicit Batch(std::shared_ptr<const Schema> s) : schema(std::move(s)), strings(std::make_shared<Strings>()) {}
+
+    std::shared_ptr<const Schema> schema;
+    std::shared_ptr<Strings> strings;
+    std::vector<Row> rows;
+    std::vector<AddedColumn> added;
+    std::vector<Question> questions;
+    std::vector<Row> question_rows;
+
+    size_t bytes() const; // memory held, for queue bounds
+
+    std::unique_ptr<Batch> take(const std::vector<uint32_t> &indexes) const;
+    std::unique_ptr<Batch> net() const;
+    // All of one schema, else null.
+    static std::unique_ptr<Batch> concat(const std::vector<const Batch *> &batches);
+    std::string_view text(const Attribute &a) const {
+        return {strings->text.data() + a.value, a.length};
+    }
+};
+
+// Text forms, appended to `out`. Addresses as in RFC 5952; the key as design: IPv6 in brackets.
+void append_address(std::string &out, const uint8_t *address, uint8_t ip_version);
+void append_key(std::string &out, const Row &row);
+void append_flow_id(std::string &out, const Row &row);         // 32 hex digits
+void append_tunnel(std::string &out, Tunnel tunnel, uint32_t id); // "vxlan:7", "gre", nothing for none
+void append_community_id(std::string &out, const Row &row);    // Community ID v1, seed 0
+void append_time(std::string &out, int64_t ns);                // RFC 3339, UTC, 9 decimals
+void append_json_string(std::string &out, std::string_view text);
+
+// Each row as one JSON object. ends[i] = offset behind row i (and its newline if asked for).
+void append_json(std::string &out, std::vector<size_t> &ends, const Batch &batch, bool meta, bool newline);
+
+// Valid UTF-8 of at most `limit` bytes: a byte that is none, and NUL, becomes the text \xNN. True if it was cut.
+bool append_utf8(std::string &out, const uint8_t *bytes, size_t length, size_t limit);
+
+} // namespace aicore
