@@ -7,8 +7,10 @@
  * http, tls and dns use exactly this header and nothing else.
  *
  * LIFE OF A FLOW
- *   1. The first payload of a flow selects candidates: every protocol of the flow's transport one of whose
- *      `prefixes` fits the first bytes, or one of whose `ports` is a port of the flow, or that declares neither.
+ *   1. The first payload of each direction selects that direction's candidates: every protocol of the flow's
+ *      transport one of whose `prefixes` fits the first bytes, or one of whose `ports` is a port of the flow, or that
+ *      declares neither. AICORE_NO drops a candidate of that direction only: in a connection caught in its middle one
+ *      direction may begin inside a message and the other at the start of one.
  *   2. Candidates are asked in the order of `rank` (lower first). Each call shows the stream from its start until
  *      somebody answers AICORE_YES or AICORE_DONE: that protocol owns the flow from then on, the others are dropped.
  *      Fields set in a call that answers AICORE_NO or AICORE_MORE before recognition are discarded.
@@ -24,7 +26,9 @@
  *   consumed: AICORE_YES consumes everything unless `consumed` is set to less; AICORE_MORE consumes nothing unless
  *   `consumed` is set. What is not consumed is shown again, followed by what came after it.
  *   If the buffer of a direction is full and the owner still asks for more, the buffer is dropped and the next call
- *   carries AICORE_GAP.
+ *   carries AICORE_GAP. A gap in the capture drops what was not consumed, too.
+ *   What the other direction sent before recognition is not consumed by it: it is shown with that direction's next
+ *   payload (and is `other` in the recognising call). Both directions are consumed separately.
  *
  * STATE
  *   `state` is `state_size` bytes (at most AICORE_STATE_MAX), zeroed by the core, 8-byte aligned, private to this
@@ -89,7 +93,7 @@ typedef struct aicore_field {
 /* First bytes that make a flow a candidate. A payload shorter than the prefix fits if it fits as far as it goes. */
 typedef struct aicore_prefix {
     const char *bytes;
-    uint32_t length; /* 1..16 */
+    uint32_t length; /* 0..16; 0 fits every payload: a protocol of any port that has `ports` to its name, too */
 } aicore_prefix;
 
 struct aicore_host;
@@ -135,7 +139,9 @@ typedef struct aicore_host {
     void (*anomaly)(aicore_flow *flow, uint32_t anomaly); /* counted; the flow's first stands in its record */
     void (*set_layer7)(aicore_flow *flow, uint32_t alias); /* name the flow by aliases[alias] instead of `name` */
     /* From the next payload on the flow is another protocol's (STARTTLS, CONNECT, WebSocket): `protocol` names the one
-     * that owns it at once, or is NULL to recognise anew among all. If nothing is recognised then, layer7 stays. */
+     * that owns it at once, or is NULL to recognise anew among all. What either direction has not consumed when the call
+     * returns (answer AICORE_YES and set `consumed`) are the first bytes the successor sees. If nothing is recognised
+     * then, or `protocol` is not loaded, layer7 stays and the flow is done. */
     void (*hand_over)(aicore_flow *flow, const char *protocol);
 } aicore_host;
 
