@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from captures import packets as p
 from captures import payloads as pay
@@ -28,7 +29,7 @@ def http(
     size: int = Tcp.MSS,
 ) -> Tcp:
     """One request and its answer, opened and closed as usual."""
-    names = {
+    names: dict[str, Any] = {
         "layer7": "http",
         "httphost": host,
         "httpuri": uri,
@@ -50,7 +51,12 @@ def tls(
     size: int = Tcp.MSS,
     padding: int = 0,
 ) -> Tcp:
-    names = {"layer7": "tls", "sslhost": name, "ja4": pay.ja4(name, padding=padding), "end_reason": "fin"}
+    names: dict[str, Any] = {
+        "layer7": "tls",
+        "sslhost": name,
+        "ja4": pay.ja4(name, padding=padding),
+        "end_reason": "fin",
+    }
     talk = Tcp((client, port), (server, dport), **names).open()
     talk.say(pay.client_hello(name, padding=padding), size=size).say(
         pay.server_hello() + pay.tls_data(bytes(2500)), True

@@ -32,7 +32,7 @@ PLAIN = {"www.example.org", "cdn.example.net"}  # these speak HTTP, the others T
 
 def demo() -> Capture:
     """A minute in a small network: each visit is a DNS question and a connection, over IPv4 or IPv6."""
-    dice = random.Random(2026)  # noqa: S311: reproducible, not secret
+    dice = random.Random(2026)
     capture, at = Capture(), 0.0
     for visit in range(42):
         host, family = dice.choice(list(SITES)), visit % 3 == 2

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packets built byte by byte with the standard library alone: an oracle that shares no code with the decoder under test.
+"""Packets built byte by byte with the standard library alone: an oracle that shares no code with the decoder.
 
-A packet is an IP datagram as bytes; a frame is what a capture file holds. Checksums are right unless a test breaks them.
+A packet is an IP datagram as bytes; a frame is what a capture file holds. Checksums are right.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def checksum(data: bytes) -> int:
     """Internet checksum, RFC 1071."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -49,8 +49,8 @@ def ip(
     options: bytes = b"",
     extensions: Sequence[tuple[int, bytes]] = (),
 ) -> bytes:
-    """IPv4 (RFC 791) or IPv6 (RFC 8200) by the address. `offset` in bytes and `more` make an IPv4 fragment; `extensions`
-    are (header number, bytes without the next-header byte) for IPv6."""
+    """IPv4 (RFC 791) or IPv6 (RFC 8200) by the address. `offset` in bytes and `more` make an IPv4 fragment;
+    `extensions` are (header number, bytes without the next-header byte) for IPv6."""
     if ":" not in src:
         words = 5 + len(options) // 4
         fields = (0x40 | words, 0, words * 4 + len(body), ident, (0x2000 if more else 0) | offset // 8, ttl, proto, 0)

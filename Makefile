@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target may be run again from any state. `make demo` and `make test` install what is missing on Debian (as root or
+# with sudo) and need nothing else; elsewhere, install the counterparts of APT_BUILD and APT_TEST first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+APT_BUILD := build-essential ca-certificates cmake git libpcap-dev ninja-build python3-dev python3-venv
+APT_DEMO := $(APT_BUILD) sqlite3
+APT_TEST := $(APT_BUILD) iproute2 libgtest-dev sqlite3
+
+PYTHON ?= python3
+BUILD := build
+DEMO := $(BUILD)/demo
+TOOLS := $(BUILD)/tools
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CORE := pyproject.toml README.md $(shell find native aicore -type f -not -path '*/__pycache__/*' -not -name '*.so')
+
+# $(call apt,PACKAGES): asks dpkg first, so that a machine that has them needs neither root nor a network.
+define apt
+@if command -v dpkg-query >/dev/null; then
+  missing=
+  for package in $(1); do
+    [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing="$$missing $$package"
+  done
+  if [ -n "$$missing" ]; then
+    echo "installing$$missing"
+    $(SUDO) apt-get update -qq
+    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+  fi
+fi
+endef
+
+# $(call venv,FOLDER,PROBE): a virtual environment, made afresh unless its program PROBE runs (Python may have been
+# upgraded under it, or its making interrupted).
+define venv
+@if ! $(1)/bin/$(2) --version >/dev/null 2>&1; then
+  rm -rf $(1)
+  $(PYTHON) -m venv $(1)
+fi
+endef
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.PHONY: demo
+demo: ## build, read a capture into SQLite and show its flows
+	$(call apt,$(APT_DEMO))
+	$(call venv,$(DEMO)/venv,aicore)
+	@$(MAKE) --no-print-directory $(DEMO)/venv/built
+	cd $(DEMO)
+	rm -f flows.db*
+	venv/bin/aicore run ../../tests/captures/demo.pcap --to sqlite:flows.db
+	sqlite3 -box flows.db "$(DEMO_SQL)"
+
+DEMO_SQL := SELECT key, layer7, coalesce(httphost, sslhost, dnsdomain) AS name, packets, bytes, end_reason \
+            FROM flows ORDER BY first_seen LIMIT 20
+
+$(DEMO)/venv/built: $(CORE)
+	@echo "building aicore (a minute or two)"
+	$(DEMO)/venv/bin/python -m pip install --quiet --disable-pip-version-check .
+	touch $@
+
+.PHONY: tools
+tools:
+	$(call apt,$(APT_TEST))
+	$(call venv,$(TOOLS),tox)
+	@if ! $(TOOLS)/bin/tox --version >/dev/null 2>&1; then
+	  $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'tox>=4.24,<5'
+	fi
+
+.PHONY: test
+test: tools ## lint, types, native tests, Python tests against the built wheel
+	$(TOOLS)/bin/tox run
+
+.PHONY: fault
+fault: tools ## the fault tests in their long form
+	$(TOOLS)/bin/tox run -e fault
+
+.PHONY: lint
+lint: tools ## ruff, clang-format, codespell, mypy, the native stub
+	$(TOOLS)/bin/tox run -e lint,type
+
+.PHONY: format
+format: tools ## rewrite Python and C++ in the project's format
+	$(TOOLS)/bin/tox exec -e lint -- ruff check --fix --exit-zero .
+	$(TOOLS)/bin/tox exec -e lint -- ruff format .
+	git ls-files '*.h' '*.c' '*.cpp' | xargs $(TOOLS)/bin/tox exec -e lint -- clang-format -i
+
+.PHONY: wheel
+wheel: tools ## wheelhouse/: a wheel that carries libpcap, and the source distribution
+	$(TOOLS)/bin/tox exec -e wheel -- python -m build --outdir dist
+	$(TOOLS)/bin/tox exec -e wheel -- auditwheel repair --wheel-dir wheelhouse dist/aicore-*.whl
+
+.PHONY: bench
+bench: tools ## packets per CPU second and peak memory, side by side
+	$(TOOLS)/bin/tox run -e bench
+
+.PHONY: captures
+captures: ## the project's captures, written to build/captures
+	$(PYTHON) tests/captures/generate.py --all $(BUILD)/captures
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf $(BUILD) dist wheelhouse .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
