@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where flows go: the base class of adaptors, and how objects with only its three simple methods are driven.
+
+Threads: once run() has started, an adaptor's methods are called one at a time on the thread of its delivery, or on the
+thread that called run() where `threads` is "caller".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from aicore.errors import PartialWrite, RowError
+
+if TYPE_CHECKING:
+    from aicore.batch import FlowBatch
+    from aicore.options import Option
+    from aicore.url import AdaptorURL
+
+Events = Literal["all", "net"]
+Threads = Literal["delivery", "caller"]
+
+
+class DatabaseAdaptor:
+    """Base of all adaptors. Keeps no state of its own, so subclasses need not call super().__init__().
+
+    Write either the three simple methods, or `write`. Classes found by URL are made without arguments.
+    """
+
+    #: What the class takes in its URL: {"table": Option(str, default="flows", help="...")}.
+    options: ClassVar[Mapping[str, Option]] = {}
+    #: The plugin interface that it was written for; see aicore.API_VERSION.
+    aicore_api: ClassVar[int] = 1
+    #: "all": every event. "net": a batch holds each flow once, with its latest record. Classes that define `write`
+    #: get "net" unless they say otherwise.
+    events: Events = "all"
+    #: "caller": run() itself delivers, for drivers that are bound to a thread. It then waits for the store.
+    threads: Threads = "delivery"
+    #: Set by `aicore.open_adaptor`. A run connects and closes only what was opened by URL.
+    url: AdaptorURL | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        said = any("events" in vars(base) for base in cls.__mro__ if base is not DatabaseAdaptor)
+        if cls.write is not DatabaseAdaptor.write and not said:
+            cls.events = "net"
+
+    def connect(self, connection_str: str) -> None:
+        """Opens the store. Gets the whole URL when opened by URL; in a program whatever the program passes.
+
+        `self.options` holds the checked options of the URL by then. Any exception is retried, `aicore.Fatal` is not.
+        """
+
+    def insert(self, key: str) -> None:
+        """A new flow. Called on its first packet."""
+
+    def update(self, key: str, data: str) -> None:
+        """The flow's record, as JSON: on a detection, every N packets and before its end."""
+
+    def remove(self, key: str) -> None:
+        """The flow ended."""
+
+    def write(self, batch: FlowBatch) -> Sequence[RowError] | None:
+        """Delivers a batch and returns when its rows are safe. Rows that the answer does not name count as delivered.
+
+        An exception means: retry the whole batch; `aicore.Fatal`: this adaptor cannot go on. The default calls
+        insert, update and remove in order; what they raise stops it, and the rows from there on are retried.
+        """
+        write_rows(self, batch, events=self.events)
+        return None
+
+    def close(self) -> None:
+        """Closes what `connect` opened. Called once after the last batch, only if opened by URL."""
+
+
+def events_of(adaptor: object) -> Events:
+    """What an adaptor wants; for objects without the base class by whether they define `write`."""
+    default: Events = "net" if callable(getattr(adaptor, "write", None)) else "all"
+    return getattr(adaptor, "events", default)
+
+
+def threads_of(adaptor: object) -> Threads:
+    return getattr(adaptor, "threads", "delivery")
+
+
+def write_batch(adaptor: Any, batch: FlowBatch) -> Sequence[RowError] | None:
+    """`adaptor.write(batch)`, also for objects that have only insert, update and remove."""
+    write = getattr(adaptor, "write", None)
+    if callable(write):
+        return write(batch)  # type: ignore[no-any-return]  # whoever wrote it; the delivery checks the answer
+    write_rows(adaptor, batch, events=events_of(adaptor))
+    return None
+
+
+def write_rows(adaptor: Any, batch: FlowBatch, *, events: Events = "all") -> None:
+    """Calls insert(key), update(key, data), remove(key) row by row. PartialWrite, from the first exception.
+
+    With events="net" a row stands for what was merged into it, so a flow whose insert, updates and remove fell into
+    one batch gets all three calls.
+    """
+    net = events == "net"
+    kinds = batch.column("event")
+    new = batch.column("new") if net else None
+    for row, (kind, key, data) in enumerate(zip(kinds, batch.keys(), batch.json(), strict=True)):
+        try:
+            if kind == "insert" or (new is not None and new[row]):
+                adaptor.insert(key)
+            if kind == "update" or (net and kind == "remove"):
+                adaptor.update(key, data.decode())
+            if kind == "remove":
+                adaptor.remove(key)
+        except Exception as error:
+            raise PartialWrite(row) from error

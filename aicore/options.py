@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that plugins and stacks declare, and the check of what a user gives for them.
+
+A plugin declares `options = {"table": Option(str, default="flows", help="...")}`. Values arrive as text (the query of a
+URL, `NAME?table=x`, the command line) or typed (TOML, a program); both are checked here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aicore.errors import UsageError
+
+_BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "yes or no", list: "a comma-separated list"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. `type` is str, int, float, bool, list (of str) or a function that makes the value from text."""
+
+    type: Callable[[Any], Any]
+    default: Any = None
+    help: str = ""
+    choices: Collection[Any] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = False
+    #: Never shown: not in logs, not in errors.
+    secret: bool = False
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value in the option's type. UsageError says what is wrong with it."""
+        shown = "the value given" if self.secret else repr(value)
+        try:
+            converted = self._convert(value)
+        except (TypeError, ValueError) as error:
+            wanted = _NAMES.get(self.type) or f"a value that {getattr(self.type, '__name__', self.type)} takes"  # type: ignore[call-overload]
+            detail = f": {error}" if self.type not in _NAMES and str(error) and not self.secret else ""
+            raise UsageError(f"{name} must be {wanted}, not {shown}{detail}") from None
+        if self.choices is not None and converted not in self.choices:
+            raise UsageError(f"{name} must be one of {', '.join(map(str, self.choices))}, not {shown}")
+        if self.minimum is not None and converted < self.minimum:
+            raise UsageError(f"{name} must be at least {self.minimum}, not {shown}")
+        if self.maximum is not None and converted > self.maximum:
+            raise UsageError(f"{name} must be at most {self.maximum}, not {shown}")
+        return converted
+
+    def _convert(self, value: Any) -> Any:
+        if self.type is bool:
+            if isinstance(value, str):
+                value = _BOOLEANS.get(value.lower())
+            if not isinstance(value, bool):
+                raise ValueError
+            return value
+        if self.type is list:
+            if isinstance(value, str):
+                return [part for part in (text.strip() for text in value.split(",")) if part]
+            if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+                raise ValueError
+            return list(value)
+        if isinstance(value, bool) and self.type in (int, float, str):
+            raise ValueError
+        if self.type is str and not isinstance(value, str):
+            raise ValueError
+        if self.type is int and isinstance(value, float):
+            raise ValueError
+        converted = self.type(value)
+        if self.type is float and converted != converted:  # NaN passes every bound
+            raise ValueError
+        return converted
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """", did you mean X?" for a name close to a known one, else what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(known)}" if known else "there is none"
+
+
+def check_options(owner: str, declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every declared option with its value or default. UsageError for an unknown, wrong or missing one."""
+    for name in given:
+        if name not in declared:
+            raise UsageError(f"{owner} has no option {name!r}; {nearest(name, declared)}")
+    values = {}
+    for name, option in declared.items():
+        if name in given:
+            values[name] = option.check(f"{owner}: option {name}", given[name])
+        elif option.required:
+            raise UsageError(f"{owner} needs the option {name}" + (f" ({option.help})" if option.help else ""))
+        else:
+            values[name] = option.default
+    return values
+
+
+def parse_query(owner: str, query: str) -> dict[str, str]:
+    """`a=1&b=2`. UsageError for a repeated option or one without a value."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise UsageError(f"{owner}: options are written as name=value, joined by &") from None
+    options: dict[str, str] = {}
+    for name, value in pairs:
+        if name in options:
+            raise UsageError(f"{owner}: option {name!r} is given twice")
+        options[name] = value
+    return options
+
+
+def parse_plugin(text: str) -> tuple[str, dict[str, str]]:
+    """`NAME?option=value&...` as in `--plugin 'geoip?db=/x.mmdb'`."""
+    name, _, query = text.partition("?")
+    return name, parse_query(name, query)
