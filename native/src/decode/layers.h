@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the layers of the decoder share: the window on the frame, what was found on the way down, and the layers.
+// A layer checks its length first, then reads, then calls the layer above. Nothing is counted on the way: a tunnel
+// may turn out to hold nothing, and then the outer packet is what counts (decoder.cpp does the counting).
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+#include "aicore/counters.h"
+#include "aicore/packet.h"
+
+namespace aicore {
+
+class FragmentTable;
+struct FragmentKey;
+
+namespace wire {
+
+constexpr int kMaxTags = 4;       // VLAN tags behind one Ethernet header
+constexpr int kMaxLabels = 16;    // MPLS labels of a frame, all stacks together
+constexpr int kMaxTunnels = 4;    // tunnels inside each other
+constexpr int kMaxExtensions = 8; // IPv6 extension headers of one packet
+
+enum EtherType : uint16_t {
+    kTypeIpv4 = 0x0800,
+    kTypeArp = 0x0806,
+    kTypeTeb = 0x6558, // transparent Ethernet bridging, in GRE and Geneve
+    kTypeVlan = 0x8100,
+    kTypeIpv6 = 0x86dd,
+    kTypeMpls = 0x8847,
+    kTypeMplsMulticast = 0x8848,
+    kTypePppoe = 0x8864, // session stage
+    kTypeQinq = 0x88a8,
+    kTypeQinqOld = 0x9100,
+};
+
+constexpr uint8_t kProtoIcmp = 1, kProtoIgmp = 2, kProtoIpv4 = 4, kProtoIpv6 = 41, kProtoGre = 47, kProtoEsp = 50,
+                  kProtoAh = 51, kProtoIcmpv6 = 58, kProtoNoNext = 59, kProtoSctp = 132;
+
+template <class T> inline T load(const uint8_t *p) {
+    T value;
+    std::memcpy(&value, p, sizeof value);
+    return value;
+}
+inline uint16_t be16(const uint8_t *p) {
+    uint16_t v = load<uint16_t>(p);
+    return std::endian::native == std::endian::little ? __builtin_bswap16(v) : v;
+}
+inline uint32_t be32(const uint8_t *p) {
+    uint32_t v = load<uint32_t>(p);
+    return std::endian::native == std::endian::little ? __builtin_bswap32(v) : v;
+}
+inline uint64_t be64(const uint8_t *p) {
+    uint64_t v = load<uint64_t>(p);
+    return std::endian::native == std::endian::little ? __builtin_bswap64(v) : v;
+}
+
+// The rest of the frame from some layer on. `captured` bytes may be read; `length` are those that were on the wire
+// (never fewer), for counting.
+struct View {
+    const uint8_t *data;
+    uint32_t captured;
+    uint32_t length;
+
+    bool has(uint32_t n) const { return captured >= n; }
+    View from(uint32_t n) const { return {data + n, captured - n, length - n}; } // only if has(n)
+    View first(uint32_t n) const { return {data, captured < n ? captured : n, length < n ? length : n}; }
+};
+
+enum class Verdict : uint8_t {
+    flow,      // Walk::out is complete
+    untracked, // an IP packet of a kind that is counted only
+    not_ip,    // the frame, or the tunnel, carries something else
+    broken     // a header is impossible or cut: Found::why says which
+};
+
+// What was seen on the way down. A copy of it is what brings a failed look into a tunnel back to the outer packet.
+struct Found {
+    Counter why = Counter::none;     // of a verdict other than flow: what to count
+    Counter anomaly = Counter::none; // the first thing wrong that did not stop decoding
+    uint16_t vlan = 0, vlan_inner = 0;
+    uint32_t tunnel_id = 0;
+    Tunnel tunnel = Tunnel::none;
+    Tunnel tunnel_of_id = Tunnel::none; // the one that gave tunnel_id
+    uint8_t tunnels = 0, labels = 0;
+    uint8_t version = 0;          // of the innermost IP header read
+    bool fragment = false;        // some IP header of the frame belongs to a fragment
+    bool first_fragment = false;  // the innermost one does, and more follow
+    bool cut = false;             // the rest is in later fragments: inner lengths may exceed the window
+    const uint8_t *src = nullptr; // addresses in the innermost IP header; `version` says how long
+    const uint8_t *dst = nullptr;
+    uint32_t ip_bytes = 0; // its datagram, on the wire
+};
+
+struct Walk {
+    Packet &out;
+    FragmentTable &fragments;
+    int64_t time;
+    bool vlan_in_key;
+    Found at{};
+
+    Verdict broken(Counter why) {
+        at.why = why;
+        return Verdict::broken;
+    }
+    Verdict untracked(Counter why) {
+        at.why = why;
+        return Verdict::untracked;
+    }
+    Verdict not_ip(Counter why = Counter::other_link) {
+        at.why = why;
+        return Verdict::not_ip;
+    }
+    void note(Counter anomaly) {
+        if (at.anomaly == Counter::none) at.anomaly = anomaly;
+    }
+    // False: that is one tunnel too many.
+    bool enter(Tunnel tunnel) {
+        at.tunnel = tunnel;
+        return ++at.tunnels <= kMaxTunnels;
+    }
+};
+
+// link.cpp
+Verdict link(int linktype, View v, Walk &w);
+bool link_supported(int linktype);
+Verdict ethernet(View v, Walk &w);
+Verdict ethertype(uint16_t type, View v, Walk &w); // `v` starts behind the type field
+Verdict ppp(View v, Walk &w);
+Verdict mpls(View v, Walk &w);
+
+// wifi.cpp
+Verdict ieee80211(View v, Walk &w);
+Verdict radiotap(View v, Walk &w);
+Verdict llc(View v, Walk &w); // IEEE 802.2, in link.cpp
+
+// ip.cpp
+Verdict ip(View v, Walk &w); // by the version nibble
+Verdict ipv4(View v, Walk &w);
+Verdict ipv6(View v, Walk &w);
+
+// transport.cpp
+Verdict tcp(View v, Walk &w);
+Verdict udp(View v, Walk &w);
+// `offset` in bytes; `v` is what the fragment carries.
+Verdict later_fragment(const FragmentKey &key, uint32_t offset, bool more, View v, Walk &w);
+
+// tunnel.cpp
+Verdict ip_in_ip(uint8_t proto, View v, Walk &w);
+Verdict gre(View v, Walk &w);
+// What a UDP datagram between these ports may carry; `v` is the UDP payload.
+Verdict udp_tunnel(uint16_t src_port, uint16_t dst_port, View v, Walk &w);
+
+constexpr uint16_t kPortVxlan = 4789, kPortVxlanLinux = 8472, kPortGeneve = 6081, kPortGtpu = 2152, kPortTeredo = 3544;
+
+inline bool may_be_tunnel(uint16_t src_port, uint16_t dst_port) {
+    return dst_port == kPortVxlan || dst_port == kPortVxlanLinux || dst_port == kPortGeneve || dst_port == kPortGtpu ||
+           src_port == kPortGtpu || dst_port == kPortTeredo || src_port == kPortTeredo;
+}
+
+} // namespace wire
+} // namespace aicore
