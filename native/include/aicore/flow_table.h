@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The live flows of one transport: slots, an index from key to slot, and one list per timeout class. Engine thread only.
+//
+// A slot has a hot part (two cache lines, touched by every packet) and a warm part (one line, touched when a flow
+// opens, is dissected or emits). Memory is mapped once and touched on first use; nothing is allocated per flow.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "aicore/batch.h"
+#include "aicore/packet.h"
+#include "aicore/siphash.h"
+
+namespace aicore {
+
+constexpr uint32_t kNoSlot = UINT32_MAX;
+
+// Where a flow waits for its end. Eviction takes heads in the order lingering, half-open, open.
+enum class List : uint8_t { lingering, half_open, open, ended, count_ };
+
+enum HotBit : uint8_t {
+    kSourceIsB = 1,  // the sender of the flow's first packet is key.b: directions 0 = from src, 1 = to src
+    kDone = 2,       // payload is not looked at any more
+    kSkewed = 4,     // Warm::touched, not last_seen, tells when the clock last saw the flow
+    kSeqValid0 = 8,  // next_seq[0] is known
+    kSeqValid1 = 16, // next_seq[1] is known
+    kFin0 = 32,      // FIN seen from src
+    kFin1 = 64,      // FIN seen from dst
+    kMidstream = 128 // the first packet was not a SYN
+};
+
+struct Hot {
+    FlowKey key;
+    uint64_t bytes[2]; // [0] from src, [1] to src, as all pairs
+    uint64_t packets[2];
+    uint64_t payload[2];
+    int64_t last_seen; // highest packet time
+    uint32_t next, prev; // links of its list, or of the free list
+    uint32_t next_seq[2]; // TCP: behind the highest sequence number seen
+    uint32_t until_update; // packets until the next sampled update; 0 = never
+    uint8_t flags[2]; // all TCP flags seen
+    uint8_t bits;     // HotBit
+    TcpState state;
+};
+static_assert(sizeof(Hot) == 128);
+
+struct Warm {
+    int64_t first_seen; // lowest packet time
+    uint64_t flow_id[2];
+    int64_t touched; // clock at the last packet if kSkewed; clock at FIN or RST if lingering
+    uint64_t updated_packets; // packets at the last update event; UINT64_MAX = something else changed since
+    uint32_t cold;            // index of the cold block, kNoSlot = none
+    uint32_t retransmissions;
+    uint32_t tunnel_id;
+    uint16_t vlan, vlan_inner;
+    uint16_t layer7, anomaly; // indexes into Schema::names
+    Layer7By layer7_by;
+    Tunnel tunnel;
+    List list;
+    EndReason end_reason;
+};
+static_assert(sizeof(Warm) <= 72);
+
+class FlowTable {
+  public:
+    FlowTable(uint32_t capacity, HashKey key); // throws std::bad_alloc
+    ~FlowTable();
+    FlowTable(const FlowTable &) = delete;
+    FlowTable &operator=(const FlowTable &) = delete;
+
+    uint64_t hash(const FlowKey &key) const;
+    uint32_t find(const FlowKey &key, uint64_t hash) const; // slot or kNoSlot
+    uint32_t open(const FlowKey &key, uint64_t hash, List list); // kNoSlot if full; the key must not be in the table
+    void close(uint32_t slot);
+
+    Hot &hot(uint32_t slot) { return hot_[slot]; }
+    Warm &warm(uint32_t slot) { return warm_[slot]; }
+    uint32_t head(List list) const { return lists_[static_cast<size_t>(list)].head; }
+    void to_tail(uint32_t slot, List list); // moves from the list it is in
+    uint32_t live() const { return live_; }
+    uint32_t capacity() const { return capacity_; }
+    bool full() const { return live_ == capacity_; }
+    void prefetch(uint64_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
+
+  private:
+    // 64 bytes: tags of one load, ten slots. `passed` counts keys that live further on because this bucket was full
+    // when they came, so that a search knows when to stop.
+    struct Bucket {
+        uint16_t tag[10];
+        uint32_t slot[10];
+        uint32_t passed;
+    };
+    static_assert(sizeof(Bucket) == 64);
+    struct Ends {
+        uint32_t head = kNoSlot, tail = kNoSlot;
+    };
+
+    void unlink(uint32_t slot);
+    void append(uint32_t slot, List list);
+
+    uint32_t capacity_, live_ = 0, touched_slots_ = 0, free_ = kNoSlot;
+    uint64_t mask_;
+    HashKey key_;
+    Bucket *buckets_;
+    Hot *hot_;
+    Warm *warm_;
+    size_t bucket_bytes_, hot_bytes_, warm_bytes_;
+    Ends lists_[static_cast<size_t>(List::count_)];
+};
+
+} // namespace aicore

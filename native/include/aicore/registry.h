@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The protocols of one run, and the one structure that picks a flow's candidates from its first bytes and ports.
+// Filled before the run, then frozen: read by the engine thread alone, without a lock.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "aicore/protocol.h"
+#include "aicore/schema.h"
+
+namespace aicore {
+
+constexpr uint16_t kNoProtocol = UINT16_MAX;
+
+// A set of protocols, by their index in order of rank.
+class ProtocolSet {
+  public:
+    static constexpr size_t kMax = 256;
+    void add(size_t i) { word_[i / 64] |= 1ull << i % 64; }
+    void remove(size_t i) { word_[i / 64] &= ~(1ull << i % 64); }
+    bool has(size_t i) const { return word_[i / 64] >> i % 64 & 1; }
+    bool empty() const { return (word_[0] | word_[1] | word_[2] | word_[3]) == 0; }
+    ProtocolSet &operator|=(const ProtocolSet &o) {
+        for (size_t w = 0; w < 4; ++w) word_[w] |= o.word_[w];
+        return *this;
+    }
+    template <typename Visit> void each(Visit visit) const { // visit(index) returns false to stop
+        for (size_t w = 0; w < 4; ++w)
+            for (uint64_t bits = word_[w]; bits; bits &= bits - 1)
+                if (!visit(w * 64 + static_cast<size_t>(std::countr_zero(bits)))) return;
+    }
+
+  private:
+    std::array<uint64_t, 4> word_{};
+};
+
+struct Registered {
+    const aicore_protocol *protocol;
+    std::vector<uint16_t> fields;    // of the protocol -> index in Schema::fields
+    std::vector<uint16_t> anomalies; // -> index in Schema::names
+    std::vector<uint16_t> aliases;   // -> index in Schema::names
+    uint16_t layer7;                 // index in Schema::names
+    bool python;                     // inspect is null: asked through the batch
+};
+
+// A protocol that Python describes; owns what its aicore_protocol points to.
+struct PythonProtocol {
+    std::string name, help;
+    uint32_t transports = 0, rank = 100;
+    std::vector<uint16_t> ports;
+    std::vector<std::string> prefixes;
+    std::vector<FieldInfo> fields;
+};
+
+class Registry {
+  public:
+    Registry();
+    ~Registry();
+
+    // Why it cannot be used, or empty.
+    static std::string check(const aicore_protocol *protocol);
+
+    void add(const aicore_protocol *protocol);      // std::invalid_argument says why not
+    void add_python(const PythonProtocol &protocol); // same
+    void freeze(const std::vector<const char *> &anomalies); // names of the core's counters; idempotent
+
+    const std::vector<Registered> &protocols() const { return protocols_; } // after freeze() in order of rank
+    std::shared_ptr<Schema> schema() const { return schema_; }
+    uint16_t find(const char *name) const; // index or kNoProtocol
+    uint16_t counter_name(size_t counter) const { return counter_names_[counter]; }
+
+    ProtocolSet select(uint8_t transport, const uint8_t *data, size_t length, uint16_t port, uint16_t other_port) const;
+    uint16_t name_by_port(uint8_t transport, uint16_t port, uint16_t other_port) const; // names index, 0 = none
+
+  private:
+    struct Table { // of one transport
+        ProtocolSet always;
+        std::array<ProtocolSet, 256> first_byte;
+        std::unordered_map<uint16_t, ProtocolSet> port;
+        std::unordered_map<uint16_t, uint16_t> port_name;
+        bool any_port = false;
+    };
+    struct Owned;
+    uint16_t field_index(const aicore_field &field, const char *protocol, FieldType type);
+
+    std::shared_ptr<Schema> schema_;
+    std::vector<Registered> protocols_;
+    std::vector<std::unique_ptr<Owned>> owned_;
+    std::vector<uint16_t> counter_names_;
+    std::array<Table, 2> tables_; // TCP, UDP
+    bool frozen_ = false;
+};
+
+} // namespace aicore

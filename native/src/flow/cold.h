@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a flow holds only while there is something to hold: names, a dissector's state, stream buffers. Pooled, engine
+// thread only.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "aicore/batch.h"
+#include "aicore/registry.h"
+
+namespace aicore {
+
+constexpr size_t kMaxString = 1024;       // bytes of one packet string
+constexpr size_t kMaxRecordText = 32768;  // bytes of all strings of a record
+constexpr size_t kMaxAttributes = 256;    // values of a record
+constexpr size_t kMaxLaterSegments = 32;  // out-of-order segments kept a direction
+
+// The values that protocols gave to a flow, in the shape in which they are copied into a batch.
+struct AttributeSet {
+    std::vector<Attribute> items; // sorted by field, a list's items in order of arrival
+    std::string text;
+
+    void clear() {
+        items.clear();
+        text.clear();
+    }
+    size_t position(uint16_t field) const { // of the first item with a field >= `field`
+        size_t i = items.size();
+        while (i > 0 && items[i - 1].field >= field) --i;
+        return i;
+    }
+    bool has(uint16_t field) const {
+        const size_t i = position(field);
+        return i < items.size() && items[i].field == field;
+    }
+    // All return false if a bound was hit and the value was cut or left out.
+    bool set_integer(uint16_t field, int64_t value);
+    bool set_string(uint16_t field, const uint8_t *bytes, size_t length);
+    bool add_string(uint16_t field, const uint8_t *bytes, size_t length);
+};
+
+struct Segment {
+    uint32_t seq;
+    bool truncated;
+    std::vector<uint8_t> data;
+};
+
+// One direction of a TCP connection, as far as it is not consumed.
+struct Stream {
+    std::vector<uint8_t> buffer; // in order, shown but not consumed
+    std::vector<Segment> later;  // out of order, sorted by sequence number
+    uint32_t expected = 0;       // next sequence number in order
+    bool started = false;
+    bool gap = false; // bytes are missing before what comes next
+};
+
+struct Streams {
+    Stream direction[2];
+    Streams *older = nullptr, *newer = nullptr; // by last use, for the bound of all together
+    size_t held = 0;                            // bytes in both directions
+};
+
+struct Cold {
+    AttributeSet attributes;
+    uint64_t batch = 0; // serial of the batch that holds the attributes already, 0 = none
+    uint32_t batch_first = 0, batch_count = 0;
+    ProtocolSet candidates;
+    ProtocolSet asked; // Python protocols whose answer is out
+    std::unique_ptr<uint64_t[]> state;
+    std::unique_ptr<Streams> streams;
+    uint16_t owner = kNoProtocol;
+    uint8_t payloads = 0; // looked at while unrecognised
+    uint8_t begun = 0;    // bit d: candidates were selected from direction d's first payload
+    bool restarted = false; // after hand_over(NULL): layer7 stands until something else is recognised
+};
+
+class ColdPool {
+  public:
+    uint32_t take() {
+        if (free_.empty()) {
+            blocks_.emplace_back();
+            return static_cast<uint32_t>(blocks_.size() - 1);
+        }
+        const uint32_t i = free_.back();
+        free_.pop_back();
+        return i;
+    }
+    void give(uint32_t i) {
+        Cold &cold = blocks_[i];
+        AttributeSet kept = std::move(cold.attributes); // its memory serves the next flow
+        cold = Cold{};
+        if (kept.text.capacity() <= 512) {
+            kept.clear();
+            cold.attributes = std::move(kept);
+        }
+        free_.push_back(i);
+    }
+    Cold &operator[](uint32_t i) { return blocks_[i]; }
+
+  private:
+    std::deque<Cold> blocks_; // addresses stay valid while it grows
+    std::vector<uint32_t> free_;
+};
+
+} // namespace aicore

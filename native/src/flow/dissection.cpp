@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recognition and ownership. Stream order is in streams.cpp, what a dissector may call in host.cpp.
+#include "dissection.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "host.h"
+
+namespace aicore {
+
+namespace {
+
+// Payloads looked at before an unrecognised flow is given up: a TCP connection caught in its middle is tried at each
+// segment, a UDP flow at each datagram (a keep-alive before the first real message is common).
+constexpr uint8_t kMaxTcpPayloads = 16;
+constexpr uint8_t kMaxUdpPayloads = 8;
+constexpr uint8_t kMaxUdpMore = 32;
+
+size_t state_words(const Registered &r) { return (r.protocol->state_size + 7) / 8; }
+
+} // namespace
+
+Dissection::Dissection(const Registry &registry, const DissectionLimits &limits, Counters &counters, Ask ask)
+    : registry_(registry), limits_(limits), counters_(counters), ask_(std::move(ask)), scratch_state_(AICORE_STATE_MAX / 8),
+      anomalies_(registry.schema()->names.size()) {}
+
+Dissection::~Dissection() = default;
+
+Cold &Dissection::cold_of(Warm &warm) {
+    if (warm.cold == kNoSlot) warm.cold = pool_.take();
+    return pool_[warm.cold];
+}
+
+void Dissection::note_anomaly(Warm &warm, uint16_t name) {
+    ++anomalies_[name];
+    if (warm.anomaly == 0) {
+        warm.anomaly = name;
+        warm.updated_packets = UINT64_MAX;
+    }
+}
+
+void Dissection::forget(Warm &warm) {
+    if (warm.cold == kNoSlot) return;
+    drop_streams(pool_[warm.cold]);
+    pool_.give(warm.cold);
+    warm.cold = kNoSlot;
+}
+
+void Dissection::end(FlowRef flow) {
+    if (flow.warm.layer7 != 0 || flow.hot.payload[0] + flow.hot.payload[1] == 0) return;
+    const FlowKey &key = flow.hot.key;
+    flow.warm.layer7 = registry_.name_by_port(flow.table == 0 ? AICORE_TCP : AICORE_UDP, key.port_a, key.port_b);
+    if (flow.warm.layer7 != 0) {
+        flow.warm.layer7_by = Layer7By::port;
+        flow.warm.updated_packets = UINT64_MAX;
+    }
+}
+
+void Dissection::stop(FlowRef flow, Cold &cold) {
+    flow.hot.bits |= kDone;
+    drop_streams(cold);
+    cold.state.reset();
+    cold.owner = kNoProtocol;
+    cold.candidates = cold.asked = {};
+    if (cold.attributes.items.empty()) forget(flow.warm);
+}
+
+void Dissection::give_up(FlowRef flow, Cold &cold) {
+    end(flow);
+    stop(flow, cold);
+}
+
+bool Dissection::udp(FlowRef flow, const Packet &packet, uint8_t d) {
+    const uint8_t flags = packet.payload_length < packet.payload_bytes || packet.first_fragment ? AICORE_TRUNCATED : 0;
+    return deliver(flow, d, packet.payload, packet.payload_length, flags, packet.time);
+}
+
+bool Dissection::deliver(FlowRef flow, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time) {
+    Cold &cold = cold_of(flow.warm);
+    return cold.owner == kNoProtocol ? recognise(flow, cold, d, data, length, flags, time)
+                                     : continue_owned(flow, cold, d, data, length, flags, time);
+}
+
+bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time) {
+    const bool tcp = flow.table == 0;
+    Stream *stream = tcp ? &streams_of(cold).direction[d] : nullptr;
+    if (stream && flags & AICORE_GAP) { // what came before the hole cannot be continued
+        keep(cold, *stream, nullptr, 0);
+        cold.begun &= static_cast<uint8_t>(~(1u << d));
+    }
+    if (stream && !stream->buffer.empty()) {
+        stream->buffer.insert(stream->buffer.end(), data, data + length);
+        held(*cold.streams, static_cast<ptrdiff_t>(length));
+        data = stream->buffer.data();
+        length = stream->buffer.size();
+    }
+    const bool anywhere = flags & (AICORE_MIDSTREAM | AICORE_GAP);
+    if (!tcp || !(cold.begun >> d & 1) || (anywhere && cold.candidates.empty())) {
+        cold.begun |= static_cast<uint8_t>(1u << d);
+        const FlowKey &key = flow.hot.key;
+        cold.candidates |= registry_.select(tcp ? AICORE_TCP : AICORE_UDP, data, length, key.port_a, key.port_b);
+    }
+    if (cold.payloads < UINT8_MAX) ++cold.payloads;
+
+    if (!cold.candidates.empty()) {
+        Call call(*this, flow, cold);
+        const Stream *other = tcp ? &cold.streams->direction[d ^ 1] : nullptr;
+        const bool has_other = other && !other->buffer.empty();
+        uint16_t winner = kNoProtocol;
+        int answer = AICORE_NO;
+        aicore_payload payload{};
+        const ProtocolSet candidates = cold.candidates;
+        candidates.each([&](size_t i) {
+            const Registered &r = registry_.protocols()[i];
+            if (r.python) {
+                if (!cold.asked.has(i) && ask_(flow, static_cast<uint16_t>(i), d, data, length, has_other ? other->buffer.data() : nullptr, has_other ? other->buffer.size() : 0))
+                    cold.asked.add(i);
+                return true;
+            }
+            scratch_.clear();
+            std::fill_n(scratch_state_.begin(), state_words(r), 0);
+            call.start(r, scratch_, false);
+            payload = {data, length, has_other ? other->buffer.data() : nullptr, has_other ? other->buffer.size() : 0, d, flags, {}, time, SIZE_MAX};
+            answer = r.protocol->inspect(&call.view, &payload, r.protocol->state_size ? scratch_state_.data() : nullptr);
+            if (answer == AICORE_YES || answer == AICORE_DONE) {
+                winner = static_cast<uint16_t>(i);
+                return false;
+            }
+            if (answer != AICORE_MORE) cold.candidates.remove(i);
+            return true;
+        });
+        if (winner != kNoProtocol) {
+            if (stream) {
+                keep(cold, cold.streams->direction[d ^ 1], nullptr, 0);
+                const size_t consumed = std::min(payload.consumed, length);
+                if (consumed < length && answer == AICORE_YES && !call.handed_over) {
+                    const std::vector<uint8_t> rest(data + consumed, data + length);
+                    keep(cold, *stream, rest.data(), rest.size());
+                } else {
+                    keep(cold, *stream, nullptr, 0);
+                }
+            }
+            return own(flow, cold, call, winner, answer);
+        }
+    }
+
+    if (cold.candidates.empty()) {
+        if (stream)
+            for (Stream &s : cold.streams->direction) keep(cold, s, nullptr, 0);
+        const bool both = cold.begun == 3;
+        if (tcp ? (both && !anywhere) || cold.payloads >= kMaxTcpPayloads : cold.payloads >= kMaxUdpPayloads) give_up(flow, cold);
+    } else if (!tcp) {
+        if (cold.payloads >= kMaxUdpMore) give_up(flow, cold);
+    } else if (length >= limits_.stream_bytes) {
+        ++counters_[Counter::reassembly_full];
+        give_up(flow, cold);
+    } else if (stream->buffer.empty()) {
+        keep(cold, *stream, data, length);
+    }
+    return false;
+}
+
+// The first YES: the protocol's values become the flow's, its state is kept.
+bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int answer) {
+    const Registered &r = registry_.protocols()[index];
+    flow.warm.layer7 = call.layer7 ? call.layer7 : r.layer7;
+    flow.warm.layer7_by = Layer7By::payload;
+    flow.warm.updated_packets = UINT64_MAX;
+    if (cold.attributes.items.empty()) {
+        cold.attributes.items.assign(scratch_.items.begin(), scratch_.items.end());
+        cold.attributes.text.assign(scratch_.text);
+    } else { // after a hand-over: what the earlier protocol learnt stays
+        for (const Attribute &a : scratch_.items) {
+            const auto *bytes = reinterpret_cast<const uint8_t *>(scratch_.text.data()) + a.value;
+            switch (static_cast<FieldType>(a.type)) {
+            case FieldType::string: cold.attributes.set_string(a.field, bytes, a.length); break;
+            case FieldType::list: cold.attributes.add_string(a.field, bytes, a.length); break;
+            default: cold.attributes.set_integer(a.field, a.value); break;
+            }
+        }
+    }
+    cold.batch = 0;
+    cold.candidates = cold.asked = {};
+    cold.payloads = 0;
+    if (call.handed_over) {
+        after_hand_over(flow, cold, call);
+    } else if (answer == AICORE_DONE) {
+        stop(flow, cold);
+    } else {
+        cold.owner = index;
+        if (const size_t words = state_words(r)) {
+            cold.state = std::make_unique<uint64_t[]>(words);
+            std::copy_n(scratch_state_.begin(), words, cold.state.get());
+        }
+    }
+    return true;
+}
+
+void Dissection::after_hand_over(FlowRef, Cold &cold, const Call &call) {
+    cold.owner = call.next_owner;
+    cold.state.reset();
+    if (call.next_owner != kNoProtocol)
+        if (const size_t words = state_words(registry_.protocols()[call.next_owner])) cold.state = std::make_unique<uint64_t[]>(words);
+    cold.candidates = cold.asked = {};
+    cold.begun = cold.payloads = 0;
+    if (cold.streams)
+        for (Stream &s : cold.streams->direction) keep(cold, s, nullptr, 0);
+}
+
+bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time) {
+    const Registered &r = registry_.protocols()[cold.owner];
+    if (r.python) {
+        if (!cold.asked.has(cold.owner) && ask_(flow, cold.owner, d, data, length, nullptr, 0)) cold.asked.add(cold.owner);
+        return false;
+    }
+    Stream *stream = flow.table == 0 ? &streams_of(cold).direction[d] : nullptr;
+    if (stream && flags & AICORE_GAP) keep(cold, *stream, nullptr, 0);
+    const bool buffered = stream && !stream->buffer.empty();
+    if (buffered) {
+        stream->buffer.insert(stream->buffer.end(), data, data + length);
+        held(*cold.streams, static_cast<ptrdiff_t>(length));
+        data = stream->buffer.data();
+        length = stream->buffer.size();
+    }
+    Call call(*this, flow, cold);
+    call.start(r, cold.attributes, true);
+    aicore_payload payload{data, length, nullptr, 0, d, flags, {}, time, SIZE_MAX};
+    const int answer = r.protocol->inspect(&call.view, &payload, cold.state.get());
+    bool notify = call.notify;
+    if (call.changed) {
+        cold.batch = 0;
+        flow.warm.updated_packets = UINT64_MAX;
+    }
+    // A protocol that was handed the flow names it with its first answer; one that owns it may rename it.
+    const uint16_t layer7 = call.layer7 ? call.layer7 : flow.warm.layer7 == r.layer7 || answer == AICORE_NO ? flow.warm.layer7 : cold.payloads == 0 ? r.layer7 : flow.warm.layer7;
+    cold.payloads = 1;
+    if (layer7 != flow.warm.layer7) {
+        flow.warm.layer7 = layer7;
+        flow.warm.layer7_by = Layer7By::payload;
+        flow.warm.updated_packets = UINT64_MAX;
+        notify = true;
+    }
+    if (call.handed_over) {
+        after_hand_over(flow, cold, call);
+    } else if (answer == AICORE_DONE) {
+        stop(flow, cold);
+    } else if (stream) {
+        const size_t consumed = payload.consumed != SIZE_MAX ? std::min(payload.consumed, length) : answer == AICORE_MORE ? 0 : length;
+        const size_t rest = length - consumed;
+        if (rest >= limits_.stream_bytes) {
+            ++counters_[Counter::reassembly_full];
+            keep(cold, *stream, nullptr, 0);
+            stream->gap = true;
+        } else if (buffered) {
+            stream->buffer.erase(stream->buffer.begin(), stream->buffer.begin() + static_cast<ptrdiff_t>(consumed));
+            held(*cold.streams, -static_cast<ptrdiff_t>(consumed));
+        } else {
+            keep(cold, *stream, data + consumed, rest);
+        }
+    }
+    return notify;
+}
+
+bool Dissection::answer(FlowRef flow, uint16_t index, int answer, uint16_t layer7, const AttributeSet &values) {
+    if (flow.hot.bits & kDone || flow.warm.cold == kNoSlot) return false;
+    Cold &cold = pool_[flow.warm.cold];
+    if (!cold.asked.has(index)) return false; // recognised by somebody else meanwhile
+    cold.asked.remove(index);
+    if (answer == AICORE_YES || answer == AICORE_DONE) {
+        scratch_ = values;
+        Call call(*this, flow, cold);
+        call.layer7 = layer7;
+        return own(flow, cold, call, index, answer);
+    }
+    if (answer != AICORE_MORE && cold.owner == kNoProtocol) {
+        cold.candidates.remove(index);
+        if (cold.candidates.empty() && (flow.table == 0 ? cold.begun == 3 : cold.payloads >= kMaxUdpPayloads)) give_up(flow, cold);
+    }
+    return false;
+}
+
+} // namespace aicore

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aicore/flow_table.h"
+
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <bit>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+namespace aicore {
+
+namespace {
+
+void *map_zeroed(size_t bytes) {
+    void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) throw std::bad_alloc();
+    return p;
+}
+
+// Never 0, which marks an empty place.
+uint16_t tag_of(uint64_t hash) {
+    const auto tag = static_cast<uint16_t>(hash >> 48);
+    return tag ? tag : 1;
+}
+
+uint64_t load64(const uint8_t *p) {
+    uint64_t n;
+    std::memcpy(&n, p, sizeof n);
+    return n;
+}
+
+uint32_t load32(const uint8_t *p) {
+    uint32_t n;
+    std::memcpy(&n, p, sizeof n);
+    return n;
+}
+
+} // namespace
+
+HashKey random_hash_key() {
+    HashKey key;
+    if (getrandom(&key, sizeof key, 0) != sizeof key) throw std::runtime_error("getrandom failed: no key for the flow table");
+    return key;
+}
+
+FlowTable::FlowTable(uint32_t capacity, HashKey key) : capacity_(capacity), key_(key) {
+    // Ten places a bucket at a load of at most 0.5: nearly every key is found in its first bucket.
+    const uint64_t buckets = std::bit_ceil<uint64_t>(capacity / 5 + 1);
+    mask_ = buckets - 1;
+    bucket_bytes_ = buckets * sizeof(Bucket);
+    hot_bytes_ = (capacity_ + 1ull) * sizeof(Hot);
+    warm_bytes_ = (capacity_ + 1ull) * sizeof(Warm);
+    buckets_ = static_cast<Bucket *>(map_zeroed(bucket_bytes_));
+    hot_ = static_cast<Hot *>(map_zeroed(hot_bytes_));
+    warm_ = static_cast<Warm *>(map_zeroed(warm_bytes_));
+}
+
+FlowTable::~FlowTable() {
+    munmap(buckets_, bucket_bytes_);
+    munmap(hot_, hot_bytes_);
+    munmap(warm_, warm_bytes_);
+}
+
+uint64_t FlowTable::hash(const FlowKey &k) const {
+    SipHash<1, 3> h(key_);
+    const uint64_t ports = static_cast<uint64_t>(k.port_a) << 16 | k.port_b;
+    // The tags are 0 but for tagged or tunnelled traffic; folded in so that most keys cost two words, not four.
+    const uint64_t tags = (static_cast<uint64_t>(k.vlan) << 48 | static_cast<uint64_t>(k.vlan_inner) << 32) ^
+                          (static_cast<uint64_t>(k.tunnel_id) << 8 | k.tunnel);
+    if (k.version == 4) {
+        h.add(static_cast<uint64_t>(load32(k.a)) << 32 | load32(k.b));
+    } else {
+        h.add(load64(k.a));
+        h.add(load64(k.a + 8));
+        h.add(load64(k.b));
+        h.add(load64(k.b + 8));
+    }
+    if (tags) h.add(tags);
+    h.add(ports << 16 | static_cast<uint64_t>(k.proto) << 8 | k.version);
+    return h.finish64();
+}
+
+uint32_t FlowTable::find(const FlowKey &key, uint64_t hash) const {
+    const uint16_t tag = tag_of(hash);
+    for (uint64_t i = hash & mask_;; i = (i + 1) & mask_) {
+        const Bucket &bucket = buckets_[i];
+        for (int place = 0; place < 10; ++place)
+            if (bucket.tag[place] == tag && hot_[bucket.slot[place]].key == key) return bucket.slot[place];
+        if (bucket.passed == 0) return kNoSlot;
+    }
+}
+
+uint32_t FlowTable::open(const FlowKey &key, uint64_t hash, List list) {
+    uint32_t slot;
+    if (free_ != kNoSlot) {
+        slot = free_;
+        free_ = hot_[slot].next;
+    } else if (touched_slots_ < capacity_) {
+        slot = touched_slots_++;
+    } else {
+        return kNoSlot;
+    }
+    for (uint64_t i = hash & mask_;; i = (i + 1) & mask_) {
+        Bucket &bucket = buckets_[i];
+        int place = 0;
+        while (place < 10 && bucket.tag[place]) ++place;
+        if (place == 10) {
+            ++bucket.passed;
+            continue;
+        }
+        bucket.tag[place] = tag_of(hash);
+        bucket.slot[place] = slot;
+        break;
+    }
+    std::memset(&hot_[slot], 0, sizeof(Hot));
+    std::memset(&warm_[slot], 0, sizeof(Warm));
+    hot_[slot].key = key;
+    warm_[slot].cold = kNoSlot;
+    append(slot, list);
+    ++live_;
+    return slot;
+}
+
+void FlowTable::close(uint32_t slot) {
+    const uint64_t h = hash(hot_[slot].key);
+    const uint16_t tag = tag_of(h);
+    for (uint64_t i = h & mask_;; i = (i + 1) & mask_) {
+        Bucket &bucket = buckets_[i];
+        int place = 0;
+        while (place < 10 && !(bucket.tag[place] == tag && bucket.slot[place] == slot)) ++place;
+        if (place < 10) {
+            bucket.tag[place] = 0;
+            break;
+        }
+        --bucket.passed;
+    }
+    unlink(slot);
+    hot_[slot].next = free_; // last in, first out: the warmest slot is used next
+    free_ = slot;
+    --live_;
+}
+
+void FlowTable::to_tail(uint32_t slot, List list) {
+    if (warm_[slot].list == list && lists_[static_cast<size_t>(list)].tail == slot) return;
+    unlink(slot);
+    append(slot, list);
+}
+
+void FlowTable::unlink(uint32_t slot) {
+    Hot &h = hot_[slot];
+    Ends &ends = lists_[static_cast<size_t>(warm_[slot].list)];
+    if (h.prev == kNoSlot) ends.head = h.next;
+    else hot_[h.prev].next = h.next;
+    if (h.next == kNoSlot) ends.tail = h.prev;
+    else hot_[h.next].prev = h.prev;
+}
+
+void FlowTable::append(uint32_t slot, List list) {
+    Hot &h = hot_[slot];
+    Ends &ends = lists_[static_cast<size_t>(list)];
+    h.prev = ends.tail;
+    h.next = kNoSlot;
+    if (ends.tail == kNoSlot) ends.head = slot;
+    else hot_[ends.tail].next = slot;
+    ends.tail = slot;
+    warm_[slot].list = list;
+}
+
+} // namespace aicore

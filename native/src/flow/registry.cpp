@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aicore/registry.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace aicore {
+
+namespace {
+
+bool valid_name(const char *name, size_t limit, bool dash) {
+    if (!name) return false;
+    const size_t n = strnlen(name, limit + 1);
+    if (n == 0 || n > limit || !(name[0] >= 'a' && name[0] <= 'z')) return false;
+    return std::all_of(name, name + n, [&](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || (dash && c == '-');
+    });
+}
+
+// Names that stand in every record: a protocol's field must not hide one.
+constexpr const char *kCoreNames[] = {
+    "key", "event", "new", "version", "flow_id", "seq", "sensor", "ipsrc", "portsrc", "proto", "ipdst", "portdst", "vlan", "vlan_inner",
+    "tunnel", "community_id", "first_seen", "last_seen", "duration", "packets", "bytes", "payload_bytes", "src_packets",
+    "dst_packets", "src_bytes", "dst_bytes", "src_payload_bytes", "dst_payload_bytes", "layer7", "layer7_by",
+    "src_tcpflags", "dst_tcpflags", "tcp_state", "end_reason", "retransmissions", "anomaly"};
+
+std::string check_shape(const aicore_protocol *p) { // all but the function
+    if (!valid_name(p->name, 32, true)) return "its name is missing or not ^[a-z][a-z0-9_-]{0,31}$";
+    const std::string who = std::string("protocol '") + p->name + "': ";
+    if (!(p->transports & (AICORE_TCP | AICORE_UDP)) || p->transports & ~(AICORE_TCP | AICORE_UDP)) return who + "transports must be AICORE_TCP, AICORE_UDP or both";
+    if ((p->port_count && !p->ports) || (p->prefix_count && !p->prefixes) || (p->field_count && !p->fields) ||
+        (p->anomaly_count && !p->anomalies) || (p->alias_count && !p->aliases))
+        return who + "a count is above 0 while its array is NULL";
+    if (p->state_size > AICORE_STATE_MAX) return who + "state_size is above " + std::to_string(AICORE_STATE_MAX);
+    for (uint32_t i = 0; i < p->prefix_count; ++i)
+        if (!p->prefixes[i].bytes || p->prefixes[i].length < 1 || p->prefixes[i].length > 16) return who + "prefix " + std::to_string(i) + " is not 1 to 16 bytes";
+    for (uint32_t i = 0; i < p->field_count; ++i) {
+        const aicore_field &f = p->fields[i];
+        if (!valid_name(f.name, 48, false)) return who + "field " + std::to_string(i) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
+        if (f.type < AICORE_STRING || f.type > AICORE_LIST) return who + "field '" + f.name + "' has an unknown type";
+        for (const char *name : kCoreNames)
+            if (std::strcmp(name, f.name) == 0) return who + "field '" + f.name + "' is a name of the core record";
+    }
+    for (uint32_t i = 0; i < p->anomaly_count; ++i)
+        if (!valid_name(p->anomalies[i], 48, false)) return who + "anomaly " + std::to_string(i) + " has no valid name";
+    for (uint32_t i = 0; i < p->alias_count; ++i)
+        if (!valid_name(p->aliases[i], 32, true)) return who + "alias " + std::to_string(i) + " has no valid name";
+    return {};
+}
+
+} // namespace
+
+struct Registry::Owned {
+    PythonProtocol source;
+    std::vector<aicore_prefix> prefixes;
+    std::vector<aicore_field> fields;
+    aicore_protocol protocol{};
+};
+
+Registry::Registry() : schema_(std::make_shared<Schema>()) {}
+Registry::~Registry() = default;
+
+std::string Registry::check(const aicore_protocol *p) {
+    if (p->abi != AICORE_PROTOCOL_ABI)
+        return "it is built for protocol ABI " + std::to_string(p->abi) + ", this aicore has " + std::to_string(AICORE_PROTOCOL_ABI);
+    if (p->size != sizeof(aicore_protocol))
+        return "its structure has " + std::to_string(p->size) + " bytes, ABI " + std::to_string(AICORE_PROTOCOL_ABI) + " has " + std::to_string(sizeof(aicore_protocol));
+    if (auto why = check_shape(p); !why.empty()) return why;
+    if (!p->inspect) return std::string("protocol '") + p->name + "': inspect is NULL";
+    return {};
+}
+
+uint16_t Registry::field_index(const aicore_field &f, const char *protocol, FieldType type) {
+    for (size_t i = 0; i < schema_->fields.size(); ++i) {
+        if (schema_->fields[i].name != f.name) continue;
+        if (schema_->fields[i].type != type)
+            throw std::invalid_argument(std::string("protocol '") + protocol + "': field '" + f.name + "' has another type in protocol '" + schema_->fields[i].protocol + "'");
+        return static_cast<uint16_t>(i);
+    }
+    const auto text = [](const char *s) { return std::string(s ? s : ""); };
+    schema_->fields.push_back({f.name, type, (f.flags & AICORE_NOTIFY) != 0, f.width ? f.width : 64, text(f.unit), text(f.ecs), text(f.help), protocol});
+    return static_cast<uint16_t>(schema_->fields.size() - 1);
+}
+
+void Registry::add(const aicore_protocol *p) {
+    if (frozen_) throw std::invalid_argument("protocols can only be added before the run");
+    if (auto why = p->inspect ? check(p) : check_shape(p); !why.empty()) throw std::invalid_argument(why);
+    if (find(p->name) != kNoProtocol) throw std::invalid_argument(std::string("protocol '") + p->name + "' is there already");
+    if (protocols_.size() == ProtocolSet::kMax) throw std::invalid_argument("more than 256 protocols");
+    Registered r{p, {}, {}, {}, schema_->name_index(p->name), p->inspect == nullptr};
+    for (uint32_t i = 0; i < p->field_count; ++i) r.fields.push_back(field_index(p->fields[i], p->name, static_cast<FieldType>(p->fields[i].type)));
+    for (uint32_t i = 0; i < p->anomaly_count; ++i) r.anomalies.push_back(schema_->name_index(p->anomalies[i]));
+    for (uint32_t i = 0; i < p->alias_count; ++i) r.aliases.push_back(schema_->name_index(p->aliases[i]));
+    protocols_.push_back(std::move(r));
+}
+
+void Registry::add_python(const PythonProtocol &source) {
+    auto owned = std::make_unique<Owned>();
+    owned->source = source;
+    for (const auto &prefix : owned->source.prefixes) owned->prefixes.push_back({prefix.data(), static_cast<uint32_t>(prefix.size())});
+    for (const auto &f : owned->source.fields)
+        owned->fields.push_back({f.name.c_str(), static_cast<uint32_t>(f.type), f.notify ? uint32_t{AICORE_NOTIFY} : 0u, f.width, f.unit.c_str(), f.ecs.c_str(), f.help.c_str()});
+    aicore_protocol &p = owned->protocol;
+    p.abi = AICORE_PROTOCOL_ABI;
+    p.size = sizeof p;
+    p.name = owned->source.name.c_str();
+    p.help = owned->source.help.c_str();
+    p.transports = owned->source.transports;
+    p.rank = owned->source.rank;
+    p.ports = owned->source.ports.data();
+    p.port_count = static_cast<uint32_t>(owned->source.ports.size());
+    p.prefixes = owned->prefixes.data();
+    p.prefix_count = static_cast<uint32_t>(owned->prefixes.size());
+    p.fields = owned->fields.data();
+    p.field_count = static_cast<uint32_t>(owned->fields.size());
+    add(&p);
+    owned_.push_back(std::move(owned));
+}
+
+uint16_t Registry::find(const char *name) const {
+    for (size_t i = 0; i < protocols_.size(); ++i)
+        if (std::strcmp(protocols_[i].protocol->name, name) == 0) return static_cast<uint16_t>(i);
+    return kNoProtocol;
+}
+
+void Registry::freeze(const std::vector<const char *> &counters) {
+    if (frozen_) return;
+    frozen_ = true;
+    counter_names_.push_back(0);
+    for (size_t i = 1; i < counters.size(); ++i) counter_names_.push_back(schema_->name_index(counters[i]));
+    std::stable_sort(protocols_.begin(), protocols_.end(), [](const Registered &a, const Registered &b) { return a.protocol->rank < b.protocol->rank; });
+    for (size_t i = 0; i < protocols_.size(); ++i) {
+        const aicore_protocol &p = *protocols_[i].protocol;
+        for (uint32_t t = 0; t < 2; ++t) {
+            if (!(p.transports >> t & 1)) continue;
+            Table &table = tables_[t];
+            if (p.prefix_count == 0 && p.port_count == 0) table.always.add(i);
+            for (uint32_t k = 0; k < p.prefix_count; ++k) table.first_byte[static_cast<uint8_t>(p.prefixes[k].bytes[0])].add(i);
+            for (uint32_t k = 0; k < p.port_count; ++k) {
+                table.port[p.ports[k]].add(i);
+                table.port_name.try_emplace(p.ports[k], protocols_[i].layer7);
+                table.any_port = true;
+            }
+        }
+    }
+}
+
+ProtocolSet Registry::select(uint8_t transport, const uint8_t *data, size_t length, uint16_t port, uint16_t other_port) const {
+    const Table &table = tables_[transport == AICORE_TCP ? 0 : 1];
+    ProtocolSet out = table.always;
+    if (length == 0) return out;
+    table.first_byte[data[0]].each([&](size_t i) {
+        const aicore_protocol &p = *protocols_[i].protocol;
+        for (uint32_t k = 0; k < p.prefix_count; ++k) {
+            const size_t n = std::min<size_t>(p.prefixes[k].length, length);
+            if (std::memcmp(data, p.prefixes[k].bytes, n) == 0) {
+                out.add(i);
+                break;
+            }
+        }
+        return true;
+    });
+    if (table.any_port) {
+        if (const auto it = table.port.find(port); it != table.port.end()) out |= it->second;
+        if (const auto it = table.port.find(other_port); it != table.port.end()) out |= it->second;
+    }
+    return out;
+}
+
+uint16_t Registry::name_by_port(uint8_t transport, uint16_t port, uint16_t other_port) const {
+    const Table &table = tables_[transport == AICORE_TCP ? 0 : 1];
+    // The lower port is the service's, as a rule.
+    for (const uint16_t p : {std::min(port, other_port), std::max(port, other_port)})
+        if (const auto it = table.port_name.find(p); it != table.port_name.end()) return it->second;
+    return 0;
+}
+
+} // namespace aicore

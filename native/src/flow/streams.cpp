@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// TCP segments to in-order streams: straight from the packet, copied only for a hole before it or for who needs more.
+#include <algorithm>
+
+#include "dissection.h"
+
+namespace aicore {
+
+Streams &Dissection::streams_of(Cold &cold) {
+    if (!cold.streams) {
+        cold.streams = std::make_unique<Streams>();
+        Streams &s = *cold.streams;
+        s.older = newest_;
+        if (newest_) newest_->newer = &s;
+        newest_ = &s;
+        if (!oldest_) oldest_ = &s;
+    }
+    return *cold.streams;
+}
+
+void Dissection::use(Streams &s) {
+    if (newest_ == &s) return;
+    if (s.older) s.older->newer = s.newer;
+    else oldest_ = s.newer;
+    s.newer->older = s.older;
+    s.older = newest_;
+    s.newer = nullptr;
+    newest_->newer = &s;
+    newest_ = &s;
+}
+
+void Dissection::drop_streams(Cold &cold) {
+    if (!cold.streams) return;
+    Streams &s = *cold.streams;
+    held_ -= s.held;
+    if (s.older) s.older->newer = s.newer;
+    else oldest_ = s.newer;
+    if (s.newer) s.newer->older = s.older;
+    else newest_ = s.older;
+    cold.streams.reset();
+}
+
+void Dissection::held(Streams &streams, ptrdiff_t change) {
+    streams.held = static_cast<size_t>(static_cast<ptrdiff_t>(streams.held) + change);
+    held_ = static_cast<size_t>(static_cast<ptrdiff_t>(held_) + change);
+    if (change <= 0) return;
+    use(streams);
+    // The longest unused lose their bytes; their flows go on behind a gap.
+    for (Streams *s = oldest_; held_ > limits_.streams_bytes && s && s != &streams; s = s->newer) {
+        if (s->held == 0) continue;
+        ++counters_[Counter::reassembly_evicted];
+        held_ -= s->held;
+        s->held = 0;
+        for (Stream &d : s->direction) {
+            d.gap = d.gap || !d.buffer.empty();
+            d.buffer = {};
+            d.later = {};
+        }
+    }
+}
+
+void Dissection::keep(Cold &cold, Stream &stream, const uint8_t *data, size_t length) {
+    const auto before = static_cast<ptrdiff_t>(stream.buffer.size());
+    stream.buffer.assign(data, data + length);
+    if (static_cast<ptrdiff_t>(length) != before) held(*cold.streams, static_cast<ptrdiff_t>(length) - before);
+}
+
+void Dissection::keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length, bool truncated) {
+    auto at = stream.later.begin();
+    while (at != stream.later.end() && static_cast<int32_t>(seq - at->seq) > 0) ++at;
+    if (at != stream.later.end() && at->seq == seq && at->data.size() >= length) return; // a copy of one that waits
+    stream.later.insert(at, Segment{seq, truncated, std::vector<uint8_t>(data, data + length)});
+    held(*cold.streams, static_cast<ptrdiff_t>(length));
+}
+
+bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t expected, bool expected_known) {
+    Cold &cold = cold_of(flow.warm);
+    Streams &streams = streams_of(cold);
+    Stream &stream = streams.direction[d];
+    if (!stream.started) {
+        stream.expected = expected_known ? expected : packet.seq;
+        stream.started = true;
+    }
+    const uint32_t seq = packet.seq + (packet.tcp_flags & kSyn ? 1 : 0); // TCP Fast Open: data behind the SYN's number
+    const auto ahead = static_cast<int32_t>(seq - stream.expected);
+    const uint8_t *data = packet.payload;
+    uint32_t length = packet.payload_length, wire = packet.payload_bytes;
+    if (ahead < 0) {
+        const auto old = static_cast<uint32_t>(-static_cast<int64_t>(ahead));
+        if (old >= wire) return false;
+        const uint32_t skip = std::min(old, length);
+        data += skip;
+        length -= skip;
+        wire -= old;
+    } else if (ahead > 0) {
+        keep_later(cold, stream, seq, data, length, length < wire);
+        size_t waiting = 0;
+        for (const Segment &s : stream.later) waiting += s.data.size();
+        if (waiting < limits_.stream_bytes && stream.later.size() <= kMaxLaterSegments) return false;
+        if (stream.later.empty()) return false; // evicted to make room for itself
+        ++counters_[Counter::reassembly_gaps]; // the hole will not be filled any more
+        stream.expected = stream.later.front().seq;
+        stream.gap = true;
+        return drain_later(flow, d, packet.time);
+    }
+    stream.expected += wire;
+    const uint8_t flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (length < wire ? AICORE_TRUNCATED : 0));
+    stream.gap = length < wire;
+    const bool waiting = !stream.later.empty();
+    bool notify = length > 0 && deliver(flow, d, data, length, flags, packet.time); // `stream` may be gone behind this
+    if (waiting) notify |= drain_later(flow, d, packet.time);
+    return notify;
+}
+
+uint8_t Dissection::start_flags(const Hot &hot, const Stream &stream) const {
+    return static_cast<uint8_t>((stream.gap ? AICORE_GAP : 0) | (hot.bits & kMidstream ? AICORE_MIDSTREAM : 0));
+}
+
+bool Dissection::drain_later(FlowRef flow, uint8_t d, int64_t time) {
+    bool notify = false;
+    while (!(flow.hot.bits & kDone) && flow.warm.cold != kNoSlot) {
+        Cold &cold = pool_[flow.warm.cold];
+        if (!cold.streams) break;
+        Stream &stream = cold.streams->direction[d];
+        if (stream.later.empty() || static_cast<int32_t>(stream.later.front().seq - stream.expected) > 0) break;
+        const Segment segment = std::move(stream.later.front());
+        stream.later.erase(stream.later.begin());
+        held(*cold.streams, -static_cast<ptrdiff_t>(segment.data.size()));
+        const uint32_t old = stream.expected - segment.seq;
+        if (old >= segment.data.size()) continue;
+        stream.expected = segment.seq + static_cast<uint32_t>(segment.data.size());
+        const uint8_t flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (segment.truncated ? AICORE_TRUNCATED : 0));
+        stream.gap = segment.truncated;
+        notify |= deliver(flow, d, segment.data.data() + old, segment.data.size() - old, flags, time);
+    }
+    return notify;
+}
+
+bool Dissection::acknowledged(FlowRef flow, uint8_t d, uint32_t ack, int64_t time) {
+    if (flow.warm.cold == kNoSlot) return false;
+    Cold &cold = pool_[flow.warm.cold];
+    if (!cold.streams) return false;
+    Stream &stream = cold.streams->direction[d];
+    if (stream.later.empty() || static_cast<int32_t>(ack - stream.expected) <= 0) return false;
+    ++counters_[Counter::reassembly_gaps];
+    stream.expected = stream.later.front().seq;
+    stream.gap = true;
+    return drain_later(flow, d, time);
+}
+
+} // namespace aicore
