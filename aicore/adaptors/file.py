@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`file:PATH`: a line for each event, for eyes and grep; `file:-` is standard output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aicore.adaptor import DatabaseAdaptor
+from aicore.adaptors import path_of
+from aicore.adaptors._lines import LineFile
+from aicore.errors import Fatal
+
+if TYPE_CHECKING:
+    from aicore.batch import FlowBatch
+
+
+class FileAdaptor(DatabaseAdaptor):
+    """Appends `Insert:[key]`, `Update:[key] record` and `Remove:[key]`, the record as JSON."""
+
+    events = "all"
+    aicore_api = 1
+
+    _file: LineFile | None = None
+
+    def connect(self, connection_str: str) -> None:
+        """Fatal where the file cannot be written."""
+        self._file = LineFile(path_of(connection_str, "file"))
+
+    def write(self, batch: FlowBatch) -> None:
+        """One write for the batch."""
+        if self._file is None:
+            raise Fatal("file: not connected")
+        updates = batch.kind("update")
+        records = iter(updates.json() if updates is not None else ())
+        lines = bytearray()
+        for event, key in zip(batch.column("event"), batch.keys(), strict=True):
+            if event == "update":
+                lines += b"Update:[%b] %b\n" % (key.encode(), next(records))
+            elif event == "insert":
+                lines += b"Insert:[%b]\n" % key.encode()
+            else:
+                lines += b"Remove:[%b]\n" % key.encode()
+        self._file.write(bytes(lines))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

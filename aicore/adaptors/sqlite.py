@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sqlite:PATH`: one row a flow in an SQLite table, the default of `aicore run`.
+
+A flow's row is replaced by its later records (by version), so the table holds live flows as last reported and ended
+ones (`end_reason` is set) for good; reading the same packets again changes nothing but seq and version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aicore import schema
+from aicore.adaptor import DatabaseAdaptor
+from aicore.adaptors import option, path_of
+from aicore.errors import Fatal
+from aicore.options import Option
+
+if TYPE_CHECKING:
+    from aicore.batch import FlowBatch
+
+# Flows are updated at random places of the table: with SQLite's 1,000 pages the same pages went from the log to the
+# file again and again; 10,000 gave up to 1.4 times the rows. The log then takes some 40 MiB.
+_CHECKPOINT_PAGES = 10_000
+_BUSY_SECONDS = 5.0
+_INTEGER_MAX = 2**63 - 1
+
+# What no later attempt cures; anything else (locked, disk full, I/O error) is worth one.
+_FATAL = re.compile(
+    "not a database|malformed|readonly|unable to open|not authorized|unsupported file format"
+    "|no column named|no such column|does not match any PRIMARY KEY"
+)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+class SqliteAdaptor(DatabaseAdaptor):
+    """SQLite through the standard library: WAL mode, one transaction a batch, one connection for all threads."""
+
+    options = {"table": Option(str, default="flows", help="table of the flows, made where it is absent")}
+    events = "net"
+    aicore_api = 1
+
+    _db: sqlite3.Connection | None = None
+
+    def connect(self, connection_str: str) -> None:
+        """Opens or makes the file and the table. Fatal where it is not an SQLite file or cannot be written."""
+        self._path = path_of(connection_str, "sqlite")
+        self._table = option(self, "table")
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,62}", self._table):
+            raise Fatal(f"sqlite: table {self._table!r} is not a plain name (letters, digits, _)")
+        self._names: Sequence[str] = ()  # columns of the last batch, which `_upsert` writes
+        self._upsert = ""
+        try:
+            # isolation_level None: the transactions are ours, the module must not open any.
+            db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._db = db
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            self._create(db)
+        except sqlite3.Error as error:
+            self.close()
+            raise self._judged(error) from error
+
+    def write(self, batch: FlowBatch) -> None:
+        """One transaction: all rows of the batch or none. sqlite3.OperationalError where a retry makes sense."""
+        if self._db is None:
+            raise Fatal("sqlite: not connected")
+        names = batch.names()
+        rows = zip(batch.column("version"), *(_values(batch, name) for name in names), strict=True)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            if names != self._names:
+                self._grow(self._db, schema.of_batch(batch))
+            self._db.executemany(self._upsert, rows)
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            self._names = ()  # a column that was added is rolled back with the rows
+            with contextlib.suppress(sqlite3.Error):
+                if self._db.in_transaction:  # on some errors SQLite has rolled back by itself
+                    self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise self._judged(error) from error
+            raise
+        self._names = names
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _create(self, db: sqlite3.Connection) -> None:
+        table, view = _quoted(self._table), _quoted(self._table + "_view")
+        columns = ", ".join(_definition(field) for field in schema.CORE)
+        # Not WITHOUT ROWID: ids are random and rows wide, and a small index beat the wide tree (1.6 times the rows).
+        db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}, version INTEGER NOT NULL)")
+        missing = {"flow_id", "version"} - self._existing(db)
+        if missing:
+            raise Fatal(
+                f"sqlite: table {self._table} of {self._path} is not aicore's: no column {', '.join(sorted(missing))}"
+            )
+        db.execute(f"CREATE INDEX IF NOT EXISTS {_quoted(self._table + '_first_seen')} ON {table} (first_seen)")
+        db.execute(
+            f"CREATE VIEW IF NOT EXISTS {view} AS SELECT"
+            " strftime('%Y-%m-%d %H:%M:%f', first_seen / 1e9, 'unixepoch') AS first_time,"
+            " strftime('%Y-%m-%d %H:%M:%f', last_seen / 1e9, 'unixepoch') AS last_time,"
+            f" duration / 1e9 AS seconds, * FROM {table}"
+        )
+
+    def _existing(self, db: sqlite3.Connection) -> set[str]:
+        return {row[1] for row in db.execute(f"PRAGMA table_info({_quoted(self._table)})")}
+
+    def _grow(self, db: sqlite3.Connection, fields: Sequence[schema.Field]) -> None:
+        """Adds the columns that the table lacks and makes the statement for these fields."""
+        existing = self._existing(db)
+        for field in fields:
+            if field.name not in existing:
+                db.execute(f"ALTER TABLE {_quoted(self._table)} ADD COLUMN {_definition(field)}")
+        columns = [_quoted(name) for name in ("version", *(field.name for field in fields))]
+        self._upsert = (
+            f"INSERT INTO {_quoted(self._table)} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+            f" ON CONFLICT (flow_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in columns)}"
+            f" WHERE excluded.version >= {_quoted(self._table)}.version"
+        )
+
+    def _judged(self, error: sqlite3.Error) -> Exception:
+        if _FATAL.search(str(error)):
+            return Fatal(f"sqlite: {self._path}: {error}")
+        return error
+
+
+def _definition(field: schema.Field) -> str:
+    return f"{_quoted(field.name)} {field.sql_type}{' NOT NULL PRIMARY KEY' if field.name == 'flow_id' else ''}"
+
+
+def _values(batch: FlowBatch, name: str) -> Iterable[Any]:
+    """A column as SQLite takes it: None where absent, lists as JSON, integers of 63 bits."""
+    column = batch.column(name)
+    kind = batch.type(name)
+    if kind == "str":
+        return column
+    if kind == "list":
+        return [None if value is None else json.dumps(value, ensure_ascii=False) for value in column]
+    values = column.tolist()
+    if column.format == "Q" and any(value > _INTEGER_MAX for value in values):
+        values = [min(value, _INTEGER_MAX) for value in values]
+    valid = batch.valid(name).tobytes()
+    return [value if present else None for value, present in zip(values, valid, strict=True)] if 0 in valid else values
