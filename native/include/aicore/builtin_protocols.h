@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The protocols that come with the core. They use aicore/protocol.h and nothing else of it; the structures are constant
+// and live as long as the process.
+#pragma once
+
+#include "aicore/protocol.h"
+
+extern "C" {
+const aicore_protocol *aicore_http(void);
+const aicore_protocol *aicore_tls(void);
+const aicore_protocol *aicore_dns(void);
+}

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// DNS over UDP and TCP (RFC 1035), multicast DNS (RFC 6762) and LLMNR (RFC 4795): the names a flow asks for, the type of
+// the first question, the first response code, the addresses in answers. Responses are not matched to their queries.
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <iterator>
+
+#include "aicore/builtin_protocols.h"
+#include "aicore/bytes.h"
+#include "name.h"
+
+namespace aicore::dns {
+
+namespace {
+
+enum Field : uint32_t { kDomain, kDomains, kQtype, kRcode, kIps };
+enum Anomaly : uint32_t { kBadHeader, kBadName, kBadRecord };
+enum class Kind : uint8_t { dns, mdns, llmnr }; // less one: the alias
+
+constexpr size_t kHeader = 12;
+constexpr size_t kListBound = 16;     // values in each list of the record
+constexpr size_t kNamesAMessage = 64; // questions that are looked at in one message
+constexpr unsigned kQuestions = 32;   // most of them that are believed, but for mDNS
+constexpr size_t kMaxWait = 12288;    // a longer TCP message is read as far as its first part goes
+constexpr size_t kFirstPart = 2048;
+
+// What a list of the record holds, as FNV-1a hashes: a clash costs a value, and the bound counts different ones only.
+struct Listed {
+    uint32_t hashes[kListBound];
+    uint32_t count;
+
+    bool full() const { return count == kListBound; }
+    bool add(std::string_view text) {
+        uint32_t h = 2166136261u;
+        for (const char c : text) h = (h ^ static_cast<uint8_t>(c)) * 16777619u;
+        if (full() || std::find(hashes, hashes + count, h) != hashes + count) return false;
+        hashes[count++] = h;
+        return true;
+    }
+};
+
+struct State {
+    Listed names, ips;
+    uint32_t skip[2];            // rest of a TCP message that is not read, by direction
+    bool asked, answered, named; // a question, a response, a name without a question was seen
+};
+
+struct Header {
+    uint16_t flags, questions, answers, authorities, additionals;
+    bool response() const { return flags & 0x8000; }
+    unsigned opcode() const { return flags >> 11 & 15; }
+    bool truncated() const { return flags & 0x0200; }
+    unsigned rcode() const { return flags & 15; }
+};
+
+Header read_header(const uint8_t *message) {
+    Bytes in(message + 2, kHeader - 2); // behind the transaction id
+    Header h;
+    h.flags = in.u16();
+    h.questions = in.u16();
+    h.answers = in.u16();
+    h.authorities = in.u16();
+    h.additionals = in.u16();
+    return h;
+}
+
+bool has_port(const aicore_flow *flow, uint16_t port) { return flow->src_port == port || flow->dst_port == port; }
+
+Kind kind_of(const aicore_flow *flow) {
+    static constexpr uint8_t kMdns4[] = {224, 0, 0, 251}, kLlmnr4[] = {224, 0, 0, 252};
+    static constexpr uint8_t kMdns6[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb};
+    static constexpr uint8_t kLlmnr6[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 3};
+    const auto to = [&](const uint8_t *group4, const uint8_t *group6) {
+        return flow->ip_version == 4 ? std::memcmp(flow->dst, group4, 4) == 0 : std::memcmp(flow->dst, group6, 16) == 0;
+    };
+    if (flow->transport == AICORE_UDP && (has_port(flow, 5353) || to(kMdns4, kMdns6))) return Kind::mdns;
+    if (has_port(flow, 5355) || to(kLlmnr4, kLlmnr6)) return Kind::llmnr;
+    return Kind::dns;
+}
+
+class Message {
+  public:
+    // `strict`: nothing but the bytes themselves says that this is DNS, so all of them must fit.
+    Message(aicore_flow *flow, State &state, Kind kind, bool strict, bool recognised)
+        : flow_(flow), host_(*flow->host), state_(state), kind_(kind), strict_(strict), recognised_(recognised) {}
+
+    bool plausible(const Header &h) const {
+        if (h.flags & 0x0040) return false; // Z, must be zero (RFC 6895 section 2)
+        const bool odd_opcode = h.opcode() == 4 || h.opcode() == 5; // NOTIFY, UPDATE
+        if (h.opcode() != 0 && (!odd_opcode || strict_ || kind_ != Kind::dns)) return false;
+        if (!h.response() && (h.rcode() != 0 || h.questions == 0)) return false;
+        if (h.questions == 0 && !recognised_ && (kind_ != Kind::mdns || h.answers == 0)) return false;
+        if (kind_ != Kind::mdns && h.questions > (strict_ ? 1 : kQuestions)) return false; // RFC 9619: one is legal
+        if (!strict_) return true;
+        return h.response() || (h.answers == 0 && h.authorities == 0 && h.additionals <= 2 && (h.flags & 0x0480) == 0);
+    }
+
+    // Reads a message, or with `cut` the beginning of one. False: it is none.
+    bool read(const uint8_t *message, size_t length, bool cut) {
+        if (length < kHeader) return bad(kBadHeader);
+        const Header h = read_header(message);
+        if (!plausible(h) || (strict_ && cut)) return bad(kBadHeader);
+        size_t at = kHeader;
+        for (unsigned i = 0; i < h.questions; ++i)
+            if (!question(message, length, at, i)) return bad(kBadName);
+        if (strict_ && !exact(message, length, at, h)) return false;
+        if (!h.response()) return true;
+        if (!state_.answered) response_code(h.rcode());
+        state_.answered = true;
+        if (!answers(message, length, at, h) && !cut && !h.truncated()) host_.anomaly(flow_, kBadRecord);
+        return true;
+    }
+
+  private:
+    bool bad(Anomaly anomaly) {
+        if (recognised_) host_.anomaly(flow_, anomaly);
+        return false;
+    }
+
+    bool question(const uint8_t *message, size_t length, size_t &at, unsigned index) {
+        if (index >= kNamesAMessage) return skip_name(message, length, at) && (at += 4) <= length;
+        Name name;
+        if (!read_name(message, length, at, name) || length - at < 4) return false;
+        Bytes in(message + at, 4);
+        const uint16_t type = in.u16(), cls = in.u16();
+        at += 4;
+        const uint16_t plain = kind_ == Kind::mdns ? cls & 0x7fff : cls; // RFC 6762 section 5.4: top bit asks for unicast
+        if (type == 0 || !(plain == 1 || plain == 3 || plain == 4 || plain == 254 || plain == 255)) return false;
+        if (strict_ && !type_name(type)) return false;
+        if (name.encoded_netbios && (type == 0x20 || type == 0x21)) return false; // NetBIOS name service, RFC 1002
+        if (!state_.asked) {
+            state_.asked = true;
+            host_.set_string(flow_, kDomain, name.text.data(), name.length);
+            question_type(type);
+        }
+        add_name(name);
+        return true;
+    }
+
+    void add_name(const Name &name) {
+        if (state_.names.add(name.view())) host_.add_string(flow_, kDomains, name.text.data(), name.length);
+    }
+
+    void question_type(uint16_t type) {
+        if (const char *text = type_name(type)) return host_.set_string(flow_, kQtype, text, std::strlen(text));
+        char text[12] = "TYPE";
+        const char *end = std::to_chars(text + 4, text + sizeof text, type).ptr;
+        host_.set_string(flow_, kQtype, text, static_cast<size_t>(end - text));
+    }
+
+    void response_code(unsigned rcode) {
+        if (const char *text = rcode_name(static_cast<uint8_t>(rcode))) return host_.set_string(flow_, kRcode, text, std::strlen(text));
+        char text[12] = "RCODE";
+        const char *end = std::to_chars(text + 5, text + sizeof text, rcode).ptr;
+        host_.set_string(flow_, kRcode, text, static_cast<size_t>(end - text));
+    }
+
+    struct Record {
+        uint16_t type, cls, length;
+        const uint8_t *data;
+    };
+
+    static bool record(const uint8_t *message, size_t length, size_t &at, Record &out) {
+        if (!skip_name(message, length, at)) return false;
+        Bytes in(message + at, length - at);
+        out.type = in.u16();
+        out.cls = in.u16();
+        in.skip(4); // time to live
+        out.length = in.u16();
+        out.data = in.take(out.length).data();
+        if (!in.ok()) return false;
+        at = length - in.left();
+        return true;
+    }
+
+    static bool exact(const uint8_t *message, size_t length, size_t at, const Header &h) {
+        const size_t records = size_t{h.answers} + h.authorities + h.additionals;
+        Record r;
+        for (size_t i = 0; i < records; ++i)
+            if (!record(message, length, at, r)) return false;
+        return at == length;
+    }
+
+    bool answers(const uint8_t *message, size_t length, size_t at, const Header &h) {
+        if (h.questions == 0 && h.answers && kind_ == Kind::mdns) { // an announcement: named by its first record
+            Name name;
+            size_t copy = at;
+            if (!read_name(message, length, copy, name)) return false;
+            if (!state_.asked && !state_.named) host_.set_string(flow_, kDomain, name.text.data(), name.length);
+            state_.named = true;
+            add_name(name);
+        }
+        Record r;
+        for (unsigned i = 0; i < h.answers && !state_.ips.full(); ++i) {
+            if (!record(message, length, at, r)) return false;
+            if ((r.cls & 0x7fff) != 1) continue; // RFC 6762 section 10.2: top bit flushes caches
+            if (r.type == 1 && r.length == 4) add_address(ipv4_text(r.data));
+            else if (r.type == 28 && r.length == 16) add_address(ipv6_text(r.data));
+        }
+        return true;
+    }
+
+    void add_address(const AddressText &text) {
+        if (state_.ips.add({text.text.data(), text.length})) host_.add_string(flow_, kIps, text.text.data(), text.length);
+    }
+
+    aicore_flow *flow_;
+    const aicore_host &host_;
+    State &state_;
+    Kind kind_;
+    bool strict_, recognised_;
+};
+
+int accept(aicore_flow *flow, const State &state, Kind kind) {
+    if (!flow->recognised && kind != Kind::dns) flow->host->set_layer7(flow, static_cast<uint32_t>(kind) - 1);
+    return state.names.full() && state.answered ? AICORE_DONE : AICORE_YES;
+}
+
+// RFC 1035 section 4.2.2: each message behind its length.
+int inspect_stream(aicore_flow *flow, aicore_payload *payload, State &state, Kind kind, bool strict) {
+    if (payload->flags & AICORE_GAP) return flow->recognised ? AICORE_DONE : AICORE_NO; // where a message begins is lost
+    uint32_t &skip = state.skip[payload->reverse & 1];
+    bool recognised = flow->recognised;
+    Bytes in(payload->data, payload->length);
+    size_t consumed = 0;
+    for (;;) {
+        const size_t rest = std::min<size_t>(skip, in.left());
+        in.skip(rest);
+        skip -= static_cast<uint32_t>(rest);
+        consumed = payload->length - in.left();
+        if (in.left() < 2) break;
+        const size_t size = in.u16();
+        const Bytes message = in.take_some(size);
+        const bool whole = in.ok();
+        Message reader(flow, state, kind, strict && !recognised, recognised);
+        const bool wait = !whole && !(payload->flags & AICORE_TRUNCATED) && (size <= kMaxWait || message.left() < kFirstPart);
+        const bool never = wait && size >= kHeader && message.left() >= kHeader && !reader.plausible(read_header(message.data()));
+        if (wait && !never && size >= kHeader) break;
+        if (never || !reader.read(message.data(), message.left(), !whole)) return recognised ? AICORE_DONE : AICORE_NO;
+        recognised = true;
+        skip = static_cast<uint32_t>(size - message.left());
+        consumed += 2 + message.left();
+        if (!whole) break;
+    }
+    payload->consumed = consumed;
+    return recognised ? accept(flow, state, kind) : AICORE_MORE;
+}
+
+int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
+    State &state = *static_cast<State *>(memory);
+    if (has_port(flow, 137)) return AICORE_NO; // NetBIOS name service: the same header, other names
+    const Kind kind = kind_of(flow);
+    const bool strict = !flow->recognised && kind == Kind::dns && !has_port(flow, 53);
+    if (flow->transport == AICORE_TCP) return inspect_stream(flow, payload, state, kind, strict);
+    Message reader(flow, state, kind, strict, flow->recognised);
+    const bool cut = payload->flags & AICORE_TRUNCATED;
+    if (!reader.read(payload->data, payload->length, cut)) return flow->recognised ? AICORE_YES : AICORE_NO;
+    return accept(flow, state, kind);
+}
+
+constexpr aicore_field kFields[] = {
+    {"dnsdomain", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "dns.question.name",
+     "name of the first question; of an mDNS announcement its first record's"},
+    {"dnsdomains", AICORE_LIST, 0, 255, nullptr, nullptr, "names asked for in the flow, at most 16"},
+    {"dnsqtype", AICORE_STRING, 0, 16, nullptr, "dns.question.type", "type of the first question"},
+    {"dnsrcode", AICORE_STRING, 0, 16, nullptr, "dns.response_code", "code of the first response"},
+    {"dnsips", AICORE_LIST, 0, 64, nullptr, "dns.resolved_ip", "IPv4 and IPv6 addresses in answers, the first 16"},
+};
+
+constexpr const char *kAnomalies[] = {"dns_bad_header", "dns_bad_name", "dns_bad_record"};
+constexpr const char *kAliases[] = {"mdns", "llmnr"};
+constexpr aicore_prefix kPrefixes[] = {{"", 0}}; // on any port: the header decides
+constexpr uint16_t kPorts[] = {53};
+
+constexpr aicore_protocol kProtocol = {
+    .abi = AICORE_PROTOCOL_ABI,
+    .size = sizeof(aicore_protocol),
+    .name = "dns",
+    .help = "DNS over UDP and TCP, mDNS and LLMNR: names asked for, answers",
+    .transports = AICORE_TCP | AICORE_UDP,
+    .rank = 50,
+    .ports = kPorts,
+    .port_count = std::size(kPorts),
+    .prefix_count = std::size(kPrefixes),
+    .prefixes = kPrefixes,
+    .fields = kFields,
+    .field_count = std::size(kFields),
+    .anomaly_count = std::size(kAnomalies),
+    .anomalies = kAnomalies,
+    .aliases = kAliases,
+    .alias_count = std::size(kAliases),
+    .state_size = sizeof(State),
+    .inspect = inspect,
+};
+
+} // namespace
+
+} // namespace aicore::dns
+
+const aicore_protocol *aicore_dns(void) { return &aicore::dns::kProtocol; }
