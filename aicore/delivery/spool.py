@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The spool of one delivery: a queue of batches on disk that survives the process, and never refuses to start.
+
+A directory of append-only segments (see `segment`), a `cursor` (how far the store has the rows) and a `lock`.
+Segments, not a database: a full disk must not keep delivered rows from being freed, and unlink() needs no space.
+Segments of an earlier process are read but never appended to, so what damaged their end cannot spread.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aicore.delivery.segment import HEADER, MAGIC, Damage, Frame, header, read_frame, scan
+
+log = logging.getLogger("aicore.delivery")
+
+SEGMENT_BYTES = 16 << 20
+SYNC_SECONDS = 1.0
+SYNC_FRAMES = 10
+FINAL_SHARE = 0.9  # the last tenth is for final rows
+_NAME = re.compile(r"(head-)?(\d{20})\.seg")
+_MAX_SEQ = 1 << 62
+
+
+class SpoolInUse(OSError):
+    """Another process has this spool open."""
+
+
+@dataclass(slots=True)
+class _Segment:
+    path: Path
+    first: int
+    head: bool
+    size: int
+    rows: int  # not yet acknowledged
+    created: float
+
+
+def spool_path(base: Path, scheme: str, url: str) -> Path:
+    """Where the spool of that adaptor and target lies: rows for one server must not be replayed into another.
+
+    User and password play no part, so that a new password finds the old rows.
+    """
+    parts = urlsplit(url)
+    where = f"{parts.scheme}|{parts.netloc.rpartition('@')[2]}|{parts.path}"
+    return base / f"{scheme}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"
+
+
+class Spool:
+    """Rows in order. append() on one thread, read() and ack() on another; everything else from any thread.
+
+    max_bytes bounds the directory (without `.bad` files, which have as much again at most), min_free is the share of
+    the file system that stays free for others.
+    """
+
+    def __init__(
+        self, path: Path | str, *, max_bytes: int = 1 << 30, min_free: float = 0.05, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
+        """Opens and recovers. SpoolInUse, or OSError if the directory cannot be made; damage is never an error."""
+        self.path = Path(path)
+        self.max_bytes = max_bytes
+        self.min_free = min_free
+        self.segment_bytes = min(segment_bytes, max(max_bytes // 8, 1))
+        self.damaged_bytes = 0  # no frames, skipped
+        self.lost_rows = 0  # rows known to have been in damaged or missing places, whenever they were written
+        self.vanished = 0  # rows that `rows` once counted and that could not be read any more
+        self.torn = 0  # last frame of a killed process, never acknowledged
+        self.set_aside = 0  # files that are not of this version
+        self.error = ""  # why the last append failed
+        self._lock = threading.Lock()
+        self._segments: list[_Segment] = []
+        self._write_fd = -1
+        self._read_fd = -1
+        self._at = 0  # index of the segment that is read
+        self._offset = 0
+        self._expected = 0  # first_seq of the next frame to read
+        self._resume = ("", 0)
+        self._open_rows: list[tuple[_Segment, int]] = []  # read, not acknowledged
+        self._next = 0
+        self._unsynced = 0
+        self._synced = time.monotonic()
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock_fd = _lock(self.path)
+        try:
+            self._recover()
+        except BaseException:
+            os.close(self._lock_fd)
+            raise
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def append(self, payload: bytes, rows: int, *, final: bool = False) -> bool:
+        """Adds one frame; False if there is no room (`error` says why). `final` may use the last tenth."""
+        with self._lock:
+            size = HEADER.size + len(payload)
+            try:
+                self._check_room(size, 1.0 if final else FINAL_SHARE)
+                if self._write_fd < 0 or self._segments[-1].size + size > self.segment_bytes:
+                    self._new_segment()
+                _write(self._write_fd, header(payload, rows, self._next), payload, self._segments[-1].size)
+            except OSError as error:
+                self.error = error.strerror or str(error)
+                return False
+            segment = self._segments[-1]
+            segment.size += size
+            segment.rows += rows
+            self._next += rows
+            self._unsynced += 1
+            due = self._unsynced >= SYNC_FRAMES or time.monotonic() - self._synced >= SYNC_SECONDS
+        if due:
+            self.sync()
+        return True
+
+    def prepend(self, frames: Iterable[tuple[bytes, int]]) -> int:
+        """Puts rows before everything that waits here: those that were still in memory when the process ends.
+
+        Returns how many rows are safe. They have no cursor: a restart amid their replay delivers all of them again. To
+        be called when nothing is read any more.
+        """
+        with self._lock:
+            size = safe = 0
+            try:
+                path, fd = self._create("head-")
+            except OSError as error:
+                self.error = error.strerror or str(error)
+                return 0
+            try:
+                for payload, rows in frames:
+                    self._check_room(size + HEADER.size + len(payload), 1.0)
+                    _write(fd, header(payload, rows, safe), payload, size)
+                    size += HEADER.size + len(payload)
+                    safe += rows
+                os.fdatasync(fd)
+            except OSError as error:
+                self.error = error.strerror or str(error)
+            finally:
+                os.close(fd)
+            self._segments.insert(0, _Segment(path, 0, True, size, safe, time.time()))
+            return safe
+
+    def sync(self) -> None:
+        """Makes what was appended outlast a power cut."""
+        with self._lock:
+            if not self._unsynced or self._write_fd < 0:
+                return
+            fd = os.dup(self._write_fd)
+            self._unsynced = 0
+            self._synced = time.monotonic()
+        _sync(fd, self.path)
+        os.close(fd)
+
+    def close(self, *, sync: bool = True) -> None:
+        """Ends. Rows that were read but not acknowledged are there at the next start. Idempotent."""
+        if self._lock_fd < 0:
+            return
+        if sync:
+            self.sync()
+        with self._lock:
+            for fd in (self._write_fd, self._read_fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._write_fd = self._read_fd = -1
+            if not any(segment.rows for segment in self._segments):
+                self._forget(len(self._segments))
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def read(self) -> Frame | None:
+        """The next frame, or None if all were read. Damaged places are skipped and counted."""
+        with self._lock:
+            while self._at < len(self._segments):
+                segment = self._segments[self._at]
+                frame = self._read_in(segment)
+                if frame is not None:
+                    self._offset = frame.end
+                    if not segment.head:
+                        self.lost_rows += max(0, frame.first_seq - self._expected)
+                        self._expected = frame.first_seq + frame.rows
+                    self._open_rows.append((segment, frame.rows))
+                    return frame
+                if segment is self._segments[-1]:
+                    return None
+                self._next_segment()
+            return None
+
+    def ack(self) -> None:
+        """Every frame read so far is safe in the store: moves the cursor, then frees the segments before it."""
+        with self._lock:
+            for segment, rows in self._open_rows:
+                segment.rows -= rows
+            self._open_rows.clear()
+            # What is read to its end is freed at once, but for a small last segment: a new file costs an fsync of the
+            # directory.
+            if self._at < len(self._segments) and self._offset >= (current := self._segments[self._at]).size:
+                last = current is self._segments[-1]
+                if not last or current.head or current.size >= self.segment_bytes // 2:
+                    self._next_segment()
+                    if last and self._write_fd >= 0:
+                        os.close(self._write_fd)
+                        self._write_fd = -1
+            self._write_cursor()
+            self._forget(self._at)
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> int:
+        """Rows not acknowledged."""
+        with self._lock:
+            return sum(segment.rows for segment in self._segments)
+
+    @property
+    def used_bytes(self) -> int:
+        with self._lock:
+            return self._used()
+
+    @property
+    def full_share(self) -> float:
+        """How much of max_bytes is used, 0 to 1."""
+        return self.used_bytes / self.max_bytes
+
+    @property
+    def age(self) -> float:
+        """Seconds since the oldest segment with waiting rows was begun; 0 if nothing waits."""
+        with self._lock:
+            return max((time.time() - s.created for s in self._segments if s.rows), default=0.0)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _used(self) -> int:
+        return sum(segment.size for segment in self._segments)
+
+    def _check_room(self, size: int, share: float) -> None:
+        if self._used() + size > self.max_bytes * share:
+            raise OSError(errno.EDQUOT, f"the {self.max_bytes} bytes of the spool are used")
+        disk = os.statvfs(self.path)
+        if disk.f_bavail * disk.f_frsize - size < self.min_free * disk.f_blocks * disk.f_frsize:
+            raise OSError(errno.ENOSPC, f"less than {self.min_free:.0%} of the disk is free")
+
+    def _new_segment(self) -> None:
+        if self._write_fd >= 0:
+            _sync(self._write_fd, self.path)
+            os.close(self._write_fd)
+            self._write_fd = -1
+        path, self._write_fd = self._create("")
+        self._segments.append(_Segment(path, self._next, False, 0, 0, time.time()))
+
+    def _create(self, prefix: str) -> tuple[Path, int]:
+        while True:
+            path = self.path / f"{prefix}{self._next:020d}.seg"
+            try:
+                fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            except FileExistsError:
+                self._next += 1  # a leftover of that name: numbers only have to rise
+                continue
+            directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+            return path, fd
+
+    def _read_in(self, segment: _Segment) -> Frame | None:
+        if self._offset >= segment.size:
+            return None
+        try:
+            if self._read_fd < 0:
+                self._read_fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+            if frame := read_frame(self._read_fd, self._offset, segment.size):
+                return frame
+            for found in scan(self._read_fd, self._offset, segment.size):
+                if isinstance(found, Frame):
+                    return found
+        except OSError as error:
+            log.warning("spool %s: %s: %s", self.path, segment.path.name, error.strerror)
+        self._offset = segment.size
+        return None
+
+    def _next_segment(self) -> None:
+        """Goes on behind the current segment; rows of it that were never found are lost."""
+        segment = self._segments[self._at]
+        found = sum(rows for owner, rows in self._open_rows if owner is segment)
+        self.vanished += segment.rows - found
+        segment.rows = found
+        if not segment.head:
+            end = self._segments[self._at + 1].first if self._at + 1 < len(self._segments) else self._next
+            self.lost_rows += max(0, end - self._expected)
+            self._expected = end
+        if self._read_fd >= 0:
+            os.close(self._read_fd)
+            self._read_fd = -1
+        self._at += 1
+        self._offset = self._begin()
+
+    def _begin(self) -> int:
+        """Where reading begins in the current segment: behind what an earlier process had acknowledged."""
+        name, offset = self._resume
+        return offset if self._at < len(self._segments) and self._segments[self._at].path.name == name else 0
+
+    def _write_cursor(self) -> None:
+        segment = self._segments[self._at] if self._at < len(self._segments) else None
+        if segment is not None and segment.head:
+            return
+        name = segment.path.name if segment else "-"
+        temporary = self.path / "cursor.tmp"
+        try:
+            temporary.write_bytes(_cursor_line(name, self._offset, self._expected))
+            os.replace(temporary, self.path / "cursor")
+        except OSError as error:
+            # A full disk. Going on is right: at worst the rest of one segment is delivered again.
+            self.error = error.strerror or str(error)
+
+    def _forget(self, count: int) -> None:
+        """Unlinks the first segments."""
+        for segment in self._segments[:count]:
+            segment.path.unlink(missing_ok=True)
+        del self._segments[:count]
+        self._at = max(0, self._at - count)
+
+    # -- recovery -----------------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        name, offset, expected = _read_cursor(self.path)
+        self._resume = (name, offset)
+        done = expected if name == "-" else int(name[:20] or 0)
+        (self.path / "cursor.tmp").unlink(missing_ok=True)
+        found = _segment_files(self.path)
+        for index, (path, head, first) in enumerate(found):
+            if not head and first < done:
+                path.unlink(missing_ok=True)  # killed between cursor and unlink
+                continue
+            begin = offset if path.name == name else 0
+            if segment := self._recover_segment(path, head, first, begin, last=index == len(found) - 1):
+                self._segments.append(segment)
+        self._next = max(self._next, expected)
+        self._expected = expected
+        if not name:
+            self._expected = next((s.first for s in self._segments if not s.head), 0)
+        self._offset = self._begin()
+
+    def _recover_segment(self, path: Path, head: bool, first: int, begin: int, *, last: bool) -> _Segment | None:
+        """Checks every frame; None if nothing is left to deliver in it."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            log.warning("spool %s: %s cannot be opened: %s; set aside", self.path, path.name, error.strerror)
+            self.set_aside += 1
+            return None
+        try:
+            info = os.fstat(fd)
+            magic = os.pread(fd, len(MAGIC), 0)
+            if magic[:3] == MAGIC[:3] and len(magic) == 4 and magic != MAGIC and magic[3:].isdigit():
+                path.rename(path.with_suffix(f".seg-v{magic[3:].decode()}"))
+                log.warning("spool %s: %s is of another version; set aside", self.path, path.name)
+                self.set_aside += 1
+                return None
+            size, rows, end = info.st_size, 0, begin
+            for part in scan(fd, begin, size):
+                if isinstance(part, Frame):
+                    rows += part.rows
+                    end = part.end
+                    if not head:
+                        self._next = max(self._next, part.first_seq + part.rows)
+                elif part.tail and last and not head:
+                    self.torn += 1
+                else:
+                    self._keep_damage(fd, path, part)
+            if not head:
+                self._next = max(self._next, first + 1)
+            if rows == 0:
+                path.unlink(missing_ok=True)
+                return None
+            if end < size:
+                os.ftruncate(fd, end)
+            return _Segment(path, first, head, end, rows, info.st_mtime)
+        except OSError as error:
+            log.warning("spool %s: %s cannot be read: %s; set aside", self.path, path.name, error.strerror)
+            self.set_aside += 1
+            return None
+        finally:
+            os.close(fd)
+
+    def _keep_damage(self, fd: int, path: Path, part: Damage) -> None:
+        """Copies what is no frame to a `.bad` file, so that it can be looked at, within bounds."""
+        length = part.end - part.start
+        self.damaged_bytes += length
+        log.warning("spool %s: %s: %d damaged bytes at %d skipped", self.path, path.name, length, part.start)
+        kept = sum(bad.stat().st_size for bad in self.path.glob("*.bad"))
+        if kept + length > self.max_bytes:
+            return
+        try:
+            (self.path / f"{path.stem}-{part.start}.bad").write_bytes(os.pread(fd, length, part.start))
+        except OSError as error:
+            self.error = error.strerror or str(error)
+
+
+def _lock(path: Path) -> int:
+    fd = os.open(path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise SpoolInUse(error.errno, "the spool is in use by another process", str(path)) from None
+        raise
+    return fd
+
+
+def _sync(fd: int, path: Path) -> None:
+    try:
+        os.fdatasync(fd)
+    except OSError as error:
+        log.warning("spool %s: fdatasync: %s", path, error.strerror)
+
+
+def _write(fd: int, head: bytes, payload: bytes, size: int) -> None:
+    """One write. A full disk shows as a short count first and as an error only the next time (measured on tmpfs)."""
+    try:
+        written = os.writev(fd, (head, payload))
+        if written != len(head) + len(payload):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
+
+
+def _segment_files(path: Path) -> list[tuple[Path, bool, int]]:
+    """Segments in the order of delivery: path, head, first_seq."""
+    found = [
+        (entry, match[1] is not None, int(match[2]))
+        for entry in path.iterdir()
+        if (match := _NAME.fullmatch(entry.name)) and int(match[2]) < _MAX_SEQ and entry.is_file()
+    ]
+    return sorted(found, key=lambda item: (not item[1], item[2]))
+
+
+def _cursor_line(name: str, offset: int, expected: int) -> bytes:
+    text = f"{name} {offset} {expected}"
+    return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
+
+
+def _read_cursor(path: Path) -> tuple[str, int, int]:
+    """Segment name (empty: no cursor, "-": all was delivered), offset and first_seq of the next frame.
+
+    A damaged cursor delivers again from the first segment: too often is safe, too late is not.
+    """
+    try:
+        line = (path / "cursor").read_bytes()
+        name, offset, expected, _ = line.decode().split()
+        if line == _cursor_line(name, int(offset), int(expected)):
+            return name, int(offset), int(expected)
+    except FileNotFoundError:
+        return "", 0, 0
+    except (OSError, ValueError):
+        pass
+    log.warning("spool %s: the cursor is damaged; delivering again from the first segment", path)
+    return "", 0, 0
