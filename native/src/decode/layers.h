@@ -127,7 +127,8 @@ struct Walk {
 Verdict link(int linktype, View v, Walk &w);
 bool link_supported(int linktype);
 Verdict ethernet(View v, Walk &w);
-Verdict ethertype(uint16_t type, View v, Walk &w); // `v` starts behind the type field
+// `v` starts behind the type field. Only behind Ethernet addresses may the type be a length instead (IEEE 802.3).
+Verdict ethertype(uint16_t type, View v, Walk &w, bool may_be_length = false);
 Verdict ppp(View v, Walk &w);
 Verdict mpls(View v, Walk &w);
 

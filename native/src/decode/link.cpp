@@ -33,9 +33,8 @@ Verdict loopback(View v, Walk &w) {
 }
 
 Verdict cooked(uint16_t type, View v, Walk &w) {
-    constexpr uint16_t kNovell = 1, kLlc = 4; // ETH_P_802_3, ETH_P_802_2
-    if (type == kLlc) return llc(v, w);
-    return type == kNovell ? w.not_ip() : ethertype(type, v, w);
+    constexpr uint16_t kLlc = 4; // ETH_P_802_2
+    return type == kLlc ? llc(v, w) : ethertype(type, v, w);
 }
 
 Verdict cisco_hdlc(View v, Walk &w) {
@@ -49,12 +48,12 @@ Verdict pppoe(View v, Walk &w) {
     return ppp(v.from(6).first(be16(v.data + 4)), w);
 }
 
-// Whether an Ethernet header may start here: a known type, or a length.
+// Whether the type field of an Ethernet header that starts here is one that MPLS is likely to carry.
 bool looks_ethernet(View v) {
     if (!v.has(14)) return false;
     uint16_t type = be16(v.data + 12);
-    return type <= 1500 || type == kTypeIpv4 || type == kTypeIpv6 || type == kTypeArp || type == kTypeVlan ||
-           type == kTypeQinq || type == kTypeMpls || type == kTypePppoe;
+    return type == kTypeIpv4 || type == kTypeIpv6 || type == kTypeArp || type == kTypeVlan || type == kTypeQinq ||
+           type == kTypeMpls || type == kTypePppoe;
 }
 
 bool looks_ipv4(View v) {
@@ -69,10 +68,10 @@ bool looks_ipv6(View v) {
 
 Verdict ethernet(View v, Walk &w) {
     if (!v.has(14)) return w.broken(Counter::short_link);
-    return ethertype(be16(v.data + 12), v.from(14), w);
+    return ethertype(be16(v.data + 12), v.from(14), w, true);
 }
 
-Verdict ethertype(uint16_t type, View v, Walk &w) {
+Verdict ethertype(uint16_t type, View v, Walk &w, bool may_be_length) {
     // The outermost two tags of the frame. Tags inside a tunnel count only if there were none outside; a tag of VLAN 0
     // carries a priority and no VLAN.
     bool tagged = w.at.vlan != 0;
@@ -102,7 +101,7 @@ Verdict ethertype(uint16_t type, View v, Walk &w) {
     case kTypePppoe:
         return pppoe(v, w);
     default:
-        return type <= 1500 ? llc(v.first(type), w) : w.not_ip();
+        return may_be_length && type <= 1500 ? llc(v.first(type), w) : w.not_ip();
     }
 }
 
@@ -113,9 +112,8 @@ Verdict llc(View v, Walk &w) {
     if (!v.has(8)) return w.broken(Counter::short_link);
     uint32_t organisation = be32(v.data + 2) & 0xffffff;
     uint16_t type = be16(v.data + 6);
-    // 00-00-00 and, for bridged frames, 00-00-F8 (IEEE 802.1H) say that an EtherType follows. Not another length: SNAP
-    // in SNAP would nest without bound.
-    if ((organisation != 0 && organisation != 0xf8) || type <= 1500) return w.not_ip();
+    // 00-00-00 and, for bridged frames, 00-00-F8 (IEEE 802.1H) say that an EtherType follows.
+    if (organisation != 0 && organisation != 0xf8) return w.not_ip();
     return ethertype(type, v.from(8), w);
 }
 
@@ -154,7 +152,11 @@ Verdict mpls(View v, Walk &w) {
     uint8_t nibble = v.data[0] >> 4;
     if (nibble == 4 && (looks_ipv4(v) || !looks_ethernet(v))) return ipv4(v, w);
     if (nibble == 6 && (looks_ipv6(v) || !looks_ethernet(v))) return ipv6(v, w);
-    if (nibble == 0 && v.has(4) && looks_ethernet(v.from(4))) return ethernet(v.from(4), w);
+    if (nibble == 0 && v.has(4)) {
+        // The control word of an unsequenced pseudowire is all zero; an address that starts so is hardly seen.
+        View behind = v.from(4);
+        if (looks_ethernet(behind) && (!looks_ethernet(v) || be32(v.data) == 0)) return ethernet(behind, w);
+    }
     return looks_ethernet(v) ? ethernet(v, w) : w.not_ip();
 }
 
