@@ -101,13 +101,14 @@ def write_rows(adaptor: Any, batch: FlowBatch, *, events: Events = "all") -> Non
     net = events == "net"
     kinds = batch.column("event")
     new = batch.column("new") if net else None
-    for row, (kind, key, data) in enumerate(zip(kinds, batch.keys(), batch.json(), strict=True)):
-        try:
+    row = 0
+    try:
+        for row, (kind, key, data) in enumerate(zip(kinds, batch.keys(), batch.json(), strict=True)):
             if kind == "insert" or (new is not None and new[row]):
                 adaptor.insert(key)
             if kind == "update" or (net and kind == "remove"):
                 adaptor.update(key, data.decode())
             if kind == "remove":
                 adaptor.remove(key)
-        except Exception as error:
-            raise PartialWrite(row) from error
+    except Exception as error:
+        raise PartialWrite(row) from error

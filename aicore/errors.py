@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong, by kind. The text of every `AicoreError` is one line for a user; the command line prints it as it is."""
+"""What goes wrong, by kind. The text of every `AicoreError` is one line for a user, which the command line prints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+Status = Literal["blocked", "error", "incompatible", "duplicate"]
 
 
 class AicoreError(Exception):
@@ -18,7 +20,7 @@ class UsageError(AicoreError, ValueError):
 class PluginError(AicoreError):
     """A plugin that cannot be used; `status` is what `aicore list-plugins` shows for it."""
 
-    def __init__(self, message: str, status: Literal["error", "blocked", "incompatible", "duplicate"] = "error") -> None:
+    def __init__(self, message: str, status: Status = "error") -> None:
         super().__init__(message)
         self.status = status
 

@@ -76,7 +76,7 @@ class Option:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """", did you mean X?" for a name close to a known one, else what there is."""
+    """`did you mean X?` for a name close to a known one, else what there is."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flow events as Python sees them: a batch with columns, and rows that look into it.
+
+A `FlowBatch` owns its memory, may be kept and read on any thread. Only `add` changes it, until `seal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+from aicore import _core
+from aicore.errors import UsageError
+from aicore.options import nearest
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+Kind = Literal["insert", "update", "remove"]
+
+_TIMES = ("first_seen", "last_seen")
+# Formats of memoryviews; "l" is what "q" is called where long has 64 bits.
+_ARROW = {"q": "int64", "l": "int64", "Q": "uint64", "L": "uint64", "d": "float64"}
+
+
+class Flow:
+    """One row of a batch. Every field of the record is an attribute: None where absent, times in ns since the epoch."""
+
+    __slots__ = ("_batch", "_row")
+
+    def __init__(self, batch: FlowBatch, row: int) -> None:
+        self._batch = batch
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copy and pickle probe for such names before __init__ has run
+            raise AttributeError(name)
+        return self._batch._value(name, self._row)
+
+    @property
+    def first_seen_at(self) -> datetime:
+        """first_seen in UTC; a datetime holds microseconds only."""
+        return _datetime(self.first_seen)
+
+    @property
+    def last_seen_at(self) -> datetime:
+        """last_seen in UTC; a datetime holds microseconds only."""
+        return _datetime(self.last_seen)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are present."""
+        return self._batch.row(self._row)
+
+    def to_json(self) -> str:
+        """The record as JSON, the `data` that an adaptor's update() gets."""
+        return self._batch.json()[self._row].decode()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *self._batch.names(), "event", "new", "seq", "version"})
+
+    def __repr__(self) -> str:
+        return f"<Flow {self.key} {self.event} layer7={self.layer7} bytes={self.bytes}>"
+
+
+def _datetime(ns: int) -> datetime:
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=rest // 1000)
+
+
+class FlowBatch:
+    """Events in order of `seq`."""
+
+    def __init__(self, core: _core.Batch) -> None:
+        self._core = core
+        self._columns: dict[str, Any] = {}
+
+    @classmethod
+    def from_rows(cls, records: Iterable[Mapping[str, Any]]) -> FlowBatch:
+        """From records with the names of the schema; also `event`, `new` and `version`. Other names become added
+        columns, missing ones are absent. UsageError names the row and the field that is wrong."""
+        try:
+            return cls(_core.Batch.from_rows(list(records)))
+        except (TypeError, ValueError) as error:
+            raise UsageError(str(error)) from None
+
+    @classmethod
+    def concat(cls, batches: Sequence[FlowBatch]) -> FlowBatch:
+        return cls(_core.Batch.concat([batch._core for batch in batches]))
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __iter__(self) -> Iterator[Flow]:
+        for row in range(len(self._core)):
+            yield Flow(self, row)
+
+    def __getitem__(self, row: int) -> Flow:
+        size = len(self._core)
+        if not -size <= row < size:
+            raise IndexError(f"row {row} of a batch of {size}")
+        return Flow(self, row % size)
+
+    def __repr__(self) -> str:
+        return f"<FlowBatch of {len(self)} events>"
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the batch holds."""
+        return self._core.nbytes
+
+    def names(self) -> list[str]:
+        """The record's columns: core, protocols, added. `event`, `new` and `version` can be asked for beside them."""
+        return self._core.names()
+
+    def type(self, name: str) -> Literal["int", "float", "str", "list"]:
+        return self._core.type(name)
+
+    def column(self, name: str) -> Any:
+        """Numbers: a memoryview, 0 where absent, numpy.asarray takes it. Strings and lists: a list, None where absent.
+        KeyError for an unknown name."""
+        found = self._columns.get(name)
+        if found is None:
+            found = self._columns[name] = self._core.column(name)
+        return found
+
+    def valid(self, name: str) -> memoryview:
+        """1 where the row has a value, else 0."""
+        return self._core.valid(name)
+
+    def keys(self) -> list[str]:
+        return self._core.keys()
+
+    def json(self, meta: bool = False) -> list[bytes]:
+        """A JSON object for each row, made once. With meta also `event`, `new` and `version` stand in it."""
+        return self._core.json(meta)
+
+    def json_lines(self, meta: bool = False) -> bytes:
+        """The same as one buffer of lines."""
+        return self._core.json_lines(meta)
+
+    def kind(self, event: Kind) -> FlowBatch | None:
+        """The rows of that event; None if there are none."""
+        core = self._core.kind(event)
+        return None if core is None else FlowBatch(core)
+
+    def take(self, rows: Sequence[int]) -> FlowBatch:
+        """These rows in this order; strings are shared."""
+        return FlowBatch(self._core.take(rows))
+
+    def row(self, index: int) -> dict[str, Any]:
+        """The fields that one row has."""
+        return self._core.row(index)
+
+    def net(self) -> FlowBatch:
+        """One row for each flow, its latest; `new` is 1 where the flow's insert was merged in."""
+        return FlowBatch(self._core.net())
+
+    def add(self, name: str, values: Sequence[Any]) -> None:
+        """Adds a field to every row: int, float, bool, str, list of str, None for absent. For flow_enrich hooks.
+        UsageError for a name that exists, a wrong length or type, and after the batch was sealed."""
+        try:
+            self._core.add(name, values)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"field {name!r} cannot be added: {error}") from None
+
+    def seal(self) -> None:
+        """From now on the batch cannot change."""
+        self._core.seal()
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Times become timestamp[ns, UTC]. Needs pyarrow."""
+        import pyarrow as pa
+
+        return pa.table({name: self._arrow_column(pa, name) for name in self.names()})
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Needs pandas and pyarrow. Numbers that may be absent keep their integer type (pandas' Arrow types)."""
+        import pandas as pd
+
+        return self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
+
+    def to_polars(self) -> polars.DataFrame:
+        """Needs polars and pyarrow."""
+        import polars as pl
+
+        return pl.DataFrame(self.to_arrow())
+
+    def _arrow_column(self, pa: Any, name: str) -> Any:
+        kind = self.type(name)
+        column = self.column(name)
+        if kind == "str":
+            return pa.array(column, pa.string())
+        if kind == "list":
+            return pa.array(column, pa.list_(pa.string()))
+        # From buffers, because a list of integers costs 50 ns a value; tobytes() makes a strided view contiguous.
+        size = len(self)
+        flags = pa.Array.from_buffers(pa.uint8(), size, [None, pa.py_buffer(self.valid(name).tobytes())])
+        bitmap = flags.cast(pa.bool_()).buffers()[1]
+        arrow_type = pa.timestamp("ns", tz="UTC") if name in _TIMES else getattr(pa, _ARROW[column.format])()
+        return pa.Array.from_buffers(arrow_type, size, [bitmap, pa.py_buffer(column.tobytes())])
+
+    def _value(self, name: str, row: int) -> Any:
+        """One value as a Flow shows it."""
+        try:
+            column = self.column(name)
+        except KeyError:
+            raise AttributeError(f"a flow has no field {name!r}; {nearest(name, self.names())}") from None
+        value = column[row]
+        if value == 0 and isinstance(column, memoryview) and name not in ("event", "new", "version"):
+            return value if self.valid(name)[row] else None
+        return value

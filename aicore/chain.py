@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plugins of one run, opened: protocols in the core's registry, hooks in the plugin manager."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from aicore import schema
+from aicore.errors import AicoreError, UsageError
+from aicore.guard import Guard
+from aicore.hooks import HookRunner
+from aicore.options import check_options, parse_plugin
+from aicore.plugins import Plugins, check_hooks
+from aicore.protocol import Protocol, ProtocolRegistry, ProtocolRunner
+from aicore.stack import Use
+
+logger = logging.getLogger("aicore")
+
+
+class Chain:
+    """Opens what a run uses: every protocol that is not blocked, and the plugins of `uses`.
+
+    A protocol that nobody named and that cannot be used is logged and left out; what was named must work, so it raises.
+    """
+
+    def __init__(self, plugins: Plugins, uses: Sequence[Use]) -> None:
+        self.plugins = plugins
+        self.guard = Guard(strict=plugins.strict)
+        self.hooks = HookRunner(plugins.manager, self.guard)
+        self.registry = ProtocolRegistry()
+        #: Protocols that were left out, and why.
+        self.problems: list[str] = []
+        self._declared: list[schema.Field] = []
+
+        wanted: dict[str, dict[str, Any]] = {}
+        hooks: list[tuple[str, object]] = []
+        objects: list[object] = []
+        for use in uses:
+            if not isinstance(use.plugin, str):
+                kind, name, plugin = _own(use)
+                if kind == "protocol":
+                    objects.append(plugin)
+                else:
+                    hooks.append((name, plugin))
+                continue
+            text, query = parse_plugin(use.plugin)
+            kind, name = plugins.resolve(text, ("hook", "protocol"))
+            options = {**query, **use.options}
+            if kind == "protocol":
+                wanted[name] = options
+            else:
+                hooks.append((f"hook:{name}", plugins.make("hook", name, options)))
+
+        for name in plugins.names("protocol"):
+            if name in wanted:
+                self._add_protocol(name, plugins.make("protocol", name, wanted[name]))
+            elif not plugins.is_blocked("protocol", name):
+                try:
+                    self._add_protocol(name, plugins.make("protocol", name, {}))
+                except AicoreError as error:
+                    if plugins.strict:
+                        raise
+                    self.problems.append(str(error))
+                    logger.warning("left out: %s", error)
+        for plugin in objects:
+            self.registry.add(plugin)
+
+        # Called before there is an implementation: each gets its call as it is registered, under its own name.
+        plugins.manager.hook.register_protocols.call_historic(kwargs={"registry": self.registry})
+        # pluggy calls the last registered first; this way they are called as they were named.
+        for name, plugin in reversed(hooks):
+            registered = plugins.register(name, plugin)
+            self._declared += [
+                dataclasses.replace(field, protocol=registered) for field in reversed(getattr(plugin, "fields", ()))
+            ]
+        self._declared.reverse()
+        self.protocols = ProtocolRunner(self.registry.python, self.guard)
+
+    def _add_protocol(self, name: str, protocol: object) -> None:
+        self.registry.add(protocol)
+        self.plugins.register(f"protocol:{name}", protocol)
+
+    @property
+    def fields(self) -> tuple[schema.Field, ...]:
+        """The record: the core's fields, the protocols', and those that hook plugins declare."""
+        return (*schema.CORE, *schema.declared(self.registry.core.fields()), *self._declared)
+
+
+def _own(use: Use) -> tuple[str, str, Any]:
+    """Kind, name and object of a plugin that a program gave as an object or a class."""
+    given = use.plugin
+    if type(given).__name__ == "PyCapsule":
+        check_options("the protocol", {}, use.options)
+        return "protocol", "", given
+    plugin: Any = given() if inspect.isclass(given) else given
+    label = type(plugin).__name__.lower()
+    if isinstance(plugin, Protocol):
+        kind, name = "protocol", f"protocol:{plugin.name}"
+    elif inspect.ismodule(plugin):
+        raise UsageError(f"use() takes a plugin's name or object, not the module {plugin.__name__}")
+    else:
+        kind, name = "hook", f"hook:{label}"
+        check_hooks(name, plugin)
+    if inspect.isclass(given) or use.options:
+        plugin.options = check_options(name, getattr(type(plugin), "options", {}), use.options)
+    return kind, name, plugin

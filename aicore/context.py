@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hooks are told about the run, and what a run says at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from aicore.guard import PluginStats
+from aicore.schema import Field
+
+#: name, flows, packets, bytes
+TopRow = tuple[str, int, int, int]
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The run, for its hooks. The same object in every call."""
+
+    #: Names this run among all: the start in µs since the epoch.
+    run_id: str
+    #: `version` of an event is this plus its seq.
+    version_base: int
+    #: Name of the vantage point; empty for files unless it was set.
+    sensor: str
+    #: Files or interfaces, in the order in which they were given.
+    source: tuple[str, ...]
+    live: bool
+    #: The record: core fields, those of the loaded protocols and those that hook plugins declare.
+    fields: tuple[Field, ...]
+    #: Counters of the core as of now.
+    counters: Callable[[], dict[str, int]] = field(repr=False)
+    #: aicore's logger; it keeps secrets of URLs out of its lines.
+    logger: logging.Logger = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AdaptorSummary:
+    """One adaptor's delivery."""
+
+    name: str
+    #: The URL without secrets, or the class of an object that a program gave.
+    target: str
+    state: str
+    error: str | None
+    lag_seconds: float
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did."""
+
+    seconds: float
+    counters: dict[str, int]
+    adaptors: list[AdaptorSummary]
+    #: Hooks and Python protocols: calls, times, errors, and why one was set aside.
+    plugins: list[PluginStats]
+    #: "protocols", "hosts", "talkers": most bytes first, of ended flows.
+    top: dict[str, list[TopRow]]
+    warnings: list[str]
+    #: Why the input ended early, if it did.
+    error: str | None
+    #: Ended by KeyboardInterrupt.
+    interrupted: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        summary = asdict(self)
+        for plugin in summary["plugins"]:
+            for private in [name for name in plugin if name.startswith("_")]:
+                del plugin[private]
+        return summary

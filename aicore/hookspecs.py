@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hooks: what a plugin may implement, marked with `aicore.hookimpl`.
+
+All of them are called on the thread that called run(), never concurrently. An implementation takes any subset of the
+arguments, by name. Plugins are called in the order in which the run names them. Return values are ignored.
+
+An error, unless a hook says otherwise: the exception is logged and counted by plugin, every other plugin is called all
+the same, and after five errors in a row the plugin is set aside for the rest of the run. So is one that takes more than
+1 ms a row over 100 calls. With AICORE_STRICT=1 an error ends the run. KeyboardInterrupt always ends it cleanly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from aicore.batch import FlowBatch
+    from aicore.context import RunContext, RunSummary
+    from aicore.protocol import ProtocolRegistry
+
+hookspec = pluggy.HookspecMarker("aicore")
+hookimpl = pluggy.HookimplMarker("aicore")
+
+
+@hookspec(historic=True)
+def register_protocols(registry: ProtocolRegistry) -> None:
+    """Adds protocols that are made at run time.
+
+    When: once, as the plugin is opened, before the source is. Thread: the caller of run().
+    May raise: anything; `registry.add` raises UsageError for a protocol that cannot be added.
+    An error keeps the run from starting, because the plugin was asked for and would be missing silently.
+    """
+
+
+@hookspec
+def run_started(context: RunContext) -> None:
+    """The source is open, the first packet not yet read. The place to open databases of the plugin.
+
+    When: once. Thread: the caller of run(). May raise: anything.
+    An error sets the plugin aside at once: what it needs is not there.
+    """
+
+
+@hookspec
+def flow_enrich(flows: FlowBatch, context: RunContext) -> None:
+    """Adds fields: `flows.add(name, values)`, one value a row, None for absent.
+
+    When: for every batch, first; afterwards the batch is sealed and add() raises. Fields are not remembered by the
+    flow: they are added to every batch, from a cache of the plugin if they are costly.
+    Thread: the caller of run(). May raise: anything. After an error the columns added so far stay.
+    """
+
+
+@hookspec
+def flow_insert(flows: FlowBatch, context: RunContext) -> None:
+    """New flows: the rows of a batch whose event is insert.
+
+    When: for every batch that has such rows, before flow_update. Pair with flow_remove by flow_id: keys repeat.
+    Thread: the caller of run(). May raise: anything, see above.
+    """
+
+
+@hookspec
+def flow_update(flows: FlowBatch, context: RunContext) -> None:
+    """Detections and every N-th packet: the rows of a batch whose event is update.
+
+    When: for every batch that has such rows, between flow_insert and flow_remove.
+    Thread: the caller of run(). May raise: anything, see above.
+    """
+
+
+@hookspec
+def flow_remove(flows: FlowBatch, context: RunContext) -> None:
+    """Ended flows with their final record: the rows of a batch whose event is remove.
+
+    When: for every batch that has such rows, after flow_update.
+    Thread: the caller of run(). May raise: anything, see above.
+    """
+
+
+@hookspec
+def flow_batch(flows: FlowBatch, context: RunContext) -> None:
+    """Every event in order of seq, enriched and sealed. The deliveries of adaptors implement it and are called last.
+
+    When: for every batch, after flow_remove. The batch may be kept.
+    Thread: the caller of run(). May raise: anything, see above.
+    """
+
+
+@hookspec
+def reload(context: RunContext) -> None:
+    """Read configuration and data files again (SIGHUP of the command line, Run.reload()).
+
+    When: between two batches, after it was asked for. Thread: the caller of run(). May raise: anything, see above.
+    """
+
+
+@hookspec
+def run_finished(context: RunContext, summary: RunSummary) -> None:
+    """The last event was delivered. Called also after errors, and for plugins that were set aside: the place to close.
+
+    When: once for every plugin whose run_started was due. Thread: the caller of run(). May raise: anything, see above.
+    """

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run: the engine, the plugins, the deliveries, and the loop that joins them.
+
+`PacketDispatcher`, `aicore.flows` and the command line all stand on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from aicore import _core, hookspecs
+from aicore.adaptor import events_of, threads_of
+from aicore.batch import FlowBatch
+from aicore.chain import Chain
+from aicore.context import AdaptorSummary, RunContext, RunSummary
+from aicore.delivery import Delivery
+from aicore.errors import UsageError
+from aicore.plugins import Plugins, open_adaptor
+from aicore.source import Source
+from aicore.stack import TCP, UDP, StackLan
+from aicore.url import AdaptorURL
+
+if TYPE_CHECKING:
+    from aicore.delivery import Spool
+
+logger = logging.getLogger("aicore")
+
+#: How long a call into the core may wait. Python looks at signals between two calls.
+PULL_MS = 100
+#: Seconds between two calls of a progress callback.
+PROGRESS = 0.1
+#: What a run that was stopped gives its stores to take the last events, in seconds.
+STOP_DEADLINE = 10.0
+_WARNINGS = 1000  # kept for the summary; all of them are logged
+
+_KINDS = ("insert", "update", "remove")
+
+
+class _DeliveryHook:
+    """A delivery as the plugin that its adaptor is in the plugin manager."""
+
+    delivery: Delivery
+
+    @hookspecs.hookimpl(trylast=True)
+    def flow_batch(self, flows: FlowBatch) -> None:
+        self.delivery.put(flows)
+
+
+class Run:
+    """Runs a stack on a source, once. `stop`, `reload`, `counters`, `progress_info`, `adaptors` may be called from any
+    thread; everything else belongs to the thread that calls run()."""
+
+    def __init__(
+        self,
+        stack: StackLan,
+        source: Source,
+        *,
+        plugins: Plugins | None = None,
+        events: Collection[str] = (),
+        progress: Callable[[Run], None] | None = None,
+        queue_bytes: int = 64 << 20,
+        spool: Callable[[str], Spool | None] | None = None,
+        wait: bool = False,
+        stop_deadline: float = STOP_DEADLINE,
+    ) -> None:
+        """Opens plugins and source. `events`: kinds that the caller of `batches` wants itself. `spool` gives each
+        adaptor, by name, its spool. `wait`: a store that refuses at the start does not end a run on files."""
+        self.source = source
+        self._progress = progress
+        self._stop_deadline = stop_deadline
+        self._started = time.monotonic()
+        self._next_progress = 0.0
+        self._warnings: list[str] = []
+        self._running = False
+        self._interrupted = False
+        self._stopped = threading.Event()
+        self._reload = threading.Event()
+        self._full: set[str] = set()
+        self._full_lock = threading.Lock()
+        self._final_counters: dict[str, int] | None = None
+        # The batch in work, and how far: an interrupt between any two bytecodes must lose neither.
+        self._work: list[_core.Batch | None] = []
+        self._batch: FlowBatch | None = None
+        self._stage = 0
+
+        plugins = plugins or Plugins()
+        self.chain = Chain(plugins, stack.uses)
+        self._hooks = self.chain.hooks
+        self._warnings += self.chain.problems
+        self._deliveries: list[tuple[Delivery, str]] = []
+        version_base = time.time_ns() // 1000
+        options = stack.engine_options()
+        options.setdefault("sensor", source.sensor)
+        attached = stack.attached()
+        transports = {number for one in attached for number in one.transports} or {TCP, UDP}
+        try:
+            self._engine = _core.Engine(
+                self.chain.registry.core,
+                **options,
+                tcp=TCP in transports,
+                udp=UDP in transports,
+                events=self._events(set(events), bool(attached)),
+                version_base=version_base,
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        try:
+            for one in attached:
+                self._attach(plugins, one.adaptor, one.transports, queue_bytes, spool, wait)
+            source.open(self._engine)
+        except BaseException:
+            self._engine.close()
+            raise
+        self.context = RunContext(
+            run_id=str(version_base),
+            version_base=version_base,
+            sensor=options["sensor"],
+            source=source.names,
+            live=source.live,
+            fields=self.chain.fields,
+            counters=self.counters,
+            logger=logger,
+        )
+        stack._run = self
+
+    def _events(self, wanted: set[str], adaptors: bool) -> list[str]:
+        """The kinds that somebody looks at; the engine does not make the others."""
+        if adaptors or self._hooks.wanted("flow_batch"):
+            return list(_KINDS)
+        return [kind for kind in _KINDS if kind in wanted or self._hooks.wanted(f"flow_{kind}")]
+
+    def _attach(
+        self,
+        plugins: Plugins,
+        adaptor: Any,
+        transports: set[int],
+        queue_bytes: int,
+        spool: Callable[[str], Spool | None] | None,
+        wait: bool,
+    ) -> None:
+        if isinstance(adaptor, str):
+            adaptor = open_adaptor(adaptor, plugins)
+        given = getattr(adaptor, "url", None)
+        url = given if isinstance(given, AdaptorURL) else None
+        own = type(adaptor).__name__
+        hook = _DeliveryHook()
+        registered = plugins.register(f"adaptor:{url.scheme if url else own.lower()}", hook)
+        name = registered.partition(":")[2]
+        hook.delivery = Delivery(
+            name,
+            adaptor,
+            live=self.source.live,
+            events=events_of(adaptor),
+            transports=set(transports),
+            queue_bytes=queue_bytes,
+            spool=spool(name) if spool else None,
+            wait=wait,
+            url=url.text if url else None,
+            on_full=lambda full: self._admit(name, full),
+        )
+        self._hooks.trust(registered)
+        self._deliveries.append((hook.delivery, url.redacted if url else own))
+
+    def _admit(self, name: str, admit: bool) -> None:
+        """No new flows while any store is full. Called by delivery threads."""
+        with self._full_lock:
+            if admit:
+                self._full.discard(name)
+            else:
+                self._full.add(name)
+            self._engine.admit(not self._full)
+
+    def run(self) -> RunSummary:
+        """Runs until the source has ended or stop() was called, and the deliveries have drained.
+
+        KeyboardInterrupt stops the source; what was read is delivered and the exception raised again. A second one ends
+        the run at once. Errors of plugins and adaptors stand in the summary; so does what ended the input early.
+        """
+        try:
+            self.start()
+            self._resume(self._pull_all)
+            self._resume(self._drain)
+        except BaseException:
+            self._abort()
+            raise
+        summary = self._finish()
+        if self._interrupted:
+            raise KeyboardInterrupt
+        return summary
+
+    def stop(self) -> None:
+        """Ends the input; run() then delivers what was read and returns. Safe from any thread and signal handler."""
+        self._stopped.set()
+        self._engine.stop()
+
+    def reload(self) -> None:
+        """Has the reload hooks called before the next batch. Safe from any thread and signal handler."""
+        self._reload.set()
+
+    def start(self) -> None:
+        """Starts deliveries, hooks and engine. With next_batch() and close() for a caller that takes the events itself;
+        run() does all of it."""
+        self._running = True
+        self.chain.guard.start()
+        for delivery, _ in self._deliveries:
+            delivery.start()
+        self._hooks.call("run_started", context=self.context)
+        for stats in self.chain.guard.stats.values():
+            if stats.errors and stats.set_aside is None:
+                self.chain.guard.set_aside(stats, "its run_started failed")
+        self._engine.start()
+        if self._stopped.is_set():
+            self._engine.stop()
+
+    def next_batch(self) -> FlowBatch | None:
+        """The next batch, after hooks and deliveries; None at the end."""
+        while self._step():
+            batch, self._batch = self._batch, None
+            if self._interrupted:
+                raise KeyboardInterrupt
+            if batch is not None:
+                return batch
+        return None
+
+    def close(self) -> RunSummary | None:
+        """Ends a run that was driven by next_batch(), at its end or before; None if it was never started."""
+        if not self._running:
+            self._engine.close()
+            return None
+        if not self._engine.finished:
+            self.stop()
+        self._drain()
+        return self._finish()
+
+    def counters(self) -> dict[str, int]:
+        """The core's counters; those of the end once the run is over."""
+        return self._final_counters if self._final_counters is not None else self._engine.counters()
+
+    def progress_info(self) -> dict[str, Any]:
+        """See Engine.progress()."""
+        return self._engine.progress()
+
+    def adaptors(self) -> list[AdaptorSummary]:
+        """Where the output goes, and how far it is."""
+        return [
+            AdaptorSummary(
+                delivery.name, target, delivery.state, delivery.error, delivery.lag_seconds, delivery.counters()
+            )
+            for delivery, target in self._deliveries
+        ]
+
+    # The loop. A KeyboardInterrupt may come between any two bytecodes of it, so its state stands in self and each
+    # part can be entered again.
+
+    def _resume(self, part: Callable[[], None]) -> None:
+        """Runs a part of the loop; the first interrupt stops the input and the part goes on."""
+        while True:
+            try:
+                return part()
+            except KeyboardInterrupt:  # noqa: PERF203
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self.stop()
+
+    def _pull_all(self) -> None:
+        while self._step():
+            self._batch = None
+
+    def _step(self) -> bool:
+        """Pulls a batch and takes it through its stages. False once everything was pulled."""
+        if not self._work:
+            # In one call into C: a signal's exception is raised when it returns, and the batch is safe in the list.
+            self._work.extend(map(self._engine.pull, (PULL_MS,)))
+        self._tick()
+        core = self._work[0]
+        if core is not None:
+            if self._batch is None:
+                self._batch, self._stage = FlowBatch(core), 0
+            self._process(self._batch)
+        self._work.clear()
+        return core is not None or not self._engine.finished
+
+    def _process(self, batch: FlowBatch) -> None:
+        hooks, context = self._hooks, self.context
+        while self._stage < 6:
+            if self._stage == 0:
+                self.chain.protocols.inspect(batch, self._engine)
+            elif self._stage == 1:
+                hooks.call("flow_enrich", units=len(batch), flows=batch, context=context)
+                batch.seal()
+            elif self._stage == 5:
+                hooks.call("flow_batch", units=len(batch), flows=batch, context=context)
+            else:
+                kind = _KINDS[self._stage - 2]
+                hook = f"flow_{kind}"
+                rows = batch.kind(kind) if hooks.wanted(hook) else None  # type: ignore[arg-type]
+                if rows is not None:
+                    hooks.call(hook, units=len(rows), flows=rows, context=context)
+            self._stage += 1
+            if hooks.interrupted:
+                hooks.interrupted = False
+                self._interrupt()
+
+    def _tick(self) -> None:
+        """What is due now and then: reload, warnings, progress."""
+        if self._reload.is_set():
+            self._reload.clear()
+            self._hooks.call("reload", context=self.context)
+        now = time.monotonic()
+        if now < self._next_progress:
+            return
+        self._next_progress = now + PROGRESS
+        self._take_warnings()
+        if self._progress is not None:
+            self._progress(self)
+
+    def _take_warnings(self) -> None:
+        for warning in self._engine.warnings():
+            logger.warning("%s", warning)
+            if len(self._warnings) < _WARNINGS:
+                self._warnings.append(warning)
+
+    def _drain(self) -> None:
+        """Waits for the deliveries, all at once: without a bound after the end of the input, else for a while."""
+        deadline = self._stop_deadline if self._stopped.is_set() else None
+        threads = [
+            threading.Thread(target=delivery.finish, args=(deadline,), name="aicore-finish", daemon=True)
+            for delivery, _ in self._deliveries
+            if threads_of(delivery.adaptor) != "caller"
+        ]
+        for thread in threads:
+            thread.start()
+        for delivery, _ in self._deliveries:
+            if threads_of(delivery.adaptor) == "caller":
+                delivery.finish(deadline)
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(PULL_MS / 1000)
+                self._tick()
+
+    def _finish(self) -> RunSummary:
+        """After the last event was delivered: counters, the last hook, the summary."""
+        self._take_warnings()
+        self._final_counters = self._engine.counters()
+        summary = RunSummary(
+            seconds=time.monotonic() - self._started,
+            counters=self._final_counters,
+            adaptors=self.adaptors(),
+            plugins=list(self.chain.guard.stats.values()),
+            top=self._engine.top(),
+            warnings=self._warnings,
+            error=self._engine.error,
+            interrupted=self._interrupted,
+        )
+        self._hooks.call("run_finished", always=True, context=self.context, summary=summary)
+        self._engine.close()
+        self.chain.guard.close()
+        return summary
+
+    def _abort(self) -> None:
+        """After an exception that ends the run: nothing is waited for, spools take what they can."""
+        self._engine.stop()
+        for delivery, _ in self._deliveries:
+            delivery.finish(0)
+        self._finish()

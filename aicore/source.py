@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where packets come from: interfaces by name, capture files, standard input."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aicore import _core
+from aicore.errors import SourceError, UsageError
+
+SourceLike = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checked source. `capture` holds the options of Engine.open_live."""
+
+    names: tuple[str, ...]
+    live: bool
+    filter: str = ""
+    capture: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: SourceLike, *, filter: str = "", live: bool | None = None, **capture: Any) -> Source:
+        """An existing interface wins, else a path; "-" is standard input; several files are read in the given order.
+        `live` settles it where a file and an interface have the same name. SourceError if there is no such thing."""
+        given = [source] if isinstance(source, str | os.PathLike) else list(source)
+        names = tuple(os.fspath(name) for name in given)
+        if not names or not all(names):
+            raise UsageError("a source is an interface or a capture file; none was given")
+        if live is None:
+            known = {name for _, name in socket.if_nameindex()} | {"any"}
+            kinds = {name in known for name in names}
+            if len(kinds) > 1:
+                raise UsageError(f"interfaces and files cannot be mixed: {', '.join(names)}")
+            live = kinds.pop()
+        if not live:
+            for name in names:
+                if name != "-" and not Path(name).exists():
+                    raise SourceError(f"{name}: neither an interface nor a file of that name exists")
+        return cls(names, live, filter, capture)
+
+    @property
+    def sensor(self) -> str:
+        """The default name of the vantage point."""
+        return f"{socket.gethostname()}/{'+'.join(self.names)}" if self.live else ""
+
+    def open(self, engine: _core.Engine) -> None:
+        """SourceError with one clear line."""
+        try:
+            if self.live:
+                engine.open_live(self.names, self.filter, **self.capture)
+            else:
+                engine.open_files(self.names, self.filter)
+        except (OSError, ValueError) as error:
+            raise SourceError(str(error)) from error

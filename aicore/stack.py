@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""StackLan: what is tracked, within which bounds, and where its flows go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from aicore.errors import UsageError
+from aicore.options import Option, nearest
+
+if TYPE_CHECKING:
+    from aicore.run import Run
+
+T = TypeVar("T")
+
+TCP, UDP = 6, 17
+#: Every how many packets of a flow an update is emitted, unless something else is said.
+EVERY = 32
+
+
+class Setting(Generic[T]):
+    """A checked attribute of a stack that becomes an option of the engine. None leaves the engine's own default."""
+
+    def __init__(self, option: Option, *, scale: int | None = None) -> None:
+        self.option = option
+        self.scale = scale
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, stack: None, owner: type) -> Setting[T]: ...
+    @overload
+    def __get__(self, stack: StackLan, owner: type) -> T: ...
+    def __get__(self, stack: StackLan | None, owner: type) -> Setting[T] | T:
+        if stack is None:
+            return self
+        return vars(stack).get(self.name, self.option.default)  # type: ignore[no-any-return]
+
+    def __set__(self, stack: StackLan, value: T) -> None:
+        vars(stack)[self.name] = self.option.check(self.name, value)
+
+    def engine_value(self, stack: StackLan) -> Any:
+        value = self.__get__(stack, StackLan)
+        return value if self.scale is None or value is None else round(value * self.scale)  # type: ignore[operator]
+
+
+def _count(default: int | None, help: str, *, minimum: int = 0, maximum: int = 1 << 31) -> Setting[int]:
+    return Setting(Option(int, default=default, help=help, minimum=minimum, maximum=maximum))
+
+
+def _seconds(default: float | None, help: str, *, minimum: float = 0.001) -> Setting[float]:
+    option = Option(float, default=default, help=f"{help}, in seconds", minimum=minimum, maximum=10 * 365 * 86400)
+    return Setting(option, scale=1_000_000_000)
+
+
+@dataclass
+class Use:
+    """A plugin that the run shall open: its name or an object, with options."""
+
+    plugin: Any
+    options: dict[str, Any]
+
+
+@dataclass
+class Attached:
+    """An adaptor (an object or its URL) and the transports that it gets."""
+
+    adaptor: Any
+    transports: set[int]
+
+
+class StackLan:
+    """Settings of a run. Changing them has no effect on a run that has started."""
+
+    tcp_flows = _count(163840, "TCP flows tracked at once", maximum=1 << 30)
+    udp_flows = _count(163840, "UDP flows tracked at once", maximum=1 << 30)
+    idle_tcp = _seconds(300.0, "a TCP flow without packets for so long ends")
+    idle_udp = _seconds(180.0, "a UDP flow without packets for so long ends")
+    half_open = _seconds(30.0, "a TCP flow that was never answered ends after so long without packets")
+    linger = _seconds(5.0, "a closed TCP flow stays for so long for late packets", minimum=0)
+    active = _seconds(0.0, "a flow older than this ends and a new one begins; 0 = off", minimum=0)
+    vlan_in_key: Setting[bool] = Setting(
+        Option(bool, default=True, help="the VLAN is part of a flow's identity; off for taps that tag one direction")
+    )
+    sensor: Setting[str | None] = Setting(Option(str, help="name of the vantage point"))
+    batch_rows = _count(1024, "events a batch", minimum=1, maximum=1 << 20)
+    flush = _seconds(0.1, "a batch that is not full is handed over after so long")
+    queue_batches = _count(None, "batches between the engine and Python", minimum=2, maximum=1 << 16)
+    stream_bytes = _count(None, "bytes of payload kept for a direction of a flow until its protocol is known")
+    streams_bytes = _count(None, "bytes of payload kept in all", maximum=1 << 40)
+    max_fragments = _count(None, "fragmented datagrams remembered at once")
+
+    def __init__(self, **settings: Any) -> None:
+        self.every_tcp = EVERY
+        self.every_udp = EVERY
+        self.uses: list[Use] = []
+        self._tcp: Any = None
+        self._udp: Any = None
+        self._more: list[Attached] = []
+        self._run: Run | None = None
+        self.configure(settings)
+
+    @classmethod
+    def settings(cls) -> dict[str, Option]:
+        """What configure() takes, by name."""
+        return {name: setting.option for name, setting in vars(StackLan).items() if isinstance(setting, Setting)}
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Sets several settings, as from a file. UsageError for an unknown or wrong one."""
+        known = self.settings()
+        for name, value in settings.items():
+            if name not in known:
+                raise UsageError(f"a stack has no setting {name!r}; {nearest(name, known)}")
+            setattr(self, name, value)
+
+    @property
+    def flows_timeout(self) -> float:
+        """Idle timeout of UDP flows in seconds; setting it sets that of both transports."""
+        return self.idle_udp
+
+    @flows_timeout.setter
+    def flows_timeout(self, seconds: float) -> None:
+        self.idle_tcp = seconds
+        self.idle_udp = seconds
+
+    def set_tcp_database_adaptor(self, adaptor: Any, n: int = EVERY) -> None:
+        """TCP flows go to this adaptor: an object with insert, update and remove (or write), or a URL. `n`: an update
+        at every n-th packet of a flow, 0 for detections only. None detaches. ValueError for an n below 0."""
+        self.every_tcp = _checked_every(n)
+        self._tcp = _checked_adaptor(adaptor)
+
+    def set_udp_database_adaptor(self, adaptor: Any, n: int = EVERY) -> None:
+        """The same for UDP flows. An object that is set for both transports has one delivery."""
+        self.every_udp = _checked_every(n)
+        self._udp = _checked_adaptor(adaptor)
+
+    def add_database_adaptor(self, adaptor: Any, *, tcp: bool = True, udp: bool = True) -> None:
+        """One more adaptor; every_tcp and every_udp hold for all."""
+        if adaptor is None or not (tcp or udp):
+            raise UsageError("an adaptor and at least one transport are needed")
+        transports = {number for number, wanted in ((TCP, tcp), (UDP, udp)) if wanted}
+        self._more.append(Attached(_checked_adaptor(adaptor), transports))
+
+    def use(self, plugin: Any, **options: Any) -> None:
+        """Opens a hook or protocol plugin in the run: `st.use("geoip", db="...")`, or an object of one's own."""
+        self.uses.append(Use(plugin, options))
+
+    def attached(self) -> list[Attached]:
+        """The adaptors, each object once, in the order in which they were set."""
+        merged: list[Attached] = []
+        given = [Attached(self._tcp, {TCP}), Attached(self._udp, {UDP}), *self._more]
+        for one in given:
+            if one.adaptor is None:
+                continue
+            same = next((other for other in merged if _same(other.adaptor, one.adaptor)), None)
+            if same is None:
+                merged.append(Attached(one.adaptor, set(one.transports)))
+            else:
+                same.transports |= one.transports
+        return merged
+
+    def engine_options(self) -> dict[str, Any]:
+        """The settings as the engine takes them."""
+        options: dict[str, Any] = {
+            "every_tcp": _checked_every(self.every_tcp),
+            "every_udp": _checked_every(self.every_udp),
+        }
+        for name, setting in vars(StackLan).items():
+            if isinstance(setting, Setting):
+                value = setting.engine_value(self)
+                if value is not None:
+                    options[name] = value
+        return options
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """Counters of the core, of the present or the last run; empty before the first."""
+        return {} if self._run is None else self._run.counters()
+
+
+# AIEngine has a class for each network; here one stack decodes all of it.
+StackLanIPv6 = StackMobile = StackVirtual = StackLan
+
+
+def _same(first: object, second: object) -> bool:
+    return first is second or (isinstance(first, str) and first == second)
+
+
+def _checked_every(n: object) -> int:
+    if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n < 1 << 31:
+        raise UsageError(f"n must be a whole number from 0 (detections only) on, not {n!r}")
+    return n
+
+
+def _checked_adaptor(adaptor: Any) -> Any:
+    if isinstance(adaptor, type):
+        raise UsageError(f"an adaptor is needed, not its class {adaptor.__name__}")
+    if adaptor is None or isinstance(adaptor, str) or callable(getattr(adaptor, "write", None)):
+        return adaptor
+    missing = [name for name in ("insert", "update", "remove") if not callable(getattr(adaptor, name, None))]
+    if missing:
+        name = type(adaptor).__name__
+        raise UsageError(f"an adaptor has insert, update and remove; {name} has no {', '.join(missing)}")
+    return adaptor
