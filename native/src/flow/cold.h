@@ -68,14 +68,14 @@ struct Cold {
     AttributeSet attributes;
     uint64_t batch = 0; // serial of the batch that holds the attributes already, 0 = none
     uint32_t batch_first = 0, batch_count = 0;
-    ProtocolSet candidates;
-    ProtocolSet asked; // Python protocols whose answer is out
+    ProtocolSet candidates[2]; // by direction
+    ProtocolSet asked[2];      // Python protocols whose answer is out
     std::unique_ptr<uint64_t[]> state;
     std::unique_ptr<Streams> streams;
     uint16_t owner = kNoProtocol;
     uint8_t payloads = 0; // looked at while unrecognised
     uint8_t begun = 0;    // bit d: candidates were selected from direction d's first payload
-    bool restarted = false; // after hand_over(NULL): layer7 stands until something else is recognised
+    bool undecided() const { return !candidates[0].empty() || !candidates[1].empty(); }
 };
 
 class ColdPool {

@@ -62,7 +62,7 @@ void Dissection::stop(FlowRef flow, Cold &cold) {
     drop_streams(cold);
     cold.state.reset();
     cold.owner = kNoProtocol;
-    cold.candidates = cold.asked = {};
+    for (ProtocolSet *set : {cold.candidates, cold.asked}) set[0] = set[1] = {};
     if (cold.attributes.items.empty()) forget(flow.warm);
 }
 
@@ -89,76 +89,88 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
         keep(cold, *stream, nullptr, 0);
         cold.begun &= static_cast<uint8_t>(~(1u << d));
     }
-    if (stream && !stream->buffer.empty()) {
+    const bool buffered = stream && !stream->buffer.empty();
+    if (buffered) {
         stream->buffer.insert(stream->buffer.end(), data, data + length);
         held(*cold.streams, static_cast<ptrdiff_t>(length));
         data = stream->buffer.data();
         length = stream->buffer.size();
     }
+    ProtocolSet &candidates = cold.candidates[d];
     const bool anywhere = flags & (AICORE_MIDSTREAM | AICORE_GAP);
-    if (!tcp || !(cold.begun >> d & 1) || (anywhere && cold.candidates.empty())) {
+    if (!tcp || !(cold.begun >> d & 1) || (anywhere && candidates.empty())) {
         cold.begun |= static_cast<uint8_t>(1u << d);
         const FlowKey &key = flow.hot.key;
-        cold.candidates |= registry_.select(tcp ? AICORE_TCP : AICORE_UDP, data, length, key.port_a, key.port_b);
+        candidates |= registry_.select(tcp ? AICORE_TCP : AICORE_UDP, data, length, key.port_a, key.port_b);
     }
     if (cold.payloads < UINT8_MAX) ++cold.payloads;
 
-    if (!cold.candidates.empty()) {
+    if (!candidates.empty()) {
         Call call(*this, flow, cold);
-        const Stream *other = tcp ? &cold.streams->direction[d ^ 1] : nullptr;
-        const bool has_other = other && !other->buffer.empty();
+        const Stream *other = tcp && !cold.streams->direction[d ^ 1].buffer.empty() ? &cold.streams->direction[d ^ 1] : nullptr;
+        const uint8_t *other_data = other ? other->buffer.data() : nullptr;
+        const size_t other_length = other ? other->buffer.size() : 0;
         uint16_t winner = kNoProtocol;
         int answer = AICORE_NO;
         aicore_payload payload{};
-        const ProtocolSet candidates = cold.candidates;
-        candidates.each([&](size_t i) {
+        const ProtocolSet asking = candidates;
+        asking.each([&](size_t i) {
             const Registered &r = registry_.protocols()[i];
             if (r.python) {
-                if (!cold.asked.has(i) && ask_(flow, static_cast<uint16_t>(i), d, data, length, has_other ? other->buffer.data() : nullptr, has_other ? other->buffer.size() : 0))
-                    cold.asked.add(i);
+                if (!cold.asked[d].has(i) && ask_(flow, static_cast<uint16_t>(i), d, data, length, other_data, other_length)) cold.asked[d].add(i);
                 return true;
             }
             scratch_.clear();
             std::fill_n(scratch_state_.begin(), state_words(r), 0);
             call.start(r, scratch_, false);
-            payload = {data, length, has_other ? other->buffer.data() : nullptr, has_other ? other->buffer.size() : 0, d, flags, {}, time, SIZE_MAX};
+            payload = {data, length, other_data, other_length, d, flags, {}, time, SIZE_MAX};
             answer = r.protocol->inspect(&call.view, &payload, r.protocol->state_size ? scratch_state_.data() : nullptr);
             if (answer == AICORE_YES || answer == AICORE_DONE) {
                 winner = static_cast<uint16_t>(i);
                 return false;
             }
-            if (answer != AICORE_MORE) cold.candidates.remove(i);
+            if (answer != AICORE_MORE) candidates.remove(i);
             return true;
         });
         if (winner != kNoProtocol) {
-            if (stream) {
-                keep(cold, cold.streams->direction[d ^ 1], nullptr, 0);
-                const size_t consumed = std::min(payload.consumed, length);
-                if (consumed < length && answer == AICORE_YES && !call.handed_over) {
-                    const std::vector<uint8_t> rest(data + consumed, data + length);
-                    keep(cold, *stream, rest.data(), rest.size());
-                } else {
-                    keep(cold, *stream, nullptr, 0);
-                }
-            }
+            if (stream) consume(cold, *stream, buffered, data, length, std::min(payload.consumed, length));
             return own(flow, cold, call, winner, answer);
         }
     }
 
-    if (cold.candidates.empty()) {
-        if (stream)
-            for (Stream &s : cold.streams->direction) keep(cold, s, nullptr, 0);
-        const bool both = cold.begun == 3;
-        if (tcp ? (both && !anywhere) || cold.payloads >= kMaxTcpPayloads : cold.payloads >= kMaxUdpPayloads) give_up(flow, cold);
-    } else if (!tcp) {
-        if (cold.payloads >= kMaxUdpMore) give_up(flow, cold);
-    } else if (length >= limits_.stream_bytes) {
-        ++counters_[Counter::reassembly_full];
+    if (exhausted(flow, cold, anywhere)) {
         give_up(flow, cold);
-    } else if (stream->buffer.empty()) {
-        keep(cold, *stream, data, length);
+    } else if (stream) {
+        if (!cold.undecided()) {
+            for (Stream &s : cold.streams->direction) keep(cold, s, nullptr, 0);
+        } else if (length >= limits_.stream_bytes) {
+            ++counters_[Counter::reassembly_full];
+            give_up(flow, cold);
+        } else if (!buffered) {
+            keep(cold, *stream, data, length);
+        }
     }
     return false;
+}
+
+// Nobody is left who could recognise the flow, or it was tried often enough.
+bool Dissection::exhausted(const FlowRef &flow, const Cold &cold, bool anywhere) const {
+    if (cold.undecided()) return flow.table != 0 && cold.payloads >= kMaxUdpMore;
+    if (flow.table != 0) return cold.payloads >= kMaxUdpPayloads;
+    return (cold.begun == 3 && !anywhere) || cold.payloads >= kMaxTcpPayloads;
+}
+
+void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length, size_t consumed) {
+    if (length - consumed >= limits_.stream_bytes) {
+        ++counters_[Counter::reassembly_full];
+        keep(cold, stream, nullptr, 0);
+        stream.gap = true;
+    } else if (buffered) {
+        stream.buffer.erase(stream.buffer.begin(), stream.buffer.begin() + static_cast<ptrdiff_t>(consumed));
+        held(*cold.streams, -static_cast<ptrdiff_t>(consumed));
+    } else {
+        keep(cold, stream, data + consumed, length - consumed);
+    }
 }
 
 // The first YES: the protocol's values become the flow's, its state is kept.
@@ -181,7 +193,7 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
         }
     }
     cold.batch = 0;
-    cold.candidates = cold.asked = {};
+    for (ProtocolSet *set : {cold.candidates, cold.asked}) set[0] = set[1] = {};
     cold.payloads = 0;
     if (call.handed_over) {
         after_hand_over(flow, cold, call);
@@ -197,21 +209,21 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     return true;
 }
 
-void Dissection::after_hand_over(FlowRef, Cold &cold, const Call &call) {
+// What is not consumed of either direction stays in its buffer: the successor's first bytes.
+void Dissection::after_hand_over(FlowRef flow, Cold &cold, const Call &call) {
+    if (call.nobody_next) return stop(flow, cold);
     cold.owner = call.next_owner;
     cold.state.reset();
     if (call.next_owner != kNoProtocol)
         if (const size_t words = state_words(registry_.protocols()[call.next_owner])) cold.state = std::make_unique<uint64_t[]>(words);
-    cold.candidates = cold.asked = {};
+    for (ProtocolSet *set : {cold.candidates, cold.asked}) set[0] = set[1] = {};
     cold.begun = cold.payloads = 0;
-    if (cold.streams)
-        for (Stream &s : cold.streams->direction) keep(cold, s, nullptr, 0);
 }
 
 bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time) {
     const Registered &r = registry_.protocols()[cold.owner];
     if (r.python) {
-        if (!cold.asked.has(cold.owner) && ask_(flow, cold.owner, d, data, length, nullptr, 0)) cold.asked.add(cold.owner);
+        if (!cold.asked[d].has(cold.owner) && ask_(flow, cold.owner, d, data, length, nullptr, 0)) cold.asked[d].add(cold.owner);
         return false;
     }
     Stream *stream = flow.table == 0 ? &streams_of(cold).direction[d] : nullptr;
@@ -241,32 +253,20 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
         flow.warm.updated_packets = UINT64_MAX;
         notify = true;
     }
-    if (call.handed_over) {
-        after_hand_over(flow, cold, call);
-    } else if (answer == AICORE_DONE) {
-        stop(flow, cold);
-    } else if (stream) {
+    if (stream) {
         const size_t consumed = payload.consumed != SIZE_MAX ? std::min(payload.consumed, length) : answer == AICORE_MORE ? 0 : length;
-        const size_t rest = length - consumed;
-        if (rest >= limits_.stream_bytes) {
-            ++counters_[Counter::reassembly_full];
-            keep(cold, *stream, nullptr, 0);
-            stream->gap = true;
-        } else if (buffered) {
-            stream->buffer.erase(stream->buffer.begin(), stream->buffer.begin() + static_cast<ptrdiff_t>(consumed));
-            held(*cold.streams, -static_cast<ptrdiff_t>(consumed));
-        } else {
-            keep(cold, *stream, data + consumed, rest);
-        }
+        consume(cold, *stream, buffered, data, length, consumed);
     }
+    if (call.handed_over) after_hand_over(flow, cold, call);
+    else if (answer == AICORE_DONE) stop(flow, cold);
     return notify;
 }
 
-bool Dissection::answer(FlowRef flow, uint16_t index, int answer, uint16_t layer7, const AttributeSet &values) {
+bool Dissection::answer(FlowRef flow, uint16_t index, uint8_t d, int answer, uint16_t layer7, const AttributeSet &values) {
     if (flow.hot.bits & kDone || flow.warm.cold == kNoSlot) return false;
     Cold &cold = pool_[flow.warm.cold];
-    if (!cold.asked.has(index)) return false; // recognised by somebody else meanwhile
-    cold.asked.remove(index);
+    if (!cold.asked[d].has(index)) return false; // recognised by somebody else meanwhile
+    cold.asked[d].remove(index);
     if (answer == AICORE_YES || answer == AICORE_DONE) {
         scratch_ = values;
         Call call(*this, flow, cold);
@@ -274,8 +274,8 @@ bool Dissection::answer(FlowRef flow, uint16_t index, int answer, uint16_t layer
         return own(flow, cold, call, index, answer);
     }
     if (answer != AICORE_MORE && cold.owner == kNoProtocol) {
-        cold.candidates.remove(index);
-        if (cold.candidates.empty() && (flow.table == 0 ? cold.begun == 3 : cold.payloads >= kMaxUdpPayloads)) give_up(flow, cold);
+        cold.candidates[d].remove(index);
+        if (exhausted(flow, cold, false)) give_up(flow, cold);
     }
     return false;
 }

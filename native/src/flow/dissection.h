@@ -42,7 +42,8 @@ class Dissection {
     // The other direction acknowledged bytes of `direction` that the capture does not have: do not wait for them.
     bool acknowledged(FlowRef flow, uint8_t direction, uint32_t ack, int64_t time);
 
-    bool answer(FlowRef flow, uint16_t protocol, int answer, uint16_t layer7, const AttributeSet &values);
+    // A Python protocol's answer to what it was asked about that direction.
+    bool answer(FlowRef flow, uint16_t protocol, uint8_t direction, int answer, uint16_t layer7, const AttributeSet &values);
     void note_anomaly(Warm &warm, uint16_t name);
     void end(FlowRef flow); // before the last events: a name by port if payload gave none
     void forget(Warm &warm);  // gives the cold block back
@@ -52,7 +53,6 @@ class Dissection {
 
   private:
     struct Call;
-    enum class Outcome { undecided, recognised, finished, failed };
 
     Cold &cold_of(Warm &warm);
     Streams &streams_of(Cold &cold);
@@ -63,9 +63,11 @@ class Dissection {
     void after_hand_over(FlowRef flow, Cold &cold, const Call &call);
     void give_up(FlowRef flow, Cold &cold);
     void stop(FlowRef flow, Cold &cold);
+    bool exhausted(const FlowRef &flow, const Cold &cold, bool anywhere) const;
     bool drain_later(FlowRef flow, uint8_t d, int64_t time);
     void keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length, bool truncated);
     void keep(Cold &cold, Stream &stream, const uint8_t *data, size_t length); // replaces the buffer
+    void consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length, size_t consumed);
     void held(Streams &streams, ptrdiff_t change);
     void drop_streams(Cold &cold);
     void use(Streams &streams);

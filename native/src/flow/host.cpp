@@ -62,10 +62,9 @@ struct HostFunctions {
 
     static void hand_over(aicore_flow *flow, const char *protocol) {
         Dissection::Call &c = call(flow);
-        const uint16_t next = protocol ? c.dissection.registry_.find(protocol) : kNoProtocol;
-        if (protocol && next == kNoProtocol) return; // that protocol is not loaded: the flow stays ours
         c.handed_over = true;
-        c.next_owner = next;
+        c.next_owner = protocol ? c.dissection.registry_.find(protocol) : kNoProtocol;
+        c.nobody_next = protocol && c.next_owner == kNoProtocol;
     }
 };
 

@@ -16,6 +16,7 @@ struct Dissection::Call {
     uint16_t layer7 = 0;            // set by set_layer7
     uint16_t next_owner = kNoProtocol;
     bool handed_over = false;
+    bool nobody_next = false; // handed over to a protocol that is not loaded
     bool notify = false;
     bool changed = false;
 
@@ -26,7 +27,7 @@ struct Dissection::Call {
         view.recognised = recognised;
         layer7 = 0;
         next_owner = kNoProtocol;
-        handed_over = notify = changed = false;
+        handed_over = nobody_next = notify = changed = false;
     }
 };
 

@@ -34,7 +34,7 @@ std::string check_shape(const aicore_protocol *p) { // all but the function
         return who + "a count is above 0 while its array is NULL";
     if (p->state_size > AICORE_STATE_MAX) return who + "state_size is above " + std::to_string(AICORE_STATE_MAX);
     for (uint32_t i = 0; i < p->prefix_count; ++i)
-        if (!p->prefixes[i].bytes || p->prefixes[i].length < 1 || p->prefixes[i].length > 16) return who + "prefix " + std::to_string(i) + " is not 1 to 16 bytes";
+        if (!p->prefixes[i].bytes || p->prefixes[i].length > 16) return who + "prefix " + std::to_string(i) + " is not 0 to 16 bytes";
     for (uint32_t i = 0; i < p->field_count; ++i) {
         const aicore_field &f = p->fields[i];
         if (!valid_name(f.name, 48, false)) return who + "field " + std::to_string(i) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
@@ -136,7 +136,10 @@ void Registry::freeze(const std::vector<const char *> &counters) {
             if (!(p.transports >> t & 1)) continue;
             Table &table = tables_[t];
             if (p.prefix_count == 0 && p.port_count == 0) table.always.add(i);
-            for (uint32_t k = 0; k < p.prefix_count; ++k) table.first_byte[static_cast<uint8_t>(p.prefixes[k].bytes[0])].add(i);
+            for (uint32_t k = 0; k < p.prefix_count; ++k) {
+                if (p.prefixes[k].length == 0) table.always.add(i);
+                else table.first_byte[static_cast<uint8_t>(p.prefixes[k].bytes[0])].add(i);
+            }
             for (uint32_t k = 0; k < p.port_count; ++k) {
                 table.port[p.ports[k]].add(i);
                 table.port_name.try_emplace(p.ports[k], protocols_[i].layer7);

@@ -77,11 +77,11 @@ bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t exp
     Cold &cold = cold_of(flow.warm);
     Streams &streams = streams_of(cold);
     Stream &stream = streams.direction[d];
+    const uint32_t seq = packet.seq + (packet.tcp_flags & kSyn ? 1 : 0); // TCP Fast Open: data behind the SYN's number
     if (!stream.started) {
-        stream.expected = expected_known ? expected : packet.seq;
+        stream.expected = expected_known ? expected : seq;
         stream.started = true;
     }
-    const uint32_t seq = packet.seq + (packet.tcp_flags & kSyn ? 1 : 0); // TCP Fast Open: data behind the SYN's number
     const auto ahead = static_cast<int32_t>(seq - stream.expected);
     const uint8_t *data = packet.payload;
     uint32_t length = packet.payload_length, wire = packet.payload_bytes;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// One run: a source, decoding, flow tables, protocols and events on a thread of its own. The reader pulls batches.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aicore/batch.h"
+#include "aicore/registry.h"
+#include "aicore/source.h"
+
+namespace aicore {
+
+struct EngineOptions { // times in nanoseconds
+    bool tcp = true, udp = true; // track this transport
+    uint32_t tcp_flows = 163840, udp_flows = 163840;
+    uint32_t every_tcp = 32, every_udp = 32; // packets between sampled updates; 0 = on detections only
+    int64_t idle_tcp = 300'000'000'000, idle_udp = 180'000'000'000, half_open = 30'000'000'000;
+    int64_t linger = 5'000'000'000;
+    int64_t active = 0; // 0 = off
+    bool vlan_in_key = true;
+    uint32_t max_fragments = 4096;
+    std::string sensor;
+    unsigned events = 7; // bit EventKind: wanted
+    size_t batch_rows = 1024;
+    int64_t flush = 100'000'000;
+    size_t queue_batches = 8;
+    size_t stream_bytes = 16 << 10, streams_bytes = 64 << 20;
+    bool top = false;          // keep the summary's tops
+    uint64_t version_base = 0; // run start, microseconds since the epoch
+};
+
+struct Progress {
+    uint64_t packets = 0, bytes_read = 0, bytes_total = 0, flows_live_tcp = 0, flows_live_udp = 0;
+    int64_t clock = 0;
+    std::string current;
+};
+
+struct TopEntry {
+    std::string name;
+    uint64_t flows = 0, packets = 0, bytes = 0;
+};
+struct Tops {
+    std::vector<TopEntry> protocols, hosts, talkers; // most bytes first
+};
+
+struct Answer { // of a Python protocol
+    uint64_t question;
+    int answer; // aicore_answer
+    std::string layer7; // empty = the protocol's name
+    std::vector<std::pair<std::string, int64_t>> integers;
+    std::vector<std::pair<std::string, std::string>> strings;
+    std::vector<std::pair<std::string, std::vector<std::string>>> lists;
+};
+
+// Methods may be called from any one thread unless they say otherwise.
+class Engine {
+  public:
+    Engine(std::shared_ptr<Registry> registry, const EngineOptions &options); // std::invalid_argument, std::bad_alloc
+    ~Engine();                                                               // close()
+    void open(std::unique_ptr<Source> source);                               // before start()
+    void start();
+    std::unique_ptr<Batch> pull(int timeout_ms); // null: nothing within the time, or finished()
+    bool finished() const;                       // the input has ended and all was pulled
+    void answer(Answer answer);
+    void stop();              // any thread: end the input, final events follow
+    void admit(bool allowed); // any thread: whether new flows may be opened
+    void close();             // no more events; joins the thread
+    std::string error() const;
+    std::vector<std::string> warnings();
+    std::vector<std::pair<std::string, uint64_t>> counters() const;
+    Progress progress() const;
+    Tops tops(size_t limit) const;
+    const Registry &registry() const;
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace aicore

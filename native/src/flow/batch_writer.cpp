@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "batch_writer.h"
+
+#include <cstring>
+
+namespace aicore {
+
+namespace {
+constexpr size_t kMaxBatchText = 8 << 20;      // a batch of long strings is handed over early
+constexpr size_t kMaxQuestionBytes = 1 << 20;  // payload copies for Python protocols in one batch
+} // namespace
+
+BatchWriter::BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor, BatchQueue &queue, Counters &counters)
+    : schema_(std::move(schema)), queue_(queue), counters_(counters), capacity_(options.batch_rows), flush_(options.flush),
+      version_base_(options.version_base), sensor_(sensor), wanted_(options.events) {}
+
+bool BatchWriter::room(size_t n) {
+    if (open_ && open_->rows.size() + n <= capacity_ && open_->strings->text.size() < kMaxBatchText) return true;
+    if (open_ && has_content() && !flush()) return false;
+    if (!open_) {
+        open_ = std::make_unique<Batch>(schema_);
+        open_->rows.reserve(capacity_);
+        opened_ = now_;
+        ++serial_;
+        question_bytes_ = 0;
+    }
+    return true;
+}
+
+bool BatchWriter::flush() {
+    if (!open_ || !has_content()) return true;
+    if (!queue_.push(open_, waiting_)) return false;
+    ++counters_[Counter::batches];
+    return true;
+}
+
+void BatchWriter::fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason) {
+    const Hot &hot = flow.hot;
+    const Warm &warm = flow.warm;
+    const FlowKey &key = hot.key;
+    const bool b = hot.bits & kSourceIsB;
+    row.flow_id[0] = warm.flow_id[0];
+    row.flow_id[1] = warm.flow_id[1];
+    row.seq = seq_;
+    row.version = version_base_ + seq_;
+    row.first_seen = warm.first_seen;
+    row.last_seen = hot.last_seen;
+    row.duration = hot.last_seen - warm.first_seen;
+    row.packets = hot.packets[0] + hot.packets[1];
+    row.bytes = hot.bytes[0] + hot.bytes[1];
+    row.payload_bytes = hot.payload[0] + hot.payload[1];
+    row.src_packets = hot.packets[0];
+    row.dst_packets = hot.packets[1];
+    row.src_bytes = hot.bytes[0];
+    row.dst_bytes = hot.bytes[1];
+    row.src_payload_bytes = hot.payload[0];
+    row.dst_payload_bytes = hot.payload[1];
+    row.retransmissions = warm.retransmissions;
+    std::memcpy(row.ipsrc, b ? key.b : key.a, 16);
+    std::memcpy(row.ipdst, b ? key.a : key.b, 16);
+    row.portsrc = b ? key.port_b : key.port_a;
+    row.portdst = b ? key.port_a : key.port_b;
+    row.tunnel_id = warm.tunnel_id;
+    row.vlan = warm.vlan;
+    row.vlan_inner = warm.vlan_inner;
+    row.layer7 = warm.layer7;
+    row.anomaly = warm.anomaly;
+    row.sensor = sensor_;
+    row.proto = key.proto;
+    row.ip_version = key.version;
+    row.src_tcpflags = hot.flags[0];
+    row.dst_tcpflags = hot.flags[1];
+    row.kind = kind;
+    row.is_new = kind == EventKind::insert;
+    row.layer7_by = warm.layer7_by;
+    row.tcp_state = hot.state;
+    row.end_reason = reason;
+    row.tunnel = warm.tunnel;
+    row.attribute_first = row.attribute_count = 0;
+    if (warm.cold == kNoSlot) return;
+    Cold &c = cold[warm.cold];
+    if (c.attributes.items.empty()) return;
+    if (c.batch != serial_) { // else this batch holds them already, unchanged
+        Strings &strings = *open_->strings;
+        c.batch = serial_;
+        c.batch_first = static_cast<uint32_t>(strings.attributes.size());
+        c.batch_count = static_cast<uint32_t>(c.attributes.items.size());
+        const auto base = static_cast<int64_t>(strings.text.size());
+        strings.text += c.attributes.text;
+        for (Attribute a : c.attributes.items) {
+            if (a.type != static_cast<uint16_t>(FieldType::integer)) a.value += base;
+            strings.attributes.push_back(a);
+        }
+    }
+    row.attribute_first = c.batch_first;
+    row.attribute_count = c.batch_count;
+}
+
+void BatchWriter::append(EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason) {
+    ++seq_;
+    ++counters_[Counter::events];
+    fill(open_->rows.emplace_back(), kind, flow, cold, reason);
+}
+
+bool BatchWriter::ask(uint64_t id, const FlowRef &flow, ColdPool &cold, uint16_t protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
+    if (question_bytes_ + length + other_length > kMaxQuestionBytes && !(open_ && flush())) return false;
+    if (!room(1)) return false;
+    question_bytes_ += length + other_length;
+    const auto text = [](const uint8_t *p, size_t n) { return std::string(reinterpret_cast<const char *>(p), n); };
+    open_->questions.push_back({id, protocol, reverse, other != nullptr, text(data, length), other ? text(other, other_length) : std::string(), static_cast<uint32_t>(open_->question_rows.size())});
+    fill(open_->question_rows.emplace_back(), EventKind::update, flow, cold, EndReason::none);
+    return true;
+}
+
+} // namespace aicore

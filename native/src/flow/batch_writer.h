@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events into batches, batches into the queue. Engine thread only.
+#pragma once
+
+#include <string>
+
+#include "aicore/counters.h"
+#include "aicore/engine.h"
+#include "batch_queue.h"
+#include "dissection.h"
+
+namespace aicore {
+
+class BatchWriter {
+  public:
+    BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor, BatchQueue &queue, Counters &counters);
+
+    // From a file: waits until n rows fit; false only if the reader has closed the queue. Live: never waits.
+    bool room(size_t n);
+    void set_waiting(bool waiting) { waiting_ = waiting; }
+
+    bool wanted(EventKind kind) const { return wanted_ & 1u << static_cast<unsigned>(kind); }
+    void append(EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason); // after room()
+    bool flush();                     // hands the open batch over if it holds anything
+    bool due(int64_t monotonic_ns) const { return open_ && has_content() && monotonic_ns - opened_ >= flush_; }
+    void note_time(int64_t monotonic_ns) { now_ = monotonic_ns; }
+
+    bool ask(uint64_t id, const FlowRef &flow, ColdPool &cold, uint16_t protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length);
+
+  private:
+    bool has_content() const { return !open_->rows.empty() || !open_->questions.empty(); }
+    void fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason);
+
+    const std::shared_ptr<const Schema> schema_;
+    BatchQueue &queue_;
+    Counters &counters_;
+    const size_t capacity_;
+    const int64_t flush_;
+    const uint64_t version_base_;
+    const uint16_t sensor_;
+    const unsigned wanted_;
+    bool waiting_ = true;
+    int64_t now_ = 0, opened_ = 0;
+    uint64_t seq_ = 0, serial_ = 0;
+    size_t question_bytes_ = 0;
+    std::unique_ptr<Batch> open_;
+};
+
+} // namespace aicore

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aicore/engine.h"
+
+#include <chrono>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "aicore/decode.h"
+#include "batch_writer.h"
+#include "tracker.h"
+
+namespace aicore {
+
+namespace {
+
+constexpr int kBurst = 512;  // packets between looks at stop(), timers and counters
+constexpr int kWaitMs = 50;  // a live source's wait for a packet: bounds how late timers run
+
+int64_t monotonic_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+int64_t wall_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::vector<const char *> counter_names() {
+    std::vector<const char *> names;
+    for (const auto &info : kCounterInfo) names.push_back(info.name);
+    return names;
+}
+
+template <typename T> void check(const char *name, T value, T low, T high) {
+    if (value < low || value > high)
+        throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ", must be from " + std::to_string(low) + " to " + std::to_string(high));
+}
+
+constexpr uint32_t kMaxFlows = 1u << 26;      // 13 GB of slots
+constexpr int64_t kMaxTime = 1'000'000'000ll * 86400 * 366;
+
+} // namespace
+
+struct Engine::Impl {
+    Impl(std::shared_ptr<Registry> r, const EngineOptions &o)
+        : options(o), registry(freeze(std::move(r), o)), queue(o.queue_batches),
+          writer(options, registry->schema(), registry->schema()->name_index(o.sensor), queue, counters),
+          decoder({o.vlan_in_key, o.max_fragments}, counters), tracker(options, *registry, writer, counters, admit) {}
+
+    static std::shared_ptr<Registry> freeze(std::shared_ptr<Registry> r, const EngineOptions &o) {
+        if (!o.sensor.empty()) r->schema()->name_index(o.sensor);
+        r->freeze(counter_names());
+        return r;
+    }
+
+    static void on_packet(void *user, const RawPacket &raw) {
+        auto &self = *static_cast<Impl *>(user);
+        Packet packet;
+        if (self.decoder.decode(raw, packet)) self.tracker.packet(packet);
+    }
+
+    void run();
+    void publish();
+
+    const EngineOptions options;
+    const std::shared_ptr<Registry> registry;
+    Counters counters; // engine thread
+    BatchQueue queue;
+    BatchWriter writer;       // engine thread
+    std::atomic<bool> admit{true};
+    Decoder decoder;          // engine thread
+    Tracker tracker;          // engine thread, but tops()
+    std::unique_ptr<Source> source;
+    std::thread thread;
+    std::atomic<bool> stopping{false};
+
+    mutable std::mutex mutex; // guards what follows: written by the engine thread, read by others
+    std::vector<std::pair<std::string, uint64_t>> published;
+    Progress progress;
+    std::string error;
+    std::vector<std::string> warnings;
+    std::vector<Answer> answers; // written by the reader, taken by the engine thread
+};
+
+void Engine::Impl::publish() {
+    const std::lock_guard lock(mutex);
+    published.clear();
+    for (size_t i = 1; i < kCounterCount; ++i) published.emplace_back(kCounterInfo[i].name, counters.value[i]);
+    const auto &anomalies = tracker.dissection().anomalies();
+    for (size_t i = 1; i < anomalies.size(); ++i)
+        if (anomalies[i]) published.emplace_back(registry->schema()->names[i], anomalies[i]);
+    progress.packets = counters[Counter::packets];
+    progress.flows_live_tcp = tracker.live(0);
+    progress.flows_live_udp = tracker.live(1);
+    progress.clock = tracker.clock();
+    progress.bytes_read = source->bytes_read();
+    progress.bytes_total = source->bytes_total();
+    progress.current = source->current();
+    for (auto &w : source->warnings()) warnings.push_back(std::move(w));
+}
+
+void Engine::Impl::run() {
+    const bool live = source->live();
+    const int64_t clock_base = wall_ns() - monotonic_ns(); // the wall clock may be set while we run; the monotonic one may not
+    if (live) tracker.set_live(clock_base + monotonic_ns());
+    writer.set_waiting(!live);
+    int64_t next_publish = 0;
+    while (!stopping.load(std::memory_order_relaxed)) {
+        writer.note_time(monotonic_ns());
+        const ReadStatus status = source->read(kBurst, kWaitMs, on_packet, this);
+        const int64_t now = monotonic_ns();
+        if (live) tracker.tick(clock_base + now);
+        if (source->next_file_begun()) tracker.begin_file();
+        if (writer.due(now)) writer.flush();
+        std::vector<Answer> taken;
+        if (now >= next_publish) {
+            publish();
+            next_publish = now + 50'000'000;
+        }
+        {
+            const std::lock_guard lock(mutex);
+            taken.swap(answers);
+        }
+        for (const Answer &a : taken) tracker.answer(a);
+        if (status == ReadStatus::end || status == ReadStatus::error) {
+            const std::lock_guard lock(mutex);
+            error = source->error();
+            break;
+        }
+        if (queue.closed()) break;
+    }
+    writer.set_waiting(true); // nothing is read any more: the last events may wait for their reader
+    tracker.end_all();
+    writer.flush();
+    publish();
+    queue.finish();
+}
+
+Engine::Engine(std::shared_ptr<Registry> registry, const EngineOptions &o) {
+    check<uint32_t>("tcp_flows", o.tcp_flows, 1, kMaxFlows);
+    check<uint32_t>("udp_flows", o.udp_flows, 1, kMaxFlows);
+    for (const auto &[name, value] : {std::pair{"idle_tcp", o.idle_tcp}, {"idle_udp", o.idle_udp}, {"half_open", o.half_open}, {"linger", o.linger}, {"active", o.active}, {"flush", o.flush}})
+        check<int64_t>(name, value, 0, kMaxTime);
+    check<size_t>("batch_rows", o.batch_rows, 2, 1 << 20); // a flow's last update and its remove fit
+    check<size_t>("queue_batches", o.queue_batches, 1, 1 << 16);
+    check<size_t>("stream_bytes", o.stream_bytes, 256, 1 << 24);
+    check<size_t>("streams_bytes", o.streams_bytes, o.stream_bytes, size_t{1} << 36);
+    check<uint32_t>("max_fragments", o.max_fragments, 1, 1 << 24);
+    impl_ = std::make_unique<Impl>(std::move(registry), o);
+}
+
+Engine::~Engine() { close(); }
+
+void Engine::open(std::unique_ptr<Source> source) { impl_->source = std::move(source); }
+
+void Engine::start() {
+    if (!impl_->source) throw std::invalid_argument("no source was opened");
+    if (impl_->thread.joinable()) throw std::invalid_argument("the engine runs already");
+    impl_->publish();
+    impl_->thread = std::thread([this] { impl_->run(); });
+}
+
+std::unique_ptr<Batch> Engine::pull(int timeout_ms) { return impl_->queue.pop(timeout_ms); }
+bool Engine::finished() const { return impl_->queue.drained(); }
+const Registry &Engine::registry() const { return *impl_->registry; }
+
+void Engine::answer(Answer answer) {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->answers.push_back(std::move(answer));
+}
+
+void Engine::stop() {
+    impl_->stopping = true;
+    if (impl_->source) impl_->source->interrupt();
+}
+
+void Engine::admit(bool allowed) { impl_->admit = allowed; }
+
+void Engine::close() {
+    stop();
+    impl_->queue.close();
+    if (impl_->thread.joinable()) impl_->thread.join();
+    else impl_->queue.finish();
+}
+
+std::string Engine::error() const {
+    const std::lock_guard lock(impl_->mutex);
+    return impl_->error;
+}
+
+std::vector<std::string> Engine::warnings() {
+    const std::lock_guard lock(impl_->mutex);
+    return std::exchange(impl_->warnings, {});
+}
+
+std::vector<std::pair<std::string, uint64_t>> Engine::counters() const {
+    std::vector<std::pair<std::string, uint64_t>> out;
+    {
+        const std::lock_guard lock(impl_->mutex);
+        out = impl_->published;
+    }
+    if (impl_->source && impl_->source->live()) {
+        const SourceStats stats = impl_->source->stats();
+        out.emplace_back("received", stats.received);
+        out.emplace_back("kernel_drop", stats.kernel_drop);
+        out.emplace_back("interface_drop", stats.interface_drop);
+    }
+    return out;
+}
+
+Progress Engine::progress() const {
+    const std::lock_guard lock(impl_->mutex);
+    return impl_->progress;
+}
+
+Tops Engine::tops(size_t limit) const {
+    Tops tops;
+    impl_->tracker.tops(tops.protocols, tops.hosts, tops.talkers, limit);
+    return tops;
+}
+
+} // namespace aicore

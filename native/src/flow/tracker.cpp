@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tracker.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace aicore {
+
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kMaxStep = 300 * kSecond; // the clock of a file moves at most this far at one packet
+constexpr int64_t kSweepEvery = kSecond / 10;
+constexpr size_t kSweepAtPacket = 16; // looks at list heads during one packet: bounds its time
+constexpr size_t kMaxAsked = 65536;   // questions to Python protocols out at once
+constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp and are told apart by an ordinal
+
+size_t table_of(const FlowKey &key) { return key.proto == kProtoTcp ? 0 : 1; }
+
+} // namespace
+
+Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters, const std::atomic<bool> &admit)
+    : options_(options), registry_(registry), writer_(writer), counters_(counters), admit_(admit),
+      tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()}, {options.udp ? options.udp_flows : 1, random_hash_key()}},
+      dissection_(registry, {options.stream_bytes, options.streams_bytes}, counters,
+                  [this](const FlowRef &flow, uint16_t protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
+                      if (asked_.size() >= kMaxAsked) return false;
+                      const uint64_t id = next_question_;
+                      if (!writer_.ask(id, flow, dissection_.cold(), protocol, reverse, data, length, other, other_length)) return false;
+                      ++next_question_;
+                      asked_[id] = {flow.table, reverse, protocol, flow.slot, {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
+                      return true;
+                  }) {
+    SipHash<2, 4> h({0, 0});
+    for (const char c : options.sensor) h.add(static_cast<uint8_t>(c));
+    sensor_hash_ = h.finish64();
+}
+
+// Time -------------------------------------------------------------------------------------------------------------
+
+void Tracker::advance(int64_t time) {
+    if (live_) return;
+    if (clock_ == INT64_MIN) {
+        clock_ = time;
+        return;
+    }
+    if (new_file_) {
+        new_file_ = false;
+        if (time < clock_ - std::max(options_.idle_tcp, options_.idle_udp)) { // recorded before what was read: another time
+            for (size_t t = 0; t < 2; ++t)
+                for (const List list : {List::lingering, List::half_open, List::open})
+                    for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
+                        const FlowRef flow = ref(t, slot);
+                        if (!end(flow, list == List::lingering ? natural_reason(flow) : EndReason::idle)) return;
+                    }
+            clock_ = time;
+            next_sweep_ = INT64_MIN;
+            return;
+        }
+    }
+    if (time > clock_) {
+        if (time - clock_ > kMaxStep) {
+            ++counters_[Counter::time_jumps];
+            clock_ += kMaxStep;
+        } else {
+            clock_ = time;
+        }
+    } else if (time < clock_) {
+        ++counters_[Counter::time_backwards];
+    }
+}
+
+void Tracker::tick(int64_t clock) {
+    clock_ = std::max(clock_, clock);
+    sweep(4096);
+}
+
+bool Tracker::due(const FlowRef &flow) const {
+    const int64_t seen = flow.warm.list == List::lingering || flow.hot.bits & kSkewed ? flow.warm.touched : flow.hot.last_seen;
+    const int64_t limit = flow.warm.list == List::lingering ? options_.linger : flow.warm.list == List::half_open ? options_.half_open : flow.table == 0 ? options_.idle_tcp : options_.idle_udp;
+    return clock_ - seen >= limit;
+}
+
+EndReason Tracker::natural_reason(const FlowRef &flow) const {
+    return flow.hot.state == TcpState::reset ? EndReason::rst : flow.hot.state == TcpState::closed ? EndReason::fin : EndReason::idle;
+}
+
+void Tracker::sweep(size_t budget) {
+    next_sweep_ = clock_ + kSweepEvery;
+    behind_ = false;
+    for (size_t t = 0; t < 2; ++t) {
+        for (uint32_t slot; (slot = tables_[t].head(List::ended)) != kNoSlot; --budget) {
+            if (budget == 0) return void(behind_ = true);
+            if (!end(ref(t, slot), tables_[t].warm(slot).end_reason)) break;
+        }
+        for (const List list : {List::lingering, List::half_open, List::open}) {
+            for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot; --budget) {
+                if (budget == 0) return void(behind_ = true);
+                const FlowRef flow = ref(t, slot);
+                if (due(flow)) {
+                    end(flow, natural_reason(flow));
+                } else if (list != List::lingering && (flow.hot.bits & kSkewed || flow.hot.last_seen > clock_)) {
+                    tables_[t].to_tail(slot, list); // its place says nothing; it must not hide those behind it
+                } else {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+// Flows ------------------------------------------------------------------------------------------------------------
+
+bool Tracker::over(const FlowRef &flow, const Packet &packet, EndReason &reason) const {
+    if (due(flow)) {
+        reason = natural_reason(flow);
+        return true;
+    }
+    if (flow.warm.list == List::lingering && (packet.tcp_flags & (kSyn | kAck)) == kSyn && !packet.later_fragment) {
+        reason = natural_reason(flow);
+        return true;
+    }
+    if (options_.active && packet.time - flow.warm.first_seen >= options_.active && flow.warm.list != List::lingering) {
+        reason = EndReason::active;
+        return true;
+    }
+    return false;
+}
+
+bool Tracker::make_room(size_t t) {
+    FlowTable &table = tables_[t];
+    if (!table.full()) return true;
+    for (const List list : {List::lingering, List::half_open, List::open}) {
+        const uint32_t slot = table.head(list);
+        if (slot == kNoSlot) continue;
+        const FlowRef flow = ref(t, slot);
+        ++counters_[Counter::evicted];
+        return end(flow, list == List::lingering ? natural_reason(flow) : EndReason::evicted);
+    }
+    return false;
+}
+
+// The identity: the same packets read again give the same id. Two flows of a key with one first timestamp differ by an
+// ordinal, which needs remembering only while that timestamp is the current one.
+void Tracker::identify(Warm &warm, const Packet &packet) {
+    uint64_t words[6];
+    std::memcpy(words, &packet.key, sizeof words);
+    for (uint64_t ordinal = 0;; ++ordinal) {
+        SipHash<2, 4> h({0, 0});
+        for (const uint64_t w : words) h.add(w);
+        h.add(static_cast<uint64_t>(packet.time));
+        h.add(ordinal << 1 | packet.reversed);
+        h.add(sensor_hash_);
+        const auto id = h.finish128();
+        warm.flow_id[0] = id[0];
+        warm.flow_id[1] = id[1];
+        if (packet.time != last_opened_) {
+            ids_now_.clear();
+            last_opened_ = packet.time;
+        }
+        if (ids_now_.size() >= kMaxIdsNow) return;
+        if (ids_now_.insert(id[0]).second) return;
+    }
+}
+
+uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
+    if (!admit_.load(std::memory_order_relaxed) || !make_room(t) || !writer_.room(1)) {
+        ++counters_[Counter::not_admitted];
+        return kNoSlot;
+    }
+    const bool syn = t == 0 && packet.tcp_flags & kSyn;
+    const uint32_t slot = tables_[t].open(packet.key, hash, syn ? List::half_open : List::open);
+    const FlowRef flow = ref(t, slot);
+    ++counters_[t == 0 ? Counter::flows_tcp : Counter::flows_udp];
+    flow.hot.bits = static_cast<uint8_t>((packet.reversed ? kSourceIsB : 0) | (t == 0 && !syn ? kMidstream : 0));
+    flow.hot.last_seen = packet.time;
+    flow.hot.until_update = t == 0 ? options_.every_tcp : options_.every_udp;
+    flow.warm.first_seen = packet.time;
+    flow.warm.vlan = packet.vlan;
+    flow.warm.vlan_inner = packet.vlan_inner;
+    flow.warm.tunnel = packet.tunnel;
+    flow.warm.tunnel_id = packet.key.tunnel_id;
+    identify(flow.warm, packet);
+    return slot;
+}
+
+void Tracker::packet(const Packet &p) {
+    const size_t t = table_of(p.key);
+    advance(p.time);
+    if (clock_ >= next_sweep_ || behind_) sweep(kSweepAtPacket);
+    if (!(t == 0 ? options_.tcp : options_.udp)) {
+        ++counters_[Counter::not_selected];
+        return;
+    }
+    FlowTable &table = tables_[t];
+    const uint64_t hash = table.hash(p.key);
+    uint32_t slot = table.find(p.key, hash);
+    if (slot != kNoSlot) {
+        const FlowRef flow = ref(t, slot);
+        EndReason reason = flow.warm.end_reason;
+        if (flow.warm.list == List::ended || over(flow, p, reason)) {
+            if (!end(flow, reason)) { // its remove must come first, and there is no room for it
+                ++counters_[Counter::not_admitted];
+                return;
+            }
+            slot = kNoSlot;
+        }
+    }
+    bool opened = false;
+    if (slot == kNoSlot) {
+        if (p.later_fragment) { // its flow has ended, and it has no header to open one
+            ++counters_[Counter::orphan_fragments];
+            return;
+        }
+        slot = open(t, p, hash);
+        if (slot == kNoSlot) return;
+        opened = true;
+    }
+    const FlowRef flow = ref(t, slot);
+    const auto d = static_cast<uint8_t>(p.reversed != ((flow.hot.bits & kSourceIsB) != 0));
+    count(flow, p, d);
+    if (p.anomaly && flow.warm.anomaly == 0) flow.warm.anomaly = registry_.counter_name(p.anomaly);
+    if (opened) {
+        if (t == 0 && !p.later_fragment) tcp_state(flow, p, d); // so that the insert shows the state that its packet made
+        if (writer_.wanted(EventKind::insert)) writer_.append(EventKind::insert, flow, dissection_.cold(), EndReason::none);
+    }
+    bool notify = false;
+    if (!p.later_fragment) {
+        if (t == 0) {
+            if (!opened) tcp_state(flow, p, d);
+            notify = tcp(flow, p, d);
+        } else if (!(flow.hot.bits & kDone) && p.payload_length > 0) {
+            notify = dissection_.udp(flow, p, d);
+        }
+    }
+    const bool sampled = flow.hot.until_update && --flow.hot.until_update == 0;
+    if (sampled) flow.hot.until_update = t == 0 ? options_.every_tcp : options_.every_udp;
+    if (notify || sampled) update(flow);
+}
+
+void Tracker::count(FlowRef flow, const Packet &p, uint8_t d) {
+    Hot &hot = flow.hot;
+    hot.packets[d] += 1;
+    hot.bytes[d] += p.ip_bytes;
+    hot.payload[d] += p.payload_bytes;
+    if (p.time > hot.last_seen) {
+        // A second of tolerance in the order of the list saves its links' cache lines on nearly every packet.
+        const bool another_second = p.time >> 30 != hot.last_seen >> 30;
+        hot.last_seen = p.time;
+        if (another_second && flow.warm.list != List::lingering) tables_[flow.table].to_tail(flow.slot, flow.warm.list);
+    } else if (p.time < hot.last_seen) {
+        flow.warm.first_seen = std::min(flow.warm.first_seen, p.time);
+    }
+    if (clock_ - hot.last_seen > kSecond) { // an old timestamp, now: the clock counts for idleness, not the timestamp
+        if (flow.warm.list != List::lingering) flow.warm.touched = clock_;
+        hot.bits |= kSkewed;
+    } else if (hot.bits & kSkewed) {
+        hot.bits &= static_cast<uint8_t>(~kSkewed);
+    }
+}
+
+void Tracker::tcp_state(FlowRef flow, const Packet &p, uint8_t d) {
+    Hot &hot = flow.hot;
+    hot.flags[d] |= p.tcp_flags;
+    if (hot.state >= TcpState::closed) return;
+    if (p.tcp_flags & kRst) {
+        hot.state = TcpState::reset;
+    } else if (p.tcp_flags & kSyn) {
+        if (hot.state <= TcpState::syn_sent) hot.state = p.tcp_flags & kAck ? TcpState::syn_received : TcpState::syn_sent;
+    } else if (hot.state < TcpState::established) {
+        hot.state = TcpState::established;
+        if (flow.warm.list == List::half_open) tables_[0].to_tail(flow.slot, List::open);
+    }
+    if (p.tcp_flags & kFin && hot.state != TcpState::reset) {
+        hot.bits |= static_cast<uint8_t>(kFin0 << d);
+        hot.state = (hot.bits & (kFin0 | kFin1)) == (kFin0 | kFin1) ? TcpState::closed : TcpState::closing;
+    }
+    if (hot.state >= TcpState::closed) { // late ACKs, retransmissions and data still belong to it
+        flow.warm.touched = clock_;
+        tables_[0].to_tail(flow.slot, List::lingering);
+    }
+}
+
+bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d) {
+    Hot &hot = flow.hot;
+    const auto valid = static_cast<uint8_t>(kSeqValid0 << d);
+    const bool known = hot.bits & valid;
+    const uint32_t expected = hot.next_seq[d];
+    const uint32_t sequence_length = p.payload_bytes + (p.tcp_flags & kSyn ? 1u : 0u) + (p.tcp_flags & kFin ? 1u : 0u);
+    if (!(p.tcp_flags & kRst)) { // a reset's number is often made up (RFC 9293 section 3.10.7.1)
+        const uint32_t behind = p.seq + sequence_length;
+        if (!known || static_cast<int32_t>(behind - expected) > 0) {
+            hot.next_seq[d] = behind;
+            hot.bits |= valid;
+        } else if (sequence_length > 0 && !(p.payload_bytes <= 1 && p.seq == expected - 1 && !(p.tcp_flags & (kSyn | kFin)))) {
+            // Not a keep-alive, which repeats one byte on purpose.
+            ++flow.warm.retransmissions;
+            ++counters_[Counter::retransmissions];
+        }
+    }
+    if (hot.bits & kDone) return false;
+    bool notify = false;
+    if (p.tcp_flags & kAck && flow.warm.cold != kNoSlot) notify = dissection_.acknowledged(flow, d ^ 1, p.ack, p.time);
+    if (p.payload_length > 0 && !(p.tcp_flags & kRst) && !(hot.bits & kDone)) {
+        // Behind a SYN the stream starts one further on.
+        notify |= dissection_.tcp(flow, p, d, expected, known);
+    }
+    return notify;
+}
+
+// Events -----------------------------------------------------------------------------------------------------------
+
+void Tracker::update(FlowRef flow) {
+    if (!writer_.wanted(EventKind::update)) return;
+    if (!writer_.room(1)) {
+        ++counters_[Counter::updates_shed];
+        return;
+    }
+    writer_.append(EventKind::update, flow, dissection_.cold(), EndReason::none);
+    flow.warm.updated_packets = flow.hot.packets[0] + flow.hot.packets[1];
+}
+
+bool Tracker::end(FlowRef flow, EndReason reason) {
+    dissection_.end(flow);
+    const bool last_update = writer_.wanted(EventKind::update) && flow.warm.updated_packets != flow.hot.packets[0] + flow.hot.packets[1];
+    const bool remove = writer_.wanted(EventKind::remove);
+    if ((last_update || remove) && !writer_.room(last_update + remove)) {
+        flow.warm.end_reason = reason;
+        tables_[flow.table].to_tail(flow.slot, List::ended);
+        return false;
+    }
+    if (last_update) writer_.append(EventKind::update, flow, dissection_.cold(), EndReason::none);
+    if (remove) writer_.append(EventKind::remove, flow, dissection_.cold(), reason);
+    if (options_.top) add_tops(flow);
+    dissection_.forget(flow.warm);
+    tables_[flow.table].close(flow.slot);
+    return true;
+}
+
+bool Tracker::ending() const {
+    return tables_[0].head(List::ended) != kNoSlot || tables_[1].head(List::ended) != kNoSlot;
+}
+
+void Tracker::end_all() {
+    for (size_t t = 0; t < 2; ++t)
+        for (const List list : {List::ended, List::lingering, List::half_open, List::open})
+            for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
+                const FlowRef flow = ref(t, slot);
+                const EndReason reason = list == List::ended ? flow.warm.end_reason : list == List::lingering ? natural_reason(flow) : EndReason::shutdown;
+                if (!end(flow, reason)) return; // the reader has gone
+            }
+}
+
+void Tracker::add_tops(const FlowRef &flow) {
+    const uint64_t packets = flow.hot.packets[0] + flow.hot.packets[1], bytes = flow.hot.bytes[0] + flow.hot.bytes[1];
+    std::string talker;
+    append_address(talker, flow.hot.bits & kSourceIsB ? flow.hot.key.b : flow.hot.key.a, flow.hot.key.version);
+    const std::lock_guard lock(tops_mutex_);
+    top_protocols_.add(registry_.schema()->names[flow.warm.layer7], packets, bytes);
+    top_talkers_.add(talker, packets, bytes);
+    if (flow.warm.cold == kNoSlot) return;
+    const AttributeSet &set = dissection_.cold()[flow.warm.cold].attributes;
+    for (const Attribute &a : set.items) { // the first host or domain name there is
+        if (static_cast<FieldType>(a.type) != FieldType::string || !registry_.schema()->fields[a.field].notify) continue;
+        top_hosts_.add(set.text.substr(static_cast<size_t>(a.value), a.length), packets, bytes);
+        return;
+    }
+}
+
+void Tracker::tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &hosts, std::vector<TopEntry> &talkers, size_t limit) const {
+    const std::lock_guard lock(tops_mutex_);
+    protocols = top_protocols_.top(limit);
+    hosts = top_hosts_.top(limit);
+    talkers = top_talkers_.top(limit);
+}
+
+void Tracker::answer(const Answer &a) {
+    const auto it = asked_.find(a.question);
+    if (it == asked_.end()) return;
+    const Asked asked = it->second;
+    asked_.erase(it);
+    const FlowRef flow = ref(asked.table, asked.slot);
+    if (flow.warm.flow_id[0] != asked.flow_id[0] || flow.warm.flow_id[1] != asked.flow_id[1] || flow.warm.list == List::ended) return; // it has ended
+    const Registered &protocol = registry_.protocols()[asked.protocol];
+    const auto &fields = registry_.schema()->fields;
+    const auto field = [&](const std::string &name, FieldType type) -> uint16_t {
+        for (const uint16_t f : protocol.fields)
+            if (fields[f].name == name && fields[f].type == type) return f;
+        return UINT16_MAX;
+    };
+    const auto bytes = [](const std::string &s) { return reinterpret_cast<const uint8_t *>(s.data()); };
+    AttributeSet values;
+    for (const auto &[name, value] : a.integers)
+        if (const uint16_t f = field(name, FieldType::integer); f != UINT16_MAX) values.set_integer(f, value);
+    for (const auto &[name, value] : a.strings)
+        if (const uint16_t f = field(name, FieldType::string); f != UINT16_MAX) values.set_string(f, bytes(value), value.size());
+    for (const auto &[name, list] : a.lists)
+        if (const uint16_t f = field(name, FieldType::list); f != UINT16_MAX)
+            for (const auto &item : list) values.add_string(f, bytes(item), item.size());
+    if (dissection_.answer(flow, asked.protocol, asked.direction, a.answer, 0, values)) update(flow);
+}
+
+} // namespace aicore

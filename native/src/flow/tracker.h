@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packets to flows to events: admission, state, time, ends. The rules are those of design: insert, updates, one remove.
+// Engine thread only.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "aicore/counters.h"
+#include "aicore/engine.h"
+#include "batch_writer.h"
+#include "dissection.h"
+#include "tops.h"
+
+namespace aicore {
+
+class Tracker {
+  public:
+    Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters, const std::atomic<bool> &admit);
+
+    void packet(const Packet &packet);
+    void begin_file() { new_file_ = true; } // the next packet is the first of another file
+    void set_live(int64_t clock) { live_ = true; clock_ = clock; }
+    void tick(int64_t clock); // live: the clock moves without packets
+    void sweep(size_t budget); // ends what is due, at most so many looks
+    void end_all();            // end of the input
+    bool ending() const;       // ended flows still wait for room
+    void answer(const Answer &answer);
+
+    int64_t clock() const { return clock_; }
+    uint32_t live(size_t table) const { return tables_[table].live(); }
+    const Dissection &dissection() const { return dissection_; }
+    void tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &hosts, std::vector<TopEntry> &talkers, size_t limit) const;
+
+  private:
+    struct Asked {
+        uint8_t table, direction;
+        uint16_t protocol;
+        uint32_t slot;
+        uint64_t flow_id[2];
+    };
+
+    FlowRef ref(size_t table, uint32_t slot) { return {tables_[table].hot(slot), tables_[table].warm(slot), slot, static_cast<uint8_t>(table)}; }
+    void advance(int64_t time);
+    bool due(const FlowRef &flow) const;
+    bool over(const FlowRef &flow, const Packet &packet, EndReason &reason) const; // this packet belongs to a new flow
+    uint32_t open(size_t table, const Packet &packet, uint64_t hash);
+    bool make_room(size_t table);
+    void identify(Warm &warm, const Packet &packet);
+    void count(FlowRef flow, const Packet &packet, uint8_t d);
+    bool tcp(FlowRef flow, const Packet &packet, uint8_t d);
+    void tcp_state(FlowRef flow, const Packet &packet, uint8_t d);
+    void update(FlowRef flow);
+    bool end(FlowRef flow, EndReason reason); // false: it waits in List::ended for room
+    EndReason natural_reason(const FlowRef &flow) const;
+    void add_tops(const FlowRef &flow);
+
+    const EngineOptions &options_;
+    const Registry &registry_;
+    BatchWriter &writer_;
+    Counters &counters_;
+    const std::atomic<bool> &admit_; // written by the reader
+    FlowTable tables_[2];            // TCP, UDP
+    Dissection dissection_;
+    uint64_t sensor_hash_;
+    int64_t clock_ = INT64_MIN, next_sweep_ = INT64_MIN;
+    bool live_ = false, new_file_ = false, behind_ = false;
+    int64_t last_opened_ = INT64_MIN; // first_seen of the flow opened last, and the ids given at that time
+    std::unordered_set<uint64_t> ids_now_;
+    std::unordered_map<uint64_t, Asked> asked_;
+    uint64_t next_question_ = 1;
+    mutable std::mutex tops_mutex_; // guards the three lists: written here, read by tops()
+    TopList top_protocols_, top_hosts_, top_talkers_;
+};
+
+} // namespace aicore
