@@ -27,7 +27,7 @@ define apt
   if [ -n "$$missing" ]; then
     echo "installing$$missing"
     $(SUDO) apt-get update -qq
-    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
   fi
 fi
 endef
