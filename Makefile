@@ -91,6 +91,7 @@ format: tools ## rewrite Python and C++ in the project's format
 
 .PHONY: wheel
 wheel: tools ## wheelhouse/: a wheel that carries libpcap, and the source distribution
+	rm -rf dist wheelhouse
 	$(TOOLS)/bin/tox exec -e wheel -- python -m build --outdir dist
 	$(TOOLS)/bin/tox exec -e wheel -- auditwheel repair --wheel-dir wheelhouse dist/aicore-*.whl
 
