@@ -21,7 +21,6 @@ enum class Kind : uint8_t { dns, mdns, llmnr }; // less one: the alias
 constexpr size_t kHeader = 12;
 constexpr size_t kListBound = 16;     // values in each list of the record
 constexpr size_t kNamesAMessage = 64; // questions that are looked at in one message
-constexpr unsigned kQuestions = 32;   // most of them that are believed, but for mDNS
 constexpr size_t kMaxWait = 12288;    // a longer TCP message is read as far as its first part goes
 constexpr size_t kFirstPart = 2048;
 
@@ -81,18 +80,17 @@ Kind kind_of(const aicore_flow *flow) {
 
 class Message {
   public:
-    // `strict`: nothing but the bytes themselves says that this is DNS, so all of them must fit.
+    // `strict`: no port says that this is DNS, so more of it must fit.
     Message(aicore_flow *flow, State &state, Kind kind, bool strict, bool recognised)
         : flow_(flow), host_(*flow->host), state_(state), kind_(kind), strict_(strict), recognised_(recognised) {}
 
     bool plausible(const Header &h) const {
-        if (h.flags & 0x0040) return false; // Z, must be zero (RFC 6895 section 2)
         const bool odd_opcode = h.opcode() == 4 || h.opcode() == 5; // NOTIFY, UPDATE
         if (h.opcode() != 0 && (!odd_opcode || strict_ || kind_ != Kind::dns)) return false;
         if (!h.response() && (h.rcode() != 0 || h.questions == 0)) return false;
         if (h.questions == 0 && !recognised_ && (kind_ != Kind::mdns || h.answers == 0)) return false;
-        if (kind_ != Kind::mdns && h.questions > (strict_ ? 1 : kQuestions)) return false; // RFC 9619: one is legal
         if (!strict_) return true;
+        if (h.questions != 1 || h.flags & 0x0040) return false; // RFC 9619; Z must be zero (RFC 6895 section 2)
         return h.response() || (h.answers == 0 && h.authorities == 0 && h.additionals <= 2 && (h.flags & 0x0480) == 0);
     }
 
@@ -100,12 +98,15 @@ class Message {
     bool read(const uint8_t *message, size_t length, bool cut) {
         if (length < kHeader) return bad(kBadHeader);
         const Header h = read_header(message);
-        if (!plausible(h) || (strict_ && cut)) return bad(kBadHeader);
+        if (!plausible(h)) return bad(kBadHeader);
         size_t at = kHeader;
-        for (unsigned i = 0; i < h.questions; ++i)
-            if (!question(message, length, at, i)) return bad(kBadName);
-        if (strict_ && !exact(message, length, at, h)) return false;
-        if (!h.response()) return true;
+        for (unsigned i = 0; i < h.questions; ++i) {
+            if (question(message, length, at, i)) continue;
+            if (i == 0) return bad(kBadName);
+            if (!cut) host_.anomaly(flow_, kBadName); // the count says more than there is
+            return true;
+        }
+        if (!h.response()) return !strict_ || cut || exact(message, length, at, h);
         if (!state_.answered) response_code(h.rcode());
         state_.answered = true;
         if (!answers(message, length, at, h) && !cut && !h.truncated()) host_.anomaly(flow_, kBadRecord);
@@ -126,8 +127,9 @@ class Message {
         const uint16_t type = in.u16(), cls = in.u16();
         at += 4;
         const uint16_t plain = kind_ == Kind::mdns ? cls & 0x7fff : cls; // RFC 6762 section 5.4: top bit asks for unicast
-        if (type == 0 || !(plain == 1 || plain == 3 || plain == 4 || plain == 254 || plain == 255)) return false;
-        if (strict_ && !type_name(type)) return false;
+        const bool known_class = plain == 1 || plain == 3 || plain == 4 || plain == 254 || plain == 255;
+        const bool known_type = type_name(type);
+        if (strict_ ? !known_class || !known_type : !known_class && !known_type) return false;
         if (name.encoded_netbios && (type == 0x20 || type == 0x21)) return false; // NetBIOS name service, RFC 1002
         if (!state_.asked) {
             state_.asked = true;

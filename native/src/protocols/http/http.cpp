@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1.x over TCP: the first request and the first final response of a flow (RFC 9110, RFC 9112). Of later messages
-// nothing is read. CONNECT and Upgrade hand the flow over at the first byte that is no longer HTTP.
+// HTTP/1.x: the first request and the first final response of a flow (RFC 9110, RFC 9112). Of later messages nothing is
+// read. CONNECT and Upgrade hand the flow over at the first byte that is no longer HTTP. Over UDP it is SSDP, which is
+// HTTP's messages in datagrams (UPnP Device Architecture 2.0 section 1).
 #include <algorithm>
 #include <cstring>
 
@@ -13,6 +14,7 @@ namespace {
 
 enum Field : uint32_t { kHost, kUri, kMethod, kStatus, kUserAgent };
 enum Anomaly : uint32_t { kBadStartLine, kBadHeader };
+enum Alias : uint32_t { kSsdp };
 enum Side : uint8_t { kRequest, kResponse };
 enum class Phase : uint8_t { start_line, headers, finished };
 
@@ -27,6 +29,7 @@ struct State {
     bool host_seen;
     bool upgrade_websocket; // of the response
     bool restarted;         // a start line was missed, or CONNECT was refused: payloads may begin anywhere
+    bool lost;              // a part of the request's head, maybe with its end
     uint16_t status, tries;
 };
 
@@ -213,6 +216,7 @@ class Reader {
             state_.phase[kResponse] = Phase::start_line;
             return false;
         }
+        state_.phase[kRequest] = state_.phase[kResponse] = Phase::finished;
         host_.hand_over(flow_, switched && state_.upgrade_websocket ? "websocket" : nullptr);
         return true;
     }
@@ -235,18 +239,26 @@ int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
         const std::string_view in(reinterpret_cast<const char *>(payload->data), payload->length);
         StartLine line;
         const Match request = request_line(in, line);
+        if (request == Match::yes && flow->transport == AICORE_UDP && line.target != "*") return AICORE_NO;
         const Match response = request == Match::yes ? Match::no : status_line(in, line);
         if (request != Match::yes && response != Match::yes)
-            return request == Match::more || response == Match::more ? AICORE_MORE : AICORE_NO;
+            return (request == Match::more || response == Match::more) && flow->transport == AICORE_TCP ? AICORE_MORE : AICORE_NO;
         state.request_reverse = request == Match::yes ? payload->reverse : !payload->reverse;
     }
     const Side side = payload->reverse == state.request_reverse ? kRequest : kResponse;
-    if (flow->recognised && payload->flags & AICORE_GAP && state.phase[side] == Phase::headers)
-        state.phase[side] = Phase::finished; // no telling where in the message this is
+    if (flow->recognised && payload->flags & AICORE_GAP && state.phase[side] == Phase::headers) {
+        state.lost |= side == kRequest;
+        if (side == kRequest) state.skip_line[side] = true; // goes on at the next line
+        else state.phase[side] = Phase::finished;           // no telling where a tunnel begins
+    }
     Reader reader(flow, payload, state, side);
     const bool handed_over = reader.run();
+    if (flow->transport == AICORE_UDP) {
+        flow->host->set_layer7(flow, kSsdp);
+        return AICORE_DONE;
+    }
     payload->consumed = reader.consumed();
-    const bool finished = state.phase[kRequest] == Phase::finished && state.phase[kResponse] == Phase::finished;
+    const bool finished = state.phase[kResponse] == Phase::finished && (state.phase[kRequest] == Phase::finished || state.lost);
     return finished && !handed_over ? AICORE_DONE : AICORE_YES;
 }
 
@@ -260,6 +272,7 @@ constexpr aicore_field kFields[] = {
 };
 
 constexpr const char *kAnomalies[] = {"http_bad_start_line", "http_bad_header"};
+constexpr const char *kAliases[] = {"ssdp"};
 
 // IANA's HTTP Method Registry, and UPnP's (GENA). Others are looked for on the ports alone.
 #define METHOD(name) {name, sizeof(name) - 1}
@@ -270,7 +283,7 @@ constexpr aicore_prefix kPrefixes[] = {
     METHOD("SEARCH "),    METHOD("ACL "),      METHOD("BIND "),       METHOD("UNBIND "),     METHOD("REBIND "),     METHOD("LINK "),
     METHOD("UNLINK "),    METHOD("LABEL "),    METHOD("MERGE "),      METHOD("UPDATE "),     METHOD("CHECKIN "),    METHOD("CHECKOUT "),
     METHOD("UNCHECKOUT "), METHOD("MKACTIVITY "), METHOD("MKCALENDAR "), METHOD("MKWORKSPACE "), METHOD("MKREDIRECTREF "), METHOD("ORDERPATCH "),
-    METHOD("BASELINE-CONTROL"), METHOD("VERSION-CONTROL "), METHOD("UPDATEREDIRECTR"), METHOD("SUBSCRIBE "), METHOD("UNSUBSCRIBE "), METHOD("NOTIFY "),
+    METHOD("BASELINE-CONTROL"), METHOD("VERSION-CONTROL "), METHOD("UPDATEREDIRECTR"), METHOD("SUBSCRIBE "), METHOD("UNSUBSCRIBE "), METHOD("NOTIFY "), METHOD("M-SEARCH "),
 };
 #undef METHOD
 
@@ -280,8 +293,8 @@ constexpr aicore_protocol kProtocol = {
     .abi = AICORE_PROTOCOL_ABI,
     .size = sizeof(aicore_protocol),
     .name = "http",
-    .help = "HTTP/1.x: the first request and response of a connection",
-    .transports = AICORE_TCP,
+    .help = "HTTP/1.x: the first request and response of a connection; SSDP",
+    .transports = AICORE_TCP | AICORE_UDP,
     .rank = 10,
     .ports = kPorts,
     .port_count = std::size(kPorts),
@@ -291,8 +304,8 @@ constexpr aicore_protocol kProtocol = {
     .field_count = std::size(kFields),
     .anomaly_count = std::size(kAnomalies),
     .anomalies = kAnomalies,
-    .aliases = nullptr,
-    .alias_count = 0,
+    .aliases = kAliases,
+    .alias_count = std::size(kAliases),
     .state_size = sizeof(State),
     .inspect = inspect,
 };
