@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conversion between the native core and Python; nothing else happens in this folder. Shapes: see aicore/_core.pyi.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "aicore/batch.h"
+#include "aicore/engine.h"
+#include "aicore/registry.h"
+
+namespace py = pybind11;
+
+// What Python holds: the batch, shared with the columns made from it, and what was made once.
+struct PyBatch {
+    std::shared_ptr<aicore::Batch> batch;
+    bool sealed = false;
+    py::object json[2]; // without and with meta
+
+    explicit PyBatch(std::shared_ptr<aicore::Batch> b) : batch(std::move(b)) {}
+};
+
+PyBatch batch_from_rows(const py::sequence &rows);
+// A column of Python values (None = absent); ValueError names the row. The type is that of the first value.
+aicore::AddedColumn added_column(const std::string &name, const py::sequence &values);
+std::string utf8(const py::handle &text); // lone surrogates as \udcxx text
+
+py::list core_fields();
+bool is_core_field(const std::string &name);
+py::object core_column(const std::shared_ptr<aicore::Batch> &batch, const std::string &name); // null handle: no such column
+py::object core_valid(const std::shared_ptr<aicore::Batch> &batch, const std::string &name);
+const char *core_type(const std::string &name);
+py::object core_value(const aicore::Batch &batch, size_t row, const char *name); // None if absent
+py::object byte_column(std::vector<uint8_t> values);
+py::object int_column(std::vector<int64_t> values);
+py::object float_column(std::vector<double> values);
+
+void bind_columns(py::module_ &m);
+void bind_batch(py::module_ &m);
+void bind_registry(py::module_ &m);
+void bind_engine(py::module_ &m);

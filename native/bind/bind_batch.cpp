@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "bind.h"
+
+using namespace aicore;
+
+namespace {
+
+py::str text(std::string_view s) { return py::str(s.data(), s.size()); }
+
+// Position of a protocol field or an added column; -1 where there is none.
+int field_of(const Batch &b, const std::string &name) {
+    for (size_t i = 0; i < b.schema->fields.size(); ++i)
+        if (b.schema->fields[i].name == name) return static_cast<int>(i);
+    return -1;
+}
+
+const AddedColumn *added_of(const Batch &b, const std::string &name) {
+    for (const auto &c : b.added)
+        if (c.name == name) return &c;
+    return nullptr;
+}
+
+// The first attribute of a row with that field, and how many there are.
+std::pair<const Attribute *, size_t> values(const Batch &b, const Row &row, int field) {
+    const Attribute *a = b.strings->attributes.data() + row.attribute_first, *end = a + row.attribute_count;
+    while (a != end && a->field < field) ++a;
+    size_t n = 0;
+    while (a + n != end && a[n].field == field) ++n;
+    return {a, n};
+}
+
+py::list list_of(const Batch &b, const Attribute *a, size_t n) {
+    py::list out(n);
+    for (size_t i = 0; i < n; ++i) out[i] = text(b.text(a[i]));
+    return out;
+}
+
+py::object attribute_value(const Batch &b, const Row &row, int field) {
+    const auto [a, n] = values(b, row, field);
+    if (n == 0) return py::none();
+    switch (b.schema->fields[static_cast<size_t>(field)].type) {
+    case FieldType::integer: return py::int_(a->value);
+    case FieldType::list: return list_of(b, a, n);
+    default: return text(b.text(*a));
+    }
+}
+
+py::object added_value(const AddedColumn &c, size_t i) {
+    if (!c.valid[i]) return py::none();
+    switch (c.type) {
+    case FieldType::integer: return py::int_(c.integers[i]);
+    case FieldType::real: return py::float_(c.reals[i]);
+    case FieldType::string: return text(c.strings[i]);
+    default: return py::cast(c.lists[i]);
+    }
+}
+
+[[noreturn]] void unknown(const std::string &name) { throw py::key_error(name); }
+
+py::object column(const PyBatch &self, const std::string &name) {
+    const Batch &b = *self.batch;
+    if (py::object core = core_column(self.batch, name)) return core;
+    if (const int field = field_of(b, name); field >= 0) {
+        if (b.schema->fields[static_cast<size_t>(field)].type == FieldType::integer) {
+            std::vector<int64_t> out;
+            out.reserve(b.rows.size());
+            for (const Row &row : b.rows) {
+                const auto [a, n] = values(b, row, field);
+                out.push_back(n ? a->value : 0);
+            }
+            return int_column(std::move(out));
+        }
+        py::list out(b.rows.size());
+        for (size_t i = 0; i < b.rows.size(); ++i) out[i] = attribute_value(b, b.rows[i], field);
+        return out;
+    }
+    const AddedColumn *c = added_of(b, name);
+    if (!c) unknown(name);
+    if (c->type == FieldType::integer) return int_column(c->integers);
+    if (c->type == FieldType::real) return float_column(c->reals);
+    py::list out(b.rows.size());
+    for (size_t i = 0; i < b.rows.size(); ++i) out[i] = added_value(*c, i);
+    return out;
+}
+
+py::object valid(const PyBatch &self, const std::string &name) {
+    const Batch &b = *self.batch;
+    if (py::object core = core_valid(self.batch, name)) return core;
+    std::vector<uint8_t> out;
+    if (const int field = field_of(b, name); field >= 0) {
+        for (const Row &row : b.rows) out.push_back(values(b, row, field).second > 0);
+        return byte_column(std::move(out));
+    }
+    const AddedColumn *c = added_of(b, name);
+    if (!c) unknown(name);
+    return byte_column(c->valid);
+}
+
+const char *type_name(FieldType type) {
+    switch (type) {
+    case FieldType::integer: return "int";
+    case FieldType::real: return "float";
+    case FieldType::list: return "list";
+    default: return "str";
+    }
+}
+
+const char *type(const PyBatch &self, const std::string &name) {
+    if (const char *core = core_type(name)) return core;
+    if (const int field = field_of(*self.batch, name); field >= 0) return type_name(self.batch->schema->fields[static_cast<size_t>(field)].type);
+    const AddedColumn *c = added_of(*self.batch, name);
+    if (!c) unknown(name);
+    return type_name(c->type);
+}
+
+py::list names(const PyBatch &self) {
+    py::list out;
+    for (const auto &field : core_fields()) out.append(field["name"]);
+    for (const auto &f : self.batch->schema->fields) out.append(f.name);
+    for (const auto &c : self.batch->added) out.append(c.name);
+    return out;
+}
+
+py::dict row(const PyBatch &self, size_t i) {
+    const Batch &b = *self.batch;
+    if (i >= b.rows.size()) throw py::index_error("row " + std::to_string(i) + " of " + std::to_string(b.rows.size()));
+    py::dict out;
+    for (const auto &field : core_fields()) {
+        const auto name = py::cast<std::string>(field["name"]);
+        if (py::object value = core_value(b, i, name.c_str()); !value.is_none()) out[field["name"]] = value;
+    }
+    for (size_t f = 0; f < b.schema->fields.size(); ++f)
+        if (py::object value = attribute_value(b, b.rows[i], static_cast<int>(f)); !value.is_none()) out[py::str(b.schema->fields[f].name)] = value;
+    for (const auto &c : b.added)
+        if (c.valid[i]) out[py::str(c.name)] = added_value(c, i);
+    return out;
+}
+
+py::object json(PyBatch &self, bool meta) {
+    py::object &made = self.json[meta];
+    if (made) return made;
+    std::string out;
+    std::vector<size_t> ends;
+    {
+        const py::gil_scoped_release release;
+        append_json(out, ends, *self.batch, meta, false);
+    }
+    py::list rows(ends.size());
+    size_t begin = 0;
+    for (size_t i = 0; i < ends.size(); ++i) {
+        rows[i] = py::bytes(out.data() + begin, ends[i] - begin);
+        begin = ends[i];
+    }
+    made = rows;
+    return made;
+}
+
+py::bytes json_lines(const PyBatch &self, bool meta) {
+    std::string out;
+    {
+        const py::gil_scoped_release release;
+        std::vector<size_t> ends;
+        append_json(out, ends, *self.batch, meta, true);
+    }
+    return py::bytes(out);
+}
+
+py::object kind(const PyBatch &self, const std::string &event) {
+    std::vector<uint32_t> indexes;
+    const auto &rows = self.batch->rows;
+    for (uint32_t i = 0; i < rows.size(); ++i)
+        if (event == kEventNames[static_cast<size_t>(rows[i].kind)]) indexes.push_back(i);
+    if (indexes.empty()) return py::none();
+    return py::cast(PyBatch(self.batch->take(indexes)));
+}
+
+PyBatch take(const PyBatch &self, const std::vector<uint32_t> &indexes) {
+    for (const uint32_t i : indexes)
+        if (i >= self.batch->rows.size()) throw py::index_error("row " + std::to_string(i) + " of " + std::to_string(self.batch->rows.size()));
+    return PyBatch(self.batch->take(indexes));
+}
+
+PyBatch concat(const std::vector<const PyBatch *> &batches) {
+    std::vector<const Batch *> native;
+    for (const PyBatch *b : batches) native.push_back(b->batch.get());
+    auto out = Batch::concat(native);
+    if (!out) throw py::value_error("only batches of one run, with columns of one type, can be joined");
+    return PyBatch(std::move(out));
+}
+
+void add(PyBatch &self, const std::string &name, const py::sequence &column_values) {
+    if (self.sealed) throw py::value_error("the batch is sealed: fields are added in flow_enrich only");
+    if (is_core_field(name) || field_of(*self.batch, name) >= 0 || added_of(*self.batch, name)) throw py::value_error("there is a column '" + name + "' already");
+    if (column_values.size() != self.batch->rows.size())
+        throw py::value_error("column '" + name + "' has " + std::to_string(column_values.size()) + " values for " + std::to_string(self.batch->rows.size()) + " rows");
+    self.batch->added.push_back(added_column(name, column_values));
+    self.json[0] = self.json[1] = py::object();
+}
+
+py::list questions(const PyBatch &self, const Registry *registry) {
+    py::list out;
+    for (const Question &q : self.batch->questions) {
+        const py::object protocol = registry ? py::object(py::str(registry->protocols()[q.protocol].protocol->name)) : py::object(py::int_(q.protocol));
+        out.append(py::make_tuple(q.id, protocol, py::bytes(q.data), q.has_other ? py::object(py::bytes(q.other)) : py::object(py::none()), int{q.reverse}, q.row));
+    }
+    return out;
+}
+
+PyBatch question_rows(const PyBatch &self) {
+    auto out = std::make_shared<Batch>(self.batch->schema);
+    out->strings = self.batch->strings;
+    out->rows = self.batch->question_rows;
+    return PyBatch(std::move(out));
+}
+
+} // namespace
+
+void bind_batch(py::module_ &m) {
+    py::class_<PyBatch>(m, "Batch")
+        .def("__len__", [](const PyBatch &b) { return b.batch->rows.size(); })
+        .def_static("from_rows", batch_from_rows, py::arg("rows"))
+        .def_static("concat", concat, py::arg("batches"))
+        .def("take", take, py::arg("rows"))
+        .def("kind", kind, py::arg("event"))
+        .def("net", [](const PyBatch &b) { return PyBatch(b.batch->net()); })
+        .def("names", names)
+        .def("column", column, py::arg("name"))
+        .def("valid", valid, py::arg("name"))
+        .def("type", type, py::arg("name"))
+        .def("add", add, py::arg("name"), py::arg("values"))
+        .def("seal", [](PyBatch &b) { b.sealed = true; })
+        .def("keys", [](const PyBatch &b) { return core_column(b.batch, "key"); })
+        .def("json", json, py::arg("meta") = false)
+        .def("json_lines", json_lines, py::arg("meta") = false)
+        .def("row", row, py::arg("index"))
+        .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes(); })
+        .def("questions", questions, py::arg("registry"))
+        .def("question_rows", question_rows);
+}
