@@ -21,7 +21,7 @@ struct Fast {
 };
 
 // False: nothing was decided, `out` may be partly written and the walk has to look.
-inline bool fast_transport(uint8_t proto, const Fast &at, uint32_t &src_port, uint32_t &dst_port, Packet &out) {
+inline bool fast_transport(uint8_t proto, const Fast &at, uint16_t &src_port, uint16_t &dst_port, Packet &out) {
     uint32_t size;
     if (proto == kProtoTcp) {
         if (at.captured < wire::kTcpHeader) return false;
@@ -37,8 +37,7 @@ inline bool fast_transport(uint8_t proto, const Fast &at, uint32_t &src_port, ui
     }
     src_port = be16(at.header);
     dst_port = be16(at.header + 2);
-    if (proto == kProtoUdp && wire::may_be_tunnel(static_cast<uint16_t>(src_port), static_cast<uint16_t>(dst_port)))
-        return false;
+    if (proto == kProtoUdp && wire::may_be_tunnel(src_port, dst_port)) return false;
     out.payload = at.header + size;
     out.payload_length = at.captured - size;
     out.payload_bytes = at.length - size;
@@ -60,15 +59,14 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
     const uint8_t *ip = p + offset;
     uint32_t captured = raw.captured - offset;
     uint32_t length = (raw.length > raw.captured ? raw.length : raw.captured) - offset;
-    uint32_t src_port, dst_port;
+    uint16_t src_port, dst_port;
     FlowKey &key = out.key;
     if (type == wire::kTypeIpv4) {
         uint32_t total = be16(ip + 2);
         if (ip[0] != 0x45 || (be16(ip + 6) & 0x3fff) != 0 || total < 20 || total > length) return false;
         Fast at = {ip + 20, (captured < total ? captured : total) - 20, total - 20};
         if (!fast_transport(ip[9], at, src_port, dst_port, out)) return false;
-        out.reversed =
-            wire::endpoints4(key, ip + 12, ip + 16, static_cast<uint16_t>(src_port), static_cast<uint16_t>(dst_port));
+        out.reversed = wire::endpoints4(key, ip + 12, ip + 16, src_port, dst_port);
         key.proto = ip[9];
         key.version = 4;
         out.ip_bytes = total;
@@ -78,8 +76,7 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
         if (ip[0] >> 4 != 6 || total == 40 || total > length) return false;
         Fast at = {ip + 40, (captured < total ? captured : total) - 40, total - 40};
         if (!fast_transport(ip[6], at, src_port, dst_port, out)) return false;
-        out.reversed =
-            wire::endpoints6(key, ip + 8, ip + 24, static_cast<uint16_t>(src_port), static_cast<uint16_t>(dst_port));
+        out.reversed = wire::endpoints6(key, ip + 8, ip + 24, src_port, dst_port);
         key.proto = ip[6];
         key.version = 6;
         out.ip_bytes = total;
@@ -98,6 +95,30 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
     out.tunnel = Tunnel::none;
     out.first_fragment = false;
     out.later_fragment = false;
+    return true;
+}
+
+// Out of line, so that the fast path does not pay for its registers.
+[[gnu::noinline]] bool walk(const RawPacket &raw, bool vlan_in_key, FragmentTable &fragments, Counters &counters,
+                            Packet &out) {
+    wire::Walk w{out, fragments, raw.time, vlan_in_key};
+    uint32_t length = raw.length > raw.captured ? raw.length : raw.captured;
+    wire::Verdict verdict = wire::link(raw.linktype, {raw.data, raw.captured, length}, w);
+
+    if (w.at.version != 0) ++counters[w.at.version == 4 ? Counter::ipv4 : Counter::ipv6];
+    if (w.at.fragment) ++counters[Counter::fragments];
+    if (w.at.tunnels != 0) ++counters[Counter::tunnelled];
+    if (w.at.anomaly != Counter::none) ++counters[w.at.anomaly];
+    if (verdict != wire::Verdict::flow) {
+        if (w.at.why != Counter::none) ++counters[w.at.why];
+        return false;
+    }
+    ++counters[out.key.proto == kProtoTcp ? Counter::tcp : Counter::udp];
+    out.time = raw.time;
+    out.vlan = w.at.vlan;
+    out.vlan_inner = w.at.vlan_inner;
+    out.anomaly = static_cast<uint16_t>(w.at.anomaly);
+    out.tunnel = w.at.tunnel;
     return true;
 }
 
@@ -123,25 +144,7 @@ bool Decoder::decode(const RawPacket &raw, Packet &out) {
         return true;
     }
 
-    wire::Walk w{out, *fragments_, raw.time, options_.vlan_in_key};
-    uint32_t length = raw.length > raw.captured ? raw.length : raw.captured;
-    wire::Verdict verdict = wire::link(raw.linktype, {raw.data, raw.captured, length}, w);
-
-    if (w.at.version != 0) ++counters_[w.at.version == 4 ? Counter::ipv4 : Counter::ipv6];
-    if (w.at.fragment) ++counters_[Counter::fragments];
-    if (w.at.tunnels != 0) ++counters_[Counter::tunnelled];
-    if (w.at.anomaly != Counter::none) ++counters_[w.at.anomaly];
-    if (verdict != wire::Verdict::flow) {
-        if (w.at.why != Counter::none) ++counters_[w.at.why];
-        return false;
-    }
-    ++counters_[out.key.proto == kProtoTcp ? Counter::tcp : Counter::udp];
-    out.time = raw.time;
-    out.vlan = w.at.vlan;
-    out.vlan_inner = w.at.vlan_inner;
-    out.anomaly = static_cast<uint16_t>(w.at.anomaly);
-    out.tunnel = w.at.tunnel;
-    return true;
+    return walk(raw, options_.vlan_in_key, *fragments_, counters_, out);
 }
 
 } // namespace aicore

@@ -162,8 +162,9 @@ Verdict ipv6(View v, Walk &w) {
     if (v.data[0] >> 4 != 6) return w.broken(Counter::bad_ip_version);
     uint32_t length = be16(v.data + 4);
     uint8_t next = v.data[6];
-    // Jumbogram (RFC 2675) or TSO: the link knows the length.
-    if (length == 0 && (next == kHopByHop || next == kProtoTcp || next == kProtoUdp)) length = v.length - kIpv6Header;
+    // Jumbogram (RFC 2675) or TSO: the link knows the length. What is too short for a header is Ethernet padding.
+    if (length == 0 && v.length - kIpv6Header >= 8 && (next == kHopByHop || next == kProtoTcp || next == kProtoUdp))
+        length = v.length - kIpv6Header;
     begin(w, 6, v.data + 8, v.data + 24, kIpv6Header + length);
     if (length > v.length - kIpv6Header && !w.at.cut) w.note(Counter::bad_ip_length);
     uint32_t captured = v.captured - kIpv6Header;

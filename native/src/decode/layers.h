@@ -37,7 +37,7 @@ enum EtherType : uint16_t {
 };
 
 constexpr uint8_t kProtoIcmp = 1, kProtoIgmp = 2, kProtoIpv4 = 4, kProtoIpv6 = 41, kProtoGre = 47, kProtoEsp = 50,
-                  kProtoAh = 51, kProtoIcmpv6 = 58, kProtoNoNext = 59, kProtoSctp = 132;
+                  kProtoAh = 51, kProtoIcmpv6 = 58, kProtoSctp = 132;
 
 template <class T> inline T load(const uint8_t *p) {
     T value;

@@ -48,8 +48,7 @@ Verdict gre_payload(uint16_t type, bool sequenced, View v, Walk &w) {
 
 Verdict vxlan(View v, Walk &w) {
     if (!v.has(8)) return w.not_ip();
-    // I, the VNI is valid, and perhaps G, a group policy; the others are zero.
-    if ((v.data[0] & 0x7f) != 0x08) return w.not_ip();
+    if ((v.data[0] & 0x08) == 0) return w.not_ip(); // I: the VNI is valid; other flags are to be ignored
     if (!w.enter(Tunnel::vxlan)) return w.broken(Counter::too_deep);
     identify(w, be24(v.data + 4));
     return ethernet(v.from(8), w);

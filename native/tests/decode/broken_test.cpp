@@ -40,6 +40,7 @@ TEST(Broken, one_counter_each) {
     EXPECT_EQ(no_flow(frame6(ipv6({.next = 60}, u8(kTcp) + u8(9) + zeros(30)))), Counter::bad_ipv6_extension);
     EXPECT_EQ(no_flow(frame4(ipv4({}, zeros(3)))), Counter::short_transport);
     EXPECT_EQ(no_flow(frame4(ipv4({.proto = kUdp}, {}))), Counter::short_transport);
+    EXPECT_EQ(no_flow(frame6(ipv6({}, {})) + zeros(6)), Counter::short_transport); // padding is no TCP header
     EXPECT_EQ(no_flow(frame4(ipv4({.more = true}, {}))), Counter::bad_fragment);
 }
 

@@ -161,7 +161,7 @@ TEST(Tunnel, without_ip_the_outer_udp_is_the_flow) {
     };
     Decoding d;
     for (const Plain &p :
-         {Plain{4789, vxlan(7, ethernet(kArp, zeros(28)))}, Plain{4789, text("no vxlan")}, Plain{4789, {}},
+         {Plain{4789, vxlan(7, ethernet(kArp, zeros(28)))}, Plain{4789, text("plain")}, Plain{4789, {}},
           Plain{6081, geneve(7, kTeb, ethernet(0x88cc, zeros(20)))}, Plain{6081, text("\xc0 version 3")},
           Plain{2152, gtpu(0, zeros(6), {}, 0x32, 1)}, Plain{2152, text("GET /")}, Plain{3544, text("plain")},
           Plain{2152, gtpu(1, ethernet(kIpv4, kWeb))}}) {
