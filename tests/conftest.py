@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: a capture with flows that are known, and plugin packages as importlib.metadata finds them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from captures.build import dns, http, tls
+from captures.files import Capture, talks
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def visits() -> Capture:
+    """Twenty visits: a DNS question, then HTTP or TLS, each a flow of its own."""
+    return talks(*(talk for i in range(10) for talk in (dns(42000 + 2 * i), http(40000 + i), tls(41000 + i))))
+
+
+@pytest.fixture
+def capture_file(visits: Capture, tmp_path: Path) -> Path:
+    return visits.write(tmp_path / "visits.pcap")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """install("aicore-x", hooks={"x": "x_module:Plugin"}, x_module="source ..."): a distribution on the path with its
+    entry points (groups by their last word) and its modules."""
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    before = set(sys.modules)
+
+    def add(distribution: str, version: str = "1.0", **parts: str | dict[str, str]) -> None:
+        info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        lines = []
+        for name, part in parts.items():
+            if isinstance(part, str):
+                (site / f"{name}.py").write_text(part)
+            else:
+                lines += [f"[aicore.{name}]", *(f"{key} = {value}" for key, value in part.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+    yield add
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(site)):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_environment(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("AICORE_STRICT", "AICORE_DISABLE_PLUGINS"):
+        monkeypatch.delenv(name, raising=False)
+    caplog.set_level(logging.INFO, logger="aicore")

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FlowBatch and Flow: rows, columns, tables."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+import aicore
+from aicore.adaptor import write_rows
+from aicore.errors import PartialWrite
+
+ROW = {
+    "key": "10.0.0.1:1000:6:10.0.0.2:80",
+    "flow_id": "0" * 31 + "1",
+    "ipsrc": "10.0.0.1",
+    "portsrc": 1000,
+    "proto": 6,
+    "ipdst": "10.0.0.2",
+    "portdst": 80,
+    "first_seen": 1_700_000_000_123_456_789,
+    "last_seen": 1_700_000_001_000_000_000,
+    "packets": 5,
+    "bytes": 1 << 40,
+    "layer7": "http",
+    "httphost": "www.example.org",
+    "seq": 1,
+    "version": 100,
+    "event": "insert",
+}
+
+
+def batch(*changes: dict[str, Any]) -> aicore.FlowBatch:
+    return aicore.FlowBatch.from_rows([{**ROW, "seq": i + 1, **change} for i, change in enumerate(changes)])
+
+
+def test_rows_have_every_field() -> None:
+    (flow,) = batch({})
+    for name, value in ROW.items():
+        assert getattr(flow, name) == value, name
+    assert flow.first_seen_at == datetime(2023, 11, 14, 22, 13, 20, 123456, timezone.utc)
+    assert (flow.vlan, flow.end_reason, flow.anomaly) == (None, None, None)
+    assert flow.payload_bytes == flow.retransmissions == 0
+    assert flow.to_dict()["httphost"] == "www.example.org"
+    assert "vlan" not in flow.to_dict()
+    assert json.loads(flow.to_json())["bytes"] == 1 << 40
+    assert repr(flow) == f"<Flow {ROW['key']} insert layer7=http bytes={1 << 40}>"
+    assert copy.copy(flow).key == flow.key
+    assert {"key", "httphost", "event", "to_json"} <= set(dir(flow))
+
+
+def test_an_unknown_field_names_the_nearest() -> None:
+    (flow,) = batch({})
+    with pytest.raises(AttributeError, match="a flow has no field 'packet'; did you mean packets"):
+        flow.packet  # noqa: B018
+
+
+def test_columns() -> None:
+    rows = batch({}, {"packets": 7, "vlan": 12, "httphost": None})
+    assert numpy.asarray(rows.column("packets")).tolist() == [5, 7]
+    assert rows.column("httphost") == ["www.example.org", None]
+    assert rows.column("vlan").tolist() == [0, 12]
+    assert rows.valid("vlan").tolist() == [0, 1]
+    assert rows.keys() == [ROW["key"]] * 2
+    assert [json.loads(line)["packets"] for line in rows.json()] == [5, 7]
+    assert rows.json_lines().count(b"\n") == len(rows) == 2
+    assert [rows[0].packets, rows[-1].packets] == [5, 7]
+    with pytest.raises(IndexError):
+        rows[2]
+    with pytest.raises(KeyError):
+        rows.column("nothing")
+
+
+def test_added_fields() -> None:
+    rows = batch({}, {})
+    rows.add("country", ["NL", None])
+    rows.add("score", [0.5, None])
+    rows.add("tags", [["a", "b"], None])
+    rows.add("asn", [None, 0])
+    assert [(flow.country, flow.score, flow.tags, flow.asn) for flow in rows] == [
+        ("NL", 0.5, ["a", "b"], None),
+        (None, None, None, 0),
+    ]
+    assert json.loads(rows.json()[0])["country"] == "NL"
+    for name, values in (("country", ["x", "y"]), ("one", [1]), ("bytes", [1, 2]), ("mixed", [object(), 1])):
+        with pytest.raises(aicore.UsageError, match=f"field '{name}' cannot be added"):
+            rows.add(name, values)
+    rows.seal()
+    with pytest.raises(aicore.UsageError, match="'late'"):
+        rows.add("late", [1, 2])
+
+
+def test_from_rows_names_what_is_wrong() -> None:
+    with pytest.raises(aicore.UsageError, match="packets"):
+        batch({}, {"packets": "many"})
+
+
+def test_kinds_net_take_and_concat() -> None:
+    rows = batch({}, {"event": "update", "packets": 6}, {"event": "remove", "packets": 7, "end_reason": "fin"})
+    assert [len(rows.kind(kind) or ()) for kind in ("insert", "update", "remove")] == [1, 1, 1]
+    assert rows.take([0]).kind("remove") is None
+    (net,) = rows.net()
+    assert (net.event, net.new, net.packets) == ("remove", 1, 7)
+    assert [flow.packets for flow in aicore.FlowBatch.concat([rows.take([2, 0]), rows])] == [7, 5, 5, 6, 7]
+
+
+def test_tables() -> None:
+    rows = batch({}, {"vlan": 5, "layer7": None})
+    table = rows.to_arrow()
+    assert table.column("first_seen").cast("int64").to_pylist() == [ROW["first_seen"]] * 2
+    assert table.column("vlan").to_pylist() == [None, 5]
+    assert table.column("layer7").to_pylist() == ["http", None]
+    assert str(table.schema.field("last_seen").type) == "timestamp[ns, tz=UTC]"
+    frame = rows.to_pandas()
+    assert frame["bytes"].sum() == 2 << 40
+    assert frame["vlan"].isna().tolist() == [True, False]
+    assert rows.to_polars()["vlan"].to_list() == [None, 5]
+    assert aicore.FlowBatch.from_rows([]).to_arrow().num_rows == 0
+
+
+class TestSimpleAdaptors:
+    class Recorder(aicore.DatabaseAdaptor):
+        fails_at: str | None = None
+
+        def __init__(self) -> None:
+            self.calls: list[tuple[str, ...]] = []
+
+        def insert(self, key: str) -> None:
+            self.calls.append(("insert", key))
+
+        def update(self, key: str, data: str) -> None:
+            self.calls.append(("update", key, str(json.loads(data)["packets"])))
+
+        def remove(self, key: str) -> None:
+            if self.fails_at == "remove":
+                raise OSError("gone")
+            self.calls.append(("remove", key))
+
+    def rows(self) -> aicore.FlowBatch:
+        return batch({}, {"event": "update", "packets": 6}, {"event": "remove", "packets": 6})
+
+    def test_one_call_for_each_event(self) -> None:
+        recorder = self.Recorder()
+        assert recorder.write(self.rows()) is None
+        assert [call[0] for call in recorder.calls] == ["insert", "update", "remove"]
+
+    def test_a_merged_row_gets_the_calls_that_it_stands_for(self) -> None:
+        recorder = self.Recorder()
+        write_rows(recorder, self.rows().net(), events="net")
+        assert [call[0] for call in recorder.calls] == ["insert", "update", "remove"]
+        assert recorder.calls[1][2] == "6"
+
+    def test_it_stops_at_the_first_error_and_says_what_was_delivered(self) -> None:
+        recorder = self.Recorder()
+        recorder.fails_at = "remove"
+        with pytest.raises(PartialWrite) as error:
+            recorder.write(self.rows())
+        assert error.value.delivered == 2
+        assert isinstance(error.value.__cause__, OSError)
+
+
+class TestFlows:
+    def test_each_finished_flow_once(self, capture_file: Path, visits: Any) -> None:
+        got = list(aicore.flows(capture_file))
+        assert sorted(flow.key for flow in got) == sorted(flow.key for flow in visits.flows)
+        assert {flow.event for flow in got} == {"remove"}
+        assert {flow.layer7 for flow in got} == {"dns", "http", "tls"}
+
+    def test_tables_hold_what_was_not_yet_taken(self, capture_file: Path, visits: Any) -> None:
+        flows = aicore.flows(capture_file)
+        first = next(flows)
+        table = flows.to_arrow()
+        assert table.num_rows == len(visits.flows) - 1
+        assert first.flow_id not in table.column("flow_id").to_pylist()
+        assert len(aicore.flows(capture_file).to_pandas()) == len(visits.flows)
+        assert len(aicore.flows(capture_file).to_polars()) == len(visits.flows)
+
+    def test_batches(self, capture_file: Path, visits: Any) -> None:
+        batches = list(aicore.flows(capture_file, batch_rows=7).batches())
+        assert len(batches) > 1
+        assert sum(map(len, batches)) == len(visits.flows)
+
+    def test_filter_settings_and_plugins(self, capture_file: Path) -> None:
+        class Upper:
+            @aicore.hookimpl
+            def flow_enrich(self, flows: aicore.FlowBatch) -> None:
+                flows.add("shout", [name and name.upper() for name in flows.column("layer7")])
+
+        got = list(aicore.flows(capture_file, filter="udp", plugins=[Upper()], sensor="lab"))
+        assert {(flow.proto, flow.sensor, flow.shout) for flow in got} == {(17, "lab", "DNS")}
+        with pytest.raises(aicore.UsageError, match="no setting 'sensr'; did you mean sensor"):
+            aicore.flows(capture_file, sensr="x")
+
+    def test_abandoned_early_closes_the_engine(self, capture_file: Path) -> None:
+        import threading
+
+        before = threading.active_count()
+        for _ in range(5):
+            next(aicore.flows(capture_file))
+        with aicore.flows(capture_file) as flows:
+            next(flows)
+        assert list(flows) == []
+        aicore.flows(capture_file).close()
+        assert threading.active_count() == before
+
+    def test_errors_come_at_once(self, tmp_path: Path) -> None:
+        with pytest.raises(aicore.SourceError, match=r"nowhere\.pcap: neither an interface nor a file"):
+            aicore.flows(tmp_path / "nowhere.pcap")
+        (tmp_path / "text").write_text("this is no capture" * 10)
+        with pytest.raises(aicore.SourceError, match="text"):
+            aicore.flows(tmp_path / "text")
+        with pytest.raises(aicore.UsageError, match="none was given"):
+            aicore.flows([])
+        with pytest.raises(aicore.UsageError, match="cannot be mixed"):
+            aicore.flows(["lo", tmp_path / "text"])
+
+    def test_no_flows(self, tmp_path: Path) -> None:
+        from captures.files import Capture
+
+        path = Capture().write(tmp_path / "empty.pcap")
+        assert list(aicore.flows(path)) == []
+        assert aicore.flows(path).to_arrow().num_rows == 0

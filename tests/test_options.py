@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of plugins: checked once, with a message that helps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aicore import Option, UsageError
+from aicore.options import check_options, parse_plugin, parse_query
+
+DECLARED = {
+    "table": Option(str, default="flows"),
+    "size": Option(int, default=10, minimum=1, maximum=100),
+    "rate": Option(float, default=0.5),
+    "create": Option(bool, default=False),
+    "hosts": Option(list),
+    "ended": Option(str, default="keep", choices=("keep", "delete")),
+    "token": Option(str, secret=True, choices=("right",)),
+}
+
+
+def check(**given: Any) -> dict[str, Any]:
+    return check_options("adaptor:x", DECLARED, given)
+
+
+def test_defaults_and_types() -> None:
+    assert check()["table"] == "flows"
+    text = check(size="20", rate="2", create="yes", hosts="a, b,", ended="delete")
+    typed = check(size=20, rate=2.0, create=True, hosts=["a", "b"], ended="delete")
+    assert text == typed
+    assert (text["size"], text["rate"], text["create"], text["hosts"]) == (20, 2.0, True, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tabel": "x"}, "adaptor:x has no option 'tabel'; did you mean table?"),
+        ({"zzz": "x"}, "adaptor:x has no option 'zzz'; known: create, ended, hosts, rate, size, table, token"),
+        ({"size": "many"}, "adaptor:x: option size must be a whole number, not 'many'"),
+        ({"size": 1.5}, "must be a whole number"),
+        ({"size": True}, "must be a whole number"),
+        ({"size": "0"}, "must be at least 1"),
+        ({"size": 101}, "must be at most 100"),
+        ({"rate": "nan"}, "must be a number"),
+        ({"create": "maybe"}, "must be yes or no"),
+        ({"create": 1}, "must be yes or no"),
+        ({"table": 5}, "must be text"),
+        ({"hosts": [1]}, "comma-separated list"),
+        ({"ended": "drop"}, "must be one of keep, delete, not 'drop'"),
+    ],
+)
+def test_errors(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        check(**given)
+    assert message in str(error.value)
+
+
+def test_a_secret_is_not_quoted() -> None:
+    with pytest.raises(UsageError) as error:
+        check(token="hunter2")
+    assert "hunter2" not in str(error.value)
+
+
+def test_required_and_own_types() -> None:
+    declared = {"db": Option(str, required=True, help="path of the database"), "n": Option(lambda text: int(text, 16))}
+    with pytest.raises(UsageError, match="hook:geoip needs the option db \\(path of the database\\)"):
+        check_options("hook:geoip", declared, {})
+    assert check_options("hook:geoip", declared, {"db": "x", "n": "ff"}) == {"db": "x", "n": 255}
+
+
+def test_plugin_text() -> None:
+    assert parse_plugin("geoip?db=/x%26y.mmdb&fields=country") == ("geoip", {"db": "/x&y.mmdb", "fields": "country"})
+    assert parse_plugin("geoip") == ("geoip", {})
+    for wrong, message in (("a=1&a=2", "twice"), ("a", "name=value"), ("a=1&", "name=value")):
+        with pytest.raises(UsageError, match=message):
+            parse_query("x", wrong)

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: ARG002  # the arguments are those of the plugin interface
+"""Protocols in Python: candidates, answers, fields, and what keeps a bad one from harm."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from captures.files import Capture, Tcp, Udp, talks
+
+import aicore
+from aicore import guard
+
+CLIENT, SERVER = "10.1.0.1", "10.1.0.2"
+
+
+class Chat(aicore.Protocol):
+    """The worked example: `HI name` from the client names the flow and its user."""
+
+    name = "chat"
+    help = "An invented chat protocol"
+    transports = ("tcp",)
+    prefixes = (b"HI ",)
+    fields = (aicore.Field("chatuser", "str", "name that the client gives"),)
+    notify = ("chatuser",)
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        if b"\n" not in payload:
+            return self.MORE if len(payload) < 100 else self.NO
+        word, _, user = payload.partition(b"\n")[0].partition(b" ")
+        return self.done(chatuser=user) if word == b"HI" else self.NO
+
+
+def read(capture: Capture, folder: Path, *protocols: object, **settings: Any) -> list[aicore.Flow]:
+    return list(aicore.flows(capture.write(folder / "capture.pcap"), plugins=protocols, **settings))
+
+
+def chat(port: int = 5000, text: bytes = b"HI eve\n", step: int = 1000) -> Tcp:
+    talk = Tcp((CLIENT, port), (SERVER, 7000)).open()
+    for i in range(0, len(text), step):
+        talk.say(text[i : i + step])
+    return talk.close()
+
+
+def test_a_flow_is_recognised_and_gets_its_fields(tmp_path: Path) -> None:
+    other = Tcp((CLIENT, 5001), (SERVER, 7000)).open().say(b"something else\n").close()
+    flows = read(talks(chat(), other), tmp_path, Chat)
+    found = {flow.portsrc: (flow.layer7, flow.layer7_by, flow.chatuser) for flow in flows}
+    assert found[5000] == ("chat", "payload", "eve")
+    assert found[5001] == (None, None, None)
+
+
+def test_a_payload_in_pieces(tmp_path: Path) -> None:
+    (flow,) = read(talks(chat(text=b"HI a long name\n", step=2)), tmp_path, Chat)
+    assert (flow.layer7, flow.chatuser) == ("chat", "a long name")
+
+
+def test_learning_a_notified_field_is_an_update(tmp_path: Path) -> None:
+    class Updates:
+        users: list[str] = []
+
+        @aicore.hookimpl
+        def flow_update(self, flows: aicore.FlowBatch) -> None:
+            self.users += [flow.chatuser for flow in flows]
+
+    read(talks(chat()), tmp_path, Chat, Updates())
+    assert "eve" in Updates.users
+
+
+def test_fields_of_every_type_hold_what_packets_say(tmp_path: Path) -> None:
+    class Typed(aicore.Protocol):
+        name = "typed"
+        transports = ("udp",)
+        ports = (9999,)
+        fields = (
+            aicore.Field("textual", "str", "text"),
+            aicore.Field("number", "int", "a number"),
+            aicore.Field("several", "list", "several"),
+        )
+
+        def inspect(self, payload: bytes, flow: Any) -> Any:
+            return self.done("typed2", textual=payload, number=-(1 << 63), several=[payload, "x", "x"])
+
+    (flow,) = read(talks(Udp((CLIENT, 5000), (SERVER, 9999)).say(b'caf\xe9"\\\0')), tmp_path, Typed)
+    assert flow.layer7 == "typed2"
+    assert flow.textual.startswith('caf\\xe9"\\')
+    assert flow.number == -(1 << 63)
+    assert flow.several == [flow.textual, "x"]
+
+
+def test_what_inspect_is_told(tmp_path: Path) -> None:
+    seen: list[tuple[bytes, bool, bytes, str | None, int | None]] = []
+
+    class Look(aicore.Protocol):
+        name = "look"
+        transports = ("udp",)
+        ports = (9999,)
+
+        def inspect(self, payload: bytes, flow: Any) -> Any:
+            seen.append((payload, flow.reverse, flow.other, flow.ipsrc, flow.portdst))
+            assert flow.nothing_of_this_name is None or flow.key
+            return self.MORE
+
+    read(talks(Udp((CLIENT, 5000), (SERVER, 9999)).say(b"ping").say(b"pong", True)), tmp_path, Look)
+    assert [(payload, reverse) for payload, reverse, *_ in seen] == [(b"ping", False), (b"pong", True)]
+    assert {(src, port) for *_, src, port in seen} <= {(CLIENT, 9999), (None, None)}
+
+
+def test_options(tmp_path: Path) -> None:
+    class Optional(Chat):
+        options = {"suffix": aicore.Option(str, default="")}
+
+        def inspect(self, payload: bytes, flow: Any) -> Any:
+            return self.done(chatuser=self.options["suffix"])
+
+    stack = aicore.StackLan()
+    stack.use(Optional, suffix="!")
+    with pytest.raises(aicore.UsageError, match="did you mean suffix"):
+        stack_with = aicore.StackLan()
+        stack_with.use(Optional, sufix="!")
+        dispatcher = aicore.PacketDispatcher(talks(chat()).write(tmp_path / "a.pcap"))
+        dispatcher.stack = stack_with
+        dispatcher.run()
+
+
+class Raises(Chat):
+    name = "bad"
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        raise IndexError("out of range")
+
+
+class Exits(Chat):
+    name = "bad"
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        raise SystemExit
+
+
+class Junk(Chat):
+    name = "bad"
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        return "yes"
+
+
+class Undeclared(Chat):
+    name = "bad"
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        return self.done(nosuchfield="x")
+
+
+class WrongType(Chat):
+    name = "bad"
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        return self.done(chatuser=5)
+
+
+class Slow(Chat):
+    name = "bad"
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        time.sleep(0.003)
+        return self.NO
+
+
+class Hangs(Chat):
+    name = "bad"
+    calls = 0
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        type(self).calls += 1
+        if self.calls == 1:
+            time.sleep(1.0)
+        return self.NO
+
+
+BAD = {
+    Raises: "5 errors in a row in inspect, the last one IndexError: out of range",
+    Exits: "5 errors in a row in inspect, the last one SystemExit",
+    Junk: "TypeError: inspect() answered 'yes'",
+    Undeclared: "it does not declare the field 'nosuchfield'",
+    WrongType: "the field 'chatuser' is str, not 5",
+    Slow: "too slow, 3.",
+    Hangs: "protocol:bad in inspect has not returned",
+}
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.__name__)
+def test_a_bad_protocol_harms_nobody_and_is_named(
+    bad: type[aicore.Protocol], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "HANGING", 0.2)
+    monkeypatch.setattr(guard, "WINDOW", 20)
+    talks_ = [chat(5000 + i) for i in range(40)]
+    flows = read(talks(*talks_), tmp_path, bad, Chat, batch_rows=8)
+    assert len(flows) == 40
+    assert {(flow.layer7, flow.chatuser) for flow in flows} == {("chat", "eve")}
+    assert [r for r in caplog.records if "protocol:bad" in r.message and BAD[bad] in r.message]
+    if bad is not Hangs:
+        assert "protocol:bad is set aside" in caplog.text
+
+
+def test_one_error_is_answered_no(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Once(Chat):
+        name = "once"
+        prefixes = ()
+        failed = False
+
+        def inspect(self, payload: bytes, flow: Any) -> Any:
+            if b"bomb" in payload:
+                raise ValueError("bomb")
+            return super().inspect(payload, flow)
+
+    flows = read(talks(chat(5000, b"HI bomb\n"), chat(5001)), tmp_path, Once)
+    assert {flow.portsrc: flow.layer7 for flow in flows} == {5000: None, 5001: "once"}
+    assert [record.levelno for record in caplog.records if "protocol:once" in record.message] == [logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "No Name"}, "name must match"),
+        ({"transports": ("sctp",)}, "transports must be of tcp and udp"),
+        ({"prefixes": (b"",)}, "1 to 16 bytes"),
+        ({"prefixes": ("text",)}, "1 to 16 bytes"),
+        ({"ports": (0,)}, "1 to 65535"),
+        ({"rank": 101}, "rank must be 0 to 100"),
+        ({"fields": (aicore.Field("Bad-Name", "str", ""),)}, "cannot be declared"),
+        ({"fields": (aicore.Field("x", "float", ""),)}, "cannot be declared"),
+        ({"notify": ("other",)}, "not declared: other"),
+        ({"inspect": aicore.Protocol.inspect}, "no inspect"),
+    ],
+)
+def test_declarations_are_checked(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(aicore.PluginError, match=message):
+        aicore.ProtocolRegistry().add(type("Wrong", (Chat,), changes))
+
+
+def test_what_cannot_be_added() -> None:
+    registry = aicore.ProtocolRegistry()
+    registry.add(Chat)
+    for wrong in (
+        Chat,
+        object(),
+        5,
+        type("Other", (Chat,), {"name": "o", "fields": (aicore.Field("chatuser", "int", ""),)}),
+    ):
+        with pytest.raises(aicore.UsageError, match="cannot be added"):
+            registry.add(wrong)
+    assert list(registry.python) == ["chat"]
