@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -117,14 +118,18 @@ def test_options(tmp_path: Path) -> None:
         def inspect(self, payload: bytes, flow: Any) -> Any:
             return self.done(chatuser=self.options["suffix"])
 
-    stack = aicore.StackLan()
-    stack.use(Optional, suffix="!")
+    def dispatcher(**options: Any) -> aicore.PacketDispatcher:
+        pd = aicore.PacketDispatcher(talks(chat()).write(tmp_path / "a.pcap"))
+        pd.stack = aicore.StackLan()
+        pd.stack.use(Optional, **options)
+        pd.stack.add_database_adaptor(f"jsonl:{tmp_path}/flows")
+        return pd
+
+    dispatcher(suffix="!").run()
+    assert json.loads((tmp_path / "flows").read_text())["chatuser"] == "!"
+    wrong = dispatcher(sufix="!")
     with pytest.raises(aicore.UsageError, match="did you mean suffix"):
-        stack_with = aicore.StackLan()
-        stack_with.use(Optional, sufix="!")
-        dispatcher = aicore.PacketDispatcher(talks(chat()).write(tmp_path / "a.pcap"))
-        dispatcher.stack = stack_with
-        dispatcher.run()
+        wrong.run()
 
 
 class Raises(Chat):
@@ -246,12 +251,8 @@ def test_declarations_are_checked(changes: dict[str, Any], message: str) -> None
 def test_what_cannot_be_added() -> None:
     registry = aicore.ProtocolRegistry()
     registry.add(Chat)
-    for wrong in (
-        Chat,
-        object(),
-        5,
-        type("Other", (Chat,), {"name": "o", "fields": (aicore.Field("chatuser", "int", ""),)}),
-    ):
+    other = type("Other", (Chat,), {"name": "other", "fields": (aicore.Field("chatuser", "int", ""),), "notify": ()})
+    for wrong in (Chat, object(), 5, other):
         with pytest.raises(aicore.UsageError, match="cannot be added"):
             registry.add(wrong)
     assert list(registry.python) == ["chat"]

@@ -25,10 +25,10 @@ from aicore.source import Source
 class Recorder(aicore.DatabaseAdaptor):
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
-        self.threads: set[int] = set()
+        self.seen: set[int] = set()
 
     def insert(self, key: str) -> None:
-        self.threads.add(threading.get_ident())
+        self.seen.add(threading.get_ident())
         self.calls.append(("insert", key))
 
     def update(self, key: str, data: str) -> None:
@@ -67,21 +67,18 @@ def test_adaptors_get_their_transport_and_nothing_else_is_tracked(capture_file: 
 def test_one_object_for_both_has_one_delivery(capture_file: Path, visits: Any) -> None:
     recorder = Recorder()
     summary = dispatch(capture_file, tcp=recorder, udp=recorder)
-    assert len(summary.adaptors) == len(recorder.threads) == 1
+    assert len(summary.adaptors) == len(recorder.seen) == 1
     assert recorder.count("insert") == recorder.count("remove") == len(visits.flows)
-    assert threading.get_ident() not in recorder.threads
+    assert threading.get_ident() not in recorder.seen
 
 
 def test_an_adaptor_bound_to_the_thread_of_run(capture_file: Path) -> None:
-    recorder = Recorder()
-    recorder.threads = set()
-    type(recorder)
-    bound = type("Bound", (Recorder,), {"threads": "caller", "used": set()})
-    bound.insert = lambda self, key: self.used.add(threading.get_ident())  # type: ignore[attr-defined]
-    store = bound.__new__(bound)
-    store.calls = []
+    class Bound(Recorder):
+        threads = "caller"
+
+    store = Bound()
     dispatch(capture_file, tcp=store, udp=store)
-    assert store.used == {threading.get_ident()}
+    assert store.seen == {threading.get_ident()}
 
 
 def test_objects_without_the_base_class(capture_file: Path, visits: Any) -> None:
@@ -324,7 +321,7 @@ def test_stop_before_run(long_capture: Path) -> None:
     assert recorder.count("insert") == recorder.count("remove") < 5000
 
 
-def test_an_idle_interface_can_be_stopped(capture_file: Path) -> None:
+def test_an_idle_interface_can_be_stopped() -> None:
     """No packet has to arrive; `lo` is the only interface that every machine has."""
     if os.geteuid() != 0:
         pytest.skip("no right to open an interface")

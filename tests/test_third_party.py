@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A package of a third party: built as a wheel, installed beside aicore's in a fresh environment, found, used, blocked."""
+"""A third party's package: its wheel, installed beside aicore's in a fresh environment, is found, used and blocked."""
 
 from __future__ import annotations
 
