@@ -26,6 +26,8 @@ class LineFile:
     """
 
     def __init__(self, path: str) -> None:
+        #: The reader of the pipe has gone, as `| head` does when it has enough: what is written then is dropped.
+        self.ended = False
         self._name = "standard output" if path == "-" else path
         try:
             if path == "-":
@@ -41,12 +43,16 @@ class LineFile:
 
     def write(self, lines: bytes) -> None:
         """All of it or, on a regular file, none of it. OSError where a retry makes sense, else Fatal."""
+        if self.ended:
+            return
         start = os.fstat(self._fd).st_size if self._regular else 0
         view, done = memoryview(lines), 0
         try:
             while done < len(lines):
                 # A disk that fills up gives a short count first, and the error only next time.
                 done += self._write_some(view[done:])
+        except BrokenPipeError:
+            self.ended = True
         except OSError as error:
             # Cut only what is ours: somebody else may append to the same file.
             if done and self._regular and os.fstat(self._fd).st_size == start + done:
@@ -67,8 +73,6 @@ class LineFile:
             self._fd = -1
 
     def _judged(self, error: OSError) -> Exception:
-        if error.errno == errno.EPIPE:
-            return Fatal(f"{self._name}: closed by its reader")
         if error.errno in _FATAL:
             return Fatal(f"cannot write {self._name}: {error.strerror}")
         return error

@@ -22,6 +22,11 @@ class FileAdaptor(DatabaseAdaptor):
 
     _file: LineFile | None = None
 
+    @property
+    def ended(self) -> bool:
+        """The reader of the pipe has gone: nothing more can be written, and nobody misses it."""
+        return self._file is not None and self._file.ended
+
     def connect(self, connection_str: str) -> None:
         """Fatal where the file cannot be written."""
         self._file = LineFile(path_of(connection_str, "file"))

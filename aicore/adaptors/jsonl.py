@@ -34,6 +34,11 @@ class JsonlAdaptor(DatabaseAdaptor):
     def events(self) -> Events:  # type: ignore[override]  # depends on the option
         return "all" if option(self, "events") == "all" else "net"
 
+    @property
+    def ended(self) -> bool:
+        """The reader of the pipe has gone: nothing more can be written, and nobody misses it."""
+        return self._file is not None and self._file.ended
+
     def connect(self, connection_str: str) -> None:
         """Fatal where the file cannot be written."""
         self._file = LineFile(path_of(connection_str, "jsonl"))

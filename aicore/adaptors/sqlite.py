@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from aicore import schema
@@ -140,7 +140,7 @@ def _definition(field: schema.Field) -> str:
     return f"{_quoted(field.name)} {field.sql_type}{' NOT NULL PRIMARY KEY' if field.name == 'flow_id' else ''}"
 
 
-def _values(batch: FlowBatch, name: str) -> Iterable[Any]:
+def _values(batch: FlowBatch, name: str) -> Any:
     """A column as SQLite takes it: None where absent, lists as JSON, integers of 63 bits."""
     column = batch.column(name)
     kind = batch.type(name)
@@ -149,7 +149,7 @@ def _values(batch: FlowBatch, name: str) -> Iterable[Any]:
     if kind == "list":
         return [None if value is None else json.dumps(value, ensure_ascii=False) for value in column]
     values = column.tolist()
-    if column.format == "Q" and any(value > _INTEGER_MAX for value in values):
+    if column.format in "QL" and any(value > _INTEGER_MAX for value in values):
         values = [min(value, _INTEGER_MAX) for value in values]
     valid = batch.valid(name).tobytes()
     return [value if present else None for value, present in zip(values, valid, strict=True)] if 0 in valid else values

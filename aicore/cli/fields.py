@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`aicore fields`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aicore.cli.terminal import dump, say, table, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aicore.plugins import Plugins
+    from aicore.schema import Field
+
+
+@click.command("fields")
+@click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")
+@click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Leave a plugin out, as in a run.")
+def command(as_json: bool, blocked: tuple[str, ...]) -> None:
+    """List the fields of a record: the core's, and what the installed protocols and hook plugins declare."""
+    from aicore import schema
+    from aicore.chain import Chain
+    from aicore.plugins import Plugins
+
+    plugins = Plugins(blocked)
+    chain = Chain(plugins, [])
+    for problem in chain.problems:
+        warn(f"warning: left out: {problem}")
+    fields = [*chain.fields, *_hook_fields(plugins)]
+    if as_json:
+        dump(schema.as_dicts(fields))
+        return
+    rows = [(field.name, field.type, field.unit, field.protocol, field.ecs, field.meaning) for field in fields]
+    for line in table(("NAME", "TYPE", "UNIT", "FROM", "ECS", "MEANING"), rows):
+        say(line)
+
+
+def _hook_fields(plugins: Plugins) -> Iterator[Field]:
+    from dataclasses import replace
+
+    from aicore.errors import PluginError
+
+    for name in plugins.names("hook"):
+        if plugins.is_blocked("hook", name):
+            continue
+        try:
+            plugin = plugins.load("hook", name)
+        except PluginError as error:
+            warn(f"warning: left out: {error}")
+        else:
+            yield from (replace(field, protocol=f"hook:{name}") for field in getattr(plugin, "fields", ()))

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the options of the command line to a stack, a source and plugins that a run takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aicore.cli.config import Config
+from aicore.errors import SourceError
+from aicore.plugins import Plugins
+from aicore.source import Source
+from aicore.stack import StackLan, Use
+from aicore.url import AdaptorURL
+
+logger = logging.getLogger("aicore")
+
+DEFAULT_STORE = "sqlite:flows.db"
+
+# First four bytes of pcap (µs, ns, modified; both byte orders) and pcapng files.
+_MAGIC = frozenset(
+    bytes.fromhex(magic)
+    for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1", "0a0d0d0a")
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What shall run. Nothing is opened yet, no adaptor or hook plugin imported."""
+
+    stack: StackLan
+    source: Source
+    plugins: Plugins
+    urls: tuple[AdaptorURL, ...]
+    tcp: bool
+    udp: bool
+    #: Where spools lie; None keeps nothing on disk.
+    spool: Path | None
+
+    @property
+    def writes_stdout(self) -> bool:
+        """A store is standard output, so nothing else may be written there."""
+        return any(url.text.partition("?")[0].partition(":")[2] == "-" for url in self.urls)
+
+
+def make(ctx: click.Context, options: dict[str, Any]) -> Job:
+    """The job that the options describe. UsageError, or SourceError for files that are not there."""
+    config: Config | None = ctx.meta.get("aicore.config")
+    plugins = Plugins(options["no_plugin"])
+    urls = _stores(options["to"], config)
+    stack = StackLan()
+    stack.configure({name: options[name] for name in StackLan.settings() if options.get(name) is not None})
+    stack.every_tcp = stack.every_udp = options["every"]
+    for name, settings in config.plugins if config is not None else ():
+        stack.uses.append(Use(name, settings))
+    for text in options["plugin"]:
+        stack.use(text)
+    if options["spool"] and options["no_spool"]:
+        raise click.UsageError("--spool and --no-spool exclude each other")
+    spool = None if options["no_spool"] else Path(options["spool"] or default_spool())
+    both = options["tcp"] == options["udp"]
+    return Job(
+        stack,
+        _source(ctx, options),
+        plugins,
+        urls,
+        tcp=both or options["tcp"],
+        udp=both or options["udp"],
+        spool=spool,
+    )
+
+
+def default_spool() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "aicore" / "spool"
+
+
+def _stores(given: Sequence[str], config: Config | None) -> tuple[AdaptorURL, ...]:
+    urls = []
+    for text in given:
+        url = AdaptorURL.parse(text)
+        if url.literal_secret:
+            logger.warning(
+                "%s: the password stands in the command line, where ps and the shell's history show it; "
+                "use ${VARIABLE} or AICORE_%s_PASSWORD",
+                url.redacted,
+                url.scheme.partition("+")[0].upper(),
+            )
+        urls.append(url)
+    urls += [AdaptorURL.parse(text) for text in (config.to if config is not None else ())]
+    return tuple({url.text: url for url in urls}.values()) or (AdaptorURL.parse(DEFAULT_STORE),)
+
+
+def _source(ctx: click.Context, options: dict[str, Any]) -> Source:
+    paths = options["source"] or _strings(ctx.lookup_default("source"))
+    interfaces = options["interface"]
+    if bool(paths) == bool(interfaces):
+        raise click.UsageError(
+            "capture files and interfaces cannot be mixed" if paths else "name capture files, or an interface with -i"
+        )
+    if paths:
+        return Source.of(_captures(paths), filter=options["filter"], live=False)
+    kind: type[Source] = Source
+    if options["user"]:
+        from aicore.cli.privileges import PrivilegedSource as kind
+    return kind.of(
+        interfaces,
+        filter=options["filter"],
+        live=True,
+        snaplen=options["snaplen"],
+        buffer_bytes=options["buffer"] << 20,
+        promiscuous=not options["no_promiscuous"],
+        immediate=options["immediate"],
+    )
+
+
+def _strings(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else [str(one) for one in value]
+
+
+def _captures(paths: Sequence[str]) -> list[str]:
+    """The paths, with each directory replaced by the captures in it, sorted by name."""
+    files: list[str] = []
+    for path in paths:
+        if not os.path.isdir(path):
+            files.append(path)
+            continue
+        try:
+            names = sorted(entry.path for entry in os.scandir(path) if entry.is_file())
+        except OSError as error:
+            raise SourceError(f"{path}: {error.strerror}") from None
+        found = [name for name in names if _is_capture(name)]
+        if not found:
+            raise SourceError(f"{path}: no capture file in this directory")
+        files += found
+    return files
+
+
+def _is_capture(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) in _MAGIC
+    except OSError:
+        return True  # opening it says what is wrong

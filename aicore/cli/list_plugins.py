@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`aicore list-plugins`."""
+
+from __future__ import annotations
+
+import click
+
+from aicore.cli.exits import Exit
+from aicore.cli.terminal import dump, safe, say, table
+
+
+@click.command("list-plugins")
+@click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")
+@click.option("--no-load", is_flag=True, help="What the installed packages say; no plugin is imported.")
+@click.option("--hook", metavar="NAME", help="Only plugins that implement this hook.")
+@click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Block a plugin, as in a run.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if a plugin cannot be used.")
+def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, ...], strict: bool) -> int:
+    """List the installed plugins. The names are those that --no-plugin takes.
+
+    \b
+    STATUS  ok
+            blocked       by --no-plugin or AICORE_DISABLE_PLUGINS
+            error         it cannot be loaded
+            incompatible  made for another version of the plugin interface
+            duplicate     two packages give the same name
+    """
+    from dataclasses import asdict
+
+    if hook is not None:
+        if no_load:
+            raise click.UsageError("--hook needs the plugins loaded: leave --no-load out")
+        _check_hook(hook)
+    from aicore.plugins import list_plugins
+
+    rows = list_plugins(blocked, load=not no_load)
+    if hook is not None:
+        rows = [row for row in rows if hook in row.hooks]
+    if as_json:
+        dump([asdict(row) for row in rows])
+    else:
+        cells = [
+            (row.name, row.kind, row.status, row.version, row.api, row.distribution, ", ".join(row.hooks))
+            for row in rows
+        ]
+        for line in table(("NAME", "KIND", "STATUS", "VERSION", "API", "DISTRIBUTION", "HOOKS"), cells):
+            say(line)
+        for row in rows:
+            if row.error:
+                say(safe(f"{row.status}: {row.error}"))
+    return Exit.FAILED if strict and any(row.status not in ("ok", "blocked") for row in rows) else Exit.OK
+
+
+def _check_hook(name: str) -> None:
+    from aicore import hookspecs
+    from aicore.options import nearest
+
+    hooks = [hook for hook, value in vars(hookspecs).items() if hasattr(value, "aicore_spec")]
+    if name not in hooks:
+        raise click.UsageError(f"no hook {name!r}; {nearest(name, hooks)}")

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `aicore run` and `aicore check` take: one list, in groups, which `--config` fills as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from aicore.cli.config import Config
+from aicore.stack import EVERY, StackLan
+
+#: What belongs to the call rather than to the job, and so not into a file.
+_NOT_IN_FILE = frozenset({"config", "connect", "help", "to", "plugin"})
+
+_TYPES = {int: click.INT, float: click.FLOAT, bool: click.BOOL}
+
+
+class GroupedOption(click.Option):
+    """An option that --help shows under its group."""
+
+    def __init__(self, *args: Any, group: str = "Output", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class JobCommand(click.Command):
+    """A command with grouped --help, whose options may stand in a file."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(parameter, "group", "Output"), []).append(record)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            name = error.param.name if error.param is not None else None
+            config = ctx.meta.get("aicore.config")
+            if config is not None and name and ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+                raise config.error(f"[run] {name.replace('_', '-')}: {error.message}") from None
+            raise
+
+
+def _load_config(ctx: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:
+    if path is not None:
+        names = {parameter.name for parameter in ctx.command.params if parameter.name} - _NOT_IN_FILE
+        config = Config(path, names)
+        ctx.meta["aicore.config"] = config
+        ctx.default_map = config.run
+    return path
+
+
+def _complete_interfaces(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    import socket
+
+    return [CompletionItem(name) for _, name in socket.if_nameindex() if name.startswith(incomplete)]
+
+
+def _complete_schemes(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from importlib.metadata import entry_points
+
+    names = sorted({entry.name for entry in entry_points(group="aicore.adaptors")})
+    return [CompletionItem(f"{name}:", type="nospace") for name in names if name.startswith(incomplete)]
+
+
+def _complete_plugins(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from importlib.metadata import entry_points
+
+    kinds = ("adaptor", "protocol", "hook")
+    names = [f"{kind}:{entry.name}" for kind in kinds for entry in entry_points(group=f"aicore.{kind}s")]
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+def _option(group: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
+    return click.option(*names, cls=GroupedOption, group=group, **settings)
+
+
+def _stack_options() -> list[Callable[[Any], Any]]:
+    """The settings of a stack. A value that is not given stays None, and the stack's own default holds."""
+    options = []
+    for name, option in StackLan.settings().items():
+        if name == "sensor":
+            continue
+        text = option.help if option.default in (None, "") else f"{option.help}  [default: {_shown(option.default)}]"
+        options.append(
+            _option(
+                "Flows and bounds",
+                f"--{name.replace('_', '-')}",
+                type=_TYPES[option.type],  # type: ignore[index]
+                metavar={int: "N", float: "SECONDS", bool: "on|off"}[option.type],  # type: ignore[index]
+                help=text,
+            )
+        )
+    return options
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+_OPTIONS = [
+    click.argument("source", nargs=-1, type=click.Path()),
+    _option(
+        "Input", "-i", "--interface", multiple=True, metavar="IFACE", shell_complete=_complete_interfaces,
+        help="Capture on this interface, or on any; again for more.",
+    ),
+    _option("Input", "--filter", metavar="BPF", default="", help="Only packets that this libpcap filter takes."),
+    _option("Input", "--tcp", is_flag=True, help="Track TCP only, unless --udp is there too."),
+    _option("Input", "--udp", is_flag=True, help="Track UDP only, unless --tcp is there too."),
+    _option("Input", "--sensor", metavar="NAME", help="Name of the vantage point.  [default: host/interface]"),
+    _option(
+        "Input", "--snaplen", type=click.IntRange(64, 262144), metavar="BYTES", default=65535, show_default=True,
+        help="Bytes captured of a packet.",
+    ),
+    _option(
+        "Input", "--buffer", type=click.IntRange(1, 2047), metavar="MIB", default=64, show_default=True,
+        help="Kernel buffer of an interface, in MiB.",
+    ),
+    _option("Input", "--no-promiscuous", is_flag=True, help="Only what the interface takes anyway."),
+    _option("Input", "--immediate", is_flag=True, help="Packets one by one as they arrive: less delay, more cost."),
+    _option("Input", "--user", metavar="USER", help="Give up root for this user once the interface is open."),
+    _option(
+        "Stores and plugins", "--to", multiple=True, metavar="URL", shell_complete=_complete_schemes,
+        help="Where the flows go; again for more.  [default: sqlite:flows.db]",
+    ),
+    _option(
+        "Stores and plugins", "--every", type=click.IntRange(0, (1 << 31) - 1), metavar="N", default=EVERY,
+        show_default=True, help="An update at every N-th packet of a flow; 0: on detections only.",
+    ),
+    _option(
+        "Stores and plugins", "--plugin", multiple=True, metavar="NAME?OPTIONS", shell_complete=_complete_plugins,
+        help="Open a hook plugin, or give a protocol options: 'geoip?db=/x.mmdb'.",
+    ),
+    _option(
+        "Stores and plugins", "--no-plugin", multiple=True, metavar="NAME", shell_complete=_complete_plugins,
+        help="Leave a plugin out, by its name in list-plugins.",
+    ),
+    _option(
+        "Stores and plugins", "--config", metavar="FILE", type=click.Path(), is_eager=True, callback=_load_config,
+        help="TOML file: [run] with these options, [plugins.NAME], [[to]].",
+    ),
+    _option(
+        "Stores and plugins", "--spool", metavar="DIR", type=click.Path(),
+        help="Where records wait for a store that is away.  [default: $XDG_STATE_HOME/aicore/spool]",
+    ),
+    _option("Stores and plugins", "--no-spool", is_flag=True, help="Keep nothing on disk for a store that is away."),
+    _option("Stores and plugins", "--wait", is_flag=True, help="Wait for a store that is away when files are read."),
+    _option(
+        "Stores and plugins", "--queue", type=click.IntRange(1, 1 << 20), metavar="MIB", default=64, show_default=True,
+        help="Records kept in memory for each store, in MiB.",
+    ),
+    *_stack_options(),
+]  # fmt: skip
+
+
+def job_options(function: Any) -> Any:
+    """Declares the options of a job on a command's function."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function

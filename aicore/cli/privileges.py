@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--user`: root is used for opening the interface and for nothing else."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+from dataclasses import dataclass
+
+from aicore import _core
+from aicore.errors import UsageError
+from aicore.source import Source
+
+_PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class PrivilegedSource(Source):
+    """Takes root back for a moment to open the interface, then gives it up for good.
+
+    To be opened before any thread runs: no_new_privs belongs to a thread, and later ones inherit it."""
+
+    def open(self, engine: _core.Engine) -> None:
+        uid, gid = os.geteuid(), os.getegid()
+        os.seteuid(0)
+        try:
+            super().open(engine)
+        finally:
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)  # away from root this empties the sets of capabilities
+        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "no_new_privs cannot be set")
+
+
+def become(name: str) -> None:
+    """From here on files are made, and plugins imported, as that user. UsageError if there is no such user, or this
+    process is not root."""
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise UsageError(f"--user: no user {name!r}") from None
+    if os.geteuid() != 0:
+        raise UsageError("--user needs root to begin with; without it, give python CAP_NET_RAW by the service manager")
+    if user.pw_uid == 0:
+        raise UsageError("--user: root is what is to be given up")
+    os.initgroups(name, user.pw_gid)
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
+    os.environ["HOME"] = user.pw_dir

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`aicore run`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from aicore.cli.exits import epilog
+from aicore.cli.options import JobCommand, job_options
+from aicore.cli.terminal import dump, say
+
+
+@click.command("run", cls=JobCommand, epilog=epilog())
+@job_options
+@click.option("--metrics", metavar="ADDRESS", help="Serve Prometheus at HOST:PORT, or PORT of the loopback.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
+@click.option("--log-json", is_flag=True, help="The log as JSON lines.")
+@click.option("-v", "--verbose", count=True, help="Say more; -vv everything, with tracebacks.")
+@click.option("-q", "--quiet", is_flag=True, help="Say errors only: no progress, no summary.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
+    """Read captures or interfaces and deliver their flows.
+
+    SOURCE is a capture file, - for standard input, or a directory, whose captures are read in the order of their names.
+    Several are one input. The summary goes to standard output, or to standard error where a store writes there.
+
+    \b
+    aicore run capture.pcap
+    sudo aicore run -i eth0 --udp --every 16 --to 'redis://localhost/0?ended=keep'
+    """
+    from aicore.cli import logs
+
+    logs.set_up(options["verbose"], options["quiet"], options["log_json"])
+    if options["user"]:
+        from aicore.cli.privileges import become
+
+        become(options["user"])
+    from aicore.cli import job as jobs
+
+    job = jobs.make(ctx, options)
+    if options["as_json"] and job.writes_stdout:
+        raise click.UsageError("--json and a store on standard output exclude each other")
+    from aicore.cli import running
+    from aicore.cli.progress import Progress, on_terminal
+
+    with Progress(terminal=on_terminal() and not options["quiet"] and not options["log_json"]) as progress:
+        summary = running.run(
+            job, progress, queue_bytes=options["queue"] << 20, wait=options["wait"], metrics=options["metrics"]
+        )
+    if options["as_json"]:
+        dump(summary.to_dict())
+    elif not options["quiet"]:
+        from aicore.cli.summary import lines
+
+        for line in lines(summary, job):
+            say(line, sys.stderr if job.writes_stdout else sys.stdout)
+    return running.exit_code(summary, live=job.source.live)

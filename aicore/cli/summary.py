@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from aicore.cli.progress import LOSSES
+from aicore.cli.terminal import count, rate, safe, size, table
+
+if TYPE_CHECKING:
+    from aicore.cli.job import Job
+    from aicore.context import AdaptorSummary, RunSummary, TopRow
+
+_TOPS = {"protocols": "LAYER 7", "hosts": "HOST", "talkers": "TALKER"}
+_TOP_ROWS = 10
+
+#: Counters of what was read but is in no flow.
+UNTRACKED = {
+    "icmp": "ICMP",
+    "sctp": "SCTP",
+    "igmp": "IGMP",
+    "esp": "ESP",
+    "other_ip": "other IP",
+    "arp": "ARP",
+    "other_link": "not IP",
+    "not_selected": "TCP or UDP not asked for",
+    "orphan_fragments": "orphan fragments",
+}
+
+#: Counters that tell of a broken packet or of a bound that was reached.
+_NOTABLE = (
+    "truncated_packets",
+    "short_link",
+    "short_ip",
+    "bad_ip_version",
+    "bad_ip_length",
+    "bad_ipv6_extension",
+    "short_transport",
+    "bad_tcp_offset",
+    "bad_udp_length",
+    "bad_fragment",
+    "too_deep",
+    "bad_tunnel",
+    "time_jumps",
+    "evicted",
+    "fragment_table_full",
+    "reassembly_gaps",
+    "reassembly_full",
+    "reassembly_evicted",
+    "strings_cut",
+)
+
+
+def lines(summary: RunSummary, job: Job) -> Iterator[str]:
+    """The summary as lines for people."""
+    counters = summary.counters
+    seconds = max(summary.seconds, 1e-9)
+    packets, flows = counters.get("packets", 0), counters.get("flows_tcp", 0) + counters.get("flows_udp", 0)
+    yield (
+        f"{count(packets, 'packet')}, {size(counters.get('wire_bytes', 0))} from {_source(job)}"
+        f" in {summary.seconds:.2f} s ({rate(packets / seconds)} packets/s)"
+    )
+    yield (
+        f"{count(flows, 'flow')}: {count(counters.get('flows_tcp', 0))} TCP, {count(counters.get('flows_udp', 0))} UDP;"
+        f" {count(counters.get('events', 0), 'event')}"
+    )
+    for name, title in _TOPS.items():
+        rows = summary.top.get(name, [])
+        if rows:
+            yield ""
+            yield from _top(title, rows)
+    yield ""
+    yield from _listing("not tracked", counters, UNTRACKED)
+    yield from _listing("lost", counters, LOSSES)
+    yield from _listing("noticed", counters, {name: name.replace("_", " ") for name in _NOTABLE})
+    for adaptor in summary.adaptors:
+        yield _store(adaptor)
+    for plugin in summary.plugins:
+        if plugin.set_aside is not None:
+            yield f"plugin: {safe(plugin.name)} was set aside: {safe(plugin.set_aside)}"
+        elif plugin.errors:
+            yield f"plugin: {safe(plugin.name)} failed {count(plugin.errors, 'time')}"
+    if summary.error is not None:
+        yield f"error: {safe(summary.error)}"
+
+
+def _source(job: Job) -> str:
+    names = job.source.names
+    if job.source.live:
+        return safe(" and ".join(names))
+    if len(names) == 1:
+        return "standard input" if names[0] == "-" else safe(names[0])
+    return count(len(names), "file")
+
+
+def _top(title: str, rows: list[TopRow]) -> list[str]:
+    """Flows without the thing that is ranked have an empty name."""
+    cells = [(name or "(unknown)", count(flows), count(packets), size(octets)) for name, flows, packets, octets in rows]
+    return table((title, "FLOWS", "PACKETS", "BYTES"), cells[:_TOP_ROWS], right=(1, 2, 3))
+
+
+def _listing(title: str, counters: dict[str, int], names: dict[str, str]) -> Iterator[str]:
+    found = [f"{words} {count(counters[name])}" for name, words in names.items() if counters.get(name)]
+    if found:
+        yield f"{title}: {', '.join(found)}"
+
+
+def _store(adaptor: AdaptorSummary) -> str:
+    """Where the records went: `sqlite:flows.db: 1,204 records delivered, 3 waiting in the spool`."""
+    counters = adaptor.counters
+    parts = [f"{count(counters.get('delivered', 0), 'record')} delivered"]
+    for name, words in (
+        ("merged", "merged into later ones"),
+        ("spooled", "waiting in the spool"),
+        ("dead_lettered", "among the dead letters"),
+        ("shed", "updates shed"),
+        ("queued", "not delivered"),
+        ("lost", "lost"),
+    ):
+        if counters.get(name):
+            parts.append(f"{count(counters[name])} {words}")
+    text = f"store: {safe(adaptor.target)}: {', '.join(parts)}"
+    return f"{text}; {safe(adaptor.state)}: {safe(adaptor.error)}" if adaptor.error else text
