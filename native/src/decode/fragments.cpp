@@ -3,11 +3,21 @@
 
 #include <bit>
 #include <cstring>
+#include <random>
 
 namespace aicore {
+namespace {
+
+HashKey fresh_key() {
+    std::random_device device;
+    auto word = [&device] { return static_cast<uint64_t>(device()) << 32 | device(); };
+    return {word(), word()};
+}
+
+} // namespace
 
 FragmentTable::FragmentTable(uint32_t capacity, Counters &counters)
-    : counters_(counters), hash_key_(HashKey::random()), capacity_(capacity),
+    : counters_(counters), hash_key_(fresh_key()), capacity_(capacity),
       mask_(std::bit_ceil(capacity < 8 ? 8u : capacity) - 1), buckets_(std::make_unique<uint32_t[]>(mask_ + 1)),
       entries_(std::make_unique<Entry[]>(capacity)) {
     for (uint32_t i = 0; i <= mask_; ++i)
@@ -21,7 +31,10 @@ FragmentTable::FragmentTable(uint32_t capacity, Counters &counters)
 uint32_t FragmentTable::bucket_of(const FragmentKey &key) const {
     uint64_t words[sizeof(FragmentKey) / 8];
     std::memcpy(words, &key, sizeof words);
-    return static_cast<uint32_t>(siphash13(hash_key_, words)) & mask_;
+    SipHash<1, 3> hash(hash_key_);
+    for (uint64_t word : words)
+        hash.add(word);
+    return static_cast<uint32_t>(hash.finish64()) & mask_;
 }
 
 uint32_t FragmentTable::look_up(uint32_t bucket, const FragmentKey &key) const {

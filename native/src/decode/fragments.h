@@ -8,7 +8,7 @@
 
 #include "aicore/counters.h"
 #include "aicore/packet.h"
-#include "siphash.h"
+#include "aicore/siphash.h"
 
 namespace aicore {
 

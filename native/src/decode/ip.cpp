@@ -169,7 +169,6 @@ Verdict ipv6(View v, Walk &w) {
     if (length > v.length - kIpv6Header && !w.at.cut) w.note(Counter::bad_ip_length);
     uint32_t captured = v.captured - kIpv6Header;
     View body = {v.data + kIpv6Header, captured < length ? captured : length, length};
-
     return carried(next, body, 0, w);
 }
 
