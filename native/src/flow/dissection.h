@@ -83,6 +83,7 @@ class Dissection {
     std::vector<uint64_t> anomalies_;
     Streams *oldest_ = nullptr, *newest_ = nullptr;
     size_t held_ = 0;
+    std::vector<std::unique_ptr<Streams>> spare_; // of flows that are done: their memory serves the next
 
     friend struct HostFunctions;
 };

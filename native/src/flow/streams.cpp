@@ -6,9 +6,18 @@
 
 namespace aicore {
 
+namespace {
+constexpr size_t kMaxSpare = 1024, kMaxSpareBytes = 4096; // at most 8 MiB kept for reuse
+} // namespace
+
 Streams &Dissection::streams_of(Cold &cold) {
     if (!cold.streams) {
-        cold.streams = std::make_unique<Streams>();
+        if (spare_.empty()) {
+            cold.streams = std::make_unique<Streams>();
+        } else {
+            cold.streams = std::move(spare_.back());
+            spare_.pop_back();
+        }
         Streams &s = *cold.streams;
         s.older = newest_;
         if (newest_) newest_->newer = &s;
@@ -37,6 +46,18 @@ void Dissection::drop_streams(Cold &cold) {
     else oldest_ = s.newer;
     if (s.newer) s.newer->older = s.older;
     else newest_ = s.older;
+    if (spare_.size() < kMaxSpare) {
+        for (Stream &d : s.direction) {
+            d.buffer.clear();
+            if (d.buffer.capacity() > kMaxSpareBytes) d.buffer.shrink_to_fit();
+            d.later.clear();
+            d.expected = 0;
+            d.started = d.gap = false;
+        }
+        s.older = s.newer = nullptr;
+        s.held = 0;
+        spare_.push_back(std::move(cold.streams));
+    }
     cold.streams.reset();
 }
 

@@ -154,12 +154,14 @@ void Tracker::identify(Warm &warm, const Packet &packet) {
         const auto id = h.finish128();
         warm.flow_id[0] = id[0];
         warm.flow_id[1] = id[1];
-        if (packet.time != last_opened_) {
-            ids_now_.clear();
+        if (packet.time != last_opened_) { // the common case: nothing to compare with, nothing allocated
+            if (!ids_now_.empty()) ids_now_.clear();
             last_opened_ = packet.time;
+            last_id_ = id[0];
+            return;
         }
-        if (ids_now_.size() >= kMaxIdsNow) return;
-        if (ids_now_.insert(id[0]).second) return;
+        if (ids_now_.empty()) ids_now_.insert(last_id_);
+        if (ids_now_.size() >= kMaxIdsNow || ids_now_.insert(id[0]).second) return;
     }
 }
 

@@ -68,7 +68,8 @@ class Tracker {
     int64_t clock_ = INT64_MIN, next_sweep_ = INT64_MIN;
     bool live_ = false, new_file_ = false, behind_ = false;
     int64_t last_opened_ = INT64_MIN; // first_seen of the flow opened last, and the ids given at that time
-    std::unordered_set<uint64_t> ids_now_;
+    uint64_t last_id_ = 0;
+    std::unordered_set<uint64_t> ids_now_; // empty while there is but one
     std::unordered_map<uint64_t, Asked> asked_;
     uint64_t next_question_ = 1;
     mutable std::mutex tops_mutex_; // guards the three lists: written here, read by tops()
