@@ -84,7 +84,8 @@ class Batch:
     def nbytes(self) -> int: ...
     def questions(self) -> list[tuple[int, str, bytes, bytes | None, int, int]]:
         """Payloads that Python protocols shall inspect: (question id, protocol, data, other direction or None,
-        reverse, row that describes the flow or -1)."""
+        reverse, row of question_rows() with the flow's state then)."""
+    def question_rows(self) -> Batch: ...
 
 @final
 class Engine:

@@ -181,12 +181,16 @@ class ProtocolRunner:
 
     def inspect(self, batch: FlowBatch, engine: _core.Engine) -> None:
         """Answers every question of the batch, also those to a protocol that was set aside: a flow may wait for it."""
-        for question, name, payload, other, reverse, row in batch._core.questions():
+        questions = batch._core.questions()
+        if not questions:
+            return
+        flows = FlowBatch(batch._core.question_rows())
+        for question, name, payload, other, reverse, row in questions:
             stats = self._guard.account(f"protocol:{name}")
             answer = Protocol.NO
             if stats.set_aside is None:
                 with self._guard.call(stats, "inspect"):
-                    flow = InspectedFlow(batch, row, bool(reverse), other or b"")
+                    flow = InspectedFlow(flows, row, bool(reverse), other or b"")
                     answer = self._checked(name, self._protocols[name].inspect(payload, flow))
             engine.answer(question, answer.code, answer.layer7, answer.fields)
 

@@ -199,11 +199,10 @@ void add(PyBatch &self, const std::string &name, const py::sequence &column_valu
     self.json[0] = self.json[1] = py::object();
 }
 
-py::list questions(const PyBatch &self, const Registry *registry) {
+py::list questions(const PyBatch &self) {
     py::list out;
     for (const Question &q : self.batch->questions) {
-        const py::object protocol = registry ? py::object(py::str(registry->protocols()[q.protocol].protocol->name)) : py::object(py::int_(q.protocol));
-        out.append(py::make_tuple(q.id, protocol, py::bytes(q.data), q.has_other ? py::object(py::bytes(q.other)) : py::object(py::none()), int{q.reverse}, q.row));
+        out.append(py::make_tuple(q.id, q.protocol, py::bytes(q.data), q.has_other ? py::object(py::bytes(q.other)) : py::object(py::none()), int{q.reverse}, q.row));
     }
     return out;
 }
@@ -236,6 +235,6 @@ void bind_batch(py::module_ &m) {
         .def("json_lines", json_lines, py::arg("meta") = false)
         .def("row", row, py::arg("index"))
         .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes(); })
-        .def("questions", questions, py::arg("registry"))
+        .def("questions", questions)
         .def("question_rows", question_rows);
 }

@@ -83,10 +83,10 @@ struct AddedColumn {
 // A payload that a Python protocol shall look at; `id` names the live flow and the state of its recognition.
 struct Question {
     uint64_t id;
-    uint16_t protocol;
+    std::string protocol;
     bool reverse, has_other;
     std::string data, other;
-    uint32_t row; // an event row of the flow in this batch (a copy of it, not delivered), in Batch::question_rows
+    uint32_t row; // the flow's state then, in Batch::question_rows
 };
 
 class Batch {

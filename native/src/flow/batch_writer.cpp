@@ -102,7 +102,7 @@ void BatchWriter::append(EventKind kind, const FlowRef &flow, ColdPool &cold, En
     fill(open_->rows.emplace_back(), kind, flow, cold, reason);
 }
 
-bool BatchWriter::ask(uint64_t id, const FlowRef &flow, ColdPool &cold, uint16_t protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
+bool BatchWriter::ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
     if (question_bytes_ + length + other_length > kMaxQuestionBytes && !(open_ && flush())) return false;
     if (!room(1)) return false;
     question_bytes_ += length + other_length;

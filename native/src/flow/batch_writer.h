@@ -25,7 +25,7 @@ class BatchWriter {
     bool due(int64_t monotonic_ns) const { return open_ && has_content() && monotonic_ns - opened_ >= flush_; }
     void note_time(int64_t monotonic_ns) { now_ = monotonic_ns; }
 
-    bool ask(uint64_t id, const FlowRef &flow, ColdPool &cold, uint16_t protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length);
+    bool ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length);
 
   private:
     bool has_content() const { return !open_->rows.empty() || !open_->questions.empty(); }

@@ -26,7 +26,7 @@ Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWr
                   [this](const FlowRef &flow, uint16_t protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
                       if (asked_.size() >= kMaxAsked) return false;
                       const uint64_t id = next_question_;
-                      if (!writer_.ask(id, flow, dissection_.cold(), protocol, reverse, data, length, other, other_length)) return false;
+                      if (!writer_.ask(id, flow, dissection_.cold(), registry_.protocols()[protocol].protocol->name, reverse, data, length, other, other_length)) return false;
                       ++next_question_;
                       asked_[id] = {flow.table, reverse, protocol, flow.slot, {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
                       return true;
