@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from aicore.context import RunSummary
-from aicore.errors import SourceError, UsageError
+from aicore.errors import Fatal, SourceError, UsageError
 from aicore.run import Run
 from aicore.source import Source, SourceLike
 from aicore.stack import StackLan
@@ -35,7 +35,8 @@ class PacketDispatcher:
         """Runs until the source ends or stop() is called, and returns when every adaptor has what was read.
 
         KeyboardInterrupt ends the input, final events are delivered, then it is raised again. SourceError if the source
-        cannot be opened, and, after everything read was delivered, if it ended early.
+        cannot be opened, and, after everything read was delivered, if it ended early; Fatal if an adaptor failed for
+        good, after the others have everything.
         """
         if self.stack is None:
             raise UsageError("pd.stack is not set")
@@ -45,6 +46,9 @@ class PacketDispatcher:
         summary = run.run()
         if summary.error is not None:
             raise SourceError(summary.error)
+        failed = [f"{adaptor.name}: {adaptor.error}" for adaptor in summary.adaptors if adaptor.state == "fatal"]
+        if failed:
+            raise Fatal("; ".join(failed))
         return summary
 
     def stop(self) -> None:

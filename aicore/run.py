@@ -21,7 +21,7 @@ from aicore.delivery import Delivery
 from aicore.errors import UsageError
 from aicore.plugins import Plugins, open_adaptor
 from aicore.source import Source
-from aicore.stack import TCP, UDP, StackLan
+from aicore.stack import TCP, UDP, Attached, StackLan
 from aicore.url import AdaptorURL
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ logger = logging.getLogger("aicore")
 PULL_MS = 100
 #: Seconds between two calls of a progress callback.
 PROGRESS = 0.1
-#: What a run that was stopped gives its stores to take the last events, in seconds.
-STOP_DEADLINE = 10.0
+#: What an interrupted run gives its stores to take the last events, in seconds.
+INTERRUPT_DEADLINE = 10.0
 _WARNINGS = 1000  # kept for the summary; all of them are logged
 
 _KINDS = ("insert", "update", "remove")
@@ -44,10 +44,14 @@ class _DeliveryHook:
     """A delivery as the plugin that its adaptor is in the plugin manager."""
 
     delivery: Delivery
+    _batches = 0
 
     @hookspecs.hookimpl(trylast=True)
     def flow_batch(self, flows: FlowBatch) -> None:
-        self.delivery.put(flows)
+        # A call that was interrupted is made again; put() may have taken the batch before it waited for room.
+        if self.delivery.counters()["batches"] == self._batches:
+            self.delivery.put(flows)
+        self._batches += 1
 
 
 class Run:
@@ -62,16 +66,13 @@ class Run:
         plugins: Plugins | None = None,
         events: Collection[str] = (),
         progress: Callable[[Run], None] | None = None,
-        queue_bytes: int = 64 << 20,
         spool: Callable[[str], Spool | None] | None = None,
-        wait: bool = False,
-        stop_deadline: float = STOP_DEADLINE,
+        **delivery: Any,
     ) -> None:
-        """Opens plugins and source. `events`: kinds that the caller of `batches` wants itself. `spool` gives each
-        adaptor, by name, its spool. `wait`: a store that refuses at the start does not end a run on files."""
+        """Opens plugins and source. `events`: kinds that the caller of next_batch() wants itself. `spool` gives each
+        adaptor, by name, its spool. `delivery`: queue_bytes, spool_always, wait, as Delivery takes them."""
         self.source = source
         self._progress = progress
-        self._stop_deadline = stop_deadline
         self._started = time.monotonic()
         self._next_progress = 0.0
         self._warnings: list[str] = []
@@ -110,7 +111,7 @@ class Run:
             raise UsageError(str(error)) from None
         try:
             for one in attached:
-                self._attach(plugins, one.adaptor, one.transports, queue_bytes, spool, wait)
+                self._attach(plugins, one, spool, delivery)
             source.open(self._engine)
         except BaseException:
             self._engine.close()
@@ -136,12 +137,11 @@ class Run:
     def _attach(
         self,
         plugins: Plugins,
-        adaptor: Any,
-        transports: set[int],
-        queue_bytes: int,
+        attached: Attached,
         spool: Callable[[str], Spool | None] | None,
-        wait: bool,
+        options: dict[str, Any],
     ) -> None:
+        adaptor = attached.adaptor
         if isinstance(adaptor, str):
             adaptor = open_adaptor(adaptor, plugins)
         given = getattr(adaptor, "url", None)
@@ -155,23 +155,22 @@ class Run:
             adaptor,
             live=self.source.live,
             events=events_of(adaptor),
-            transports=set(transports),
-            queue_bytes=queue_bytes,
+            transports=attached.transports,
             spool=spool(name) if spool else None,
-            wait=wait,
             url=url.text if url else None,
-            on_full=lambda full: self._admit(name, full),
+            on_full=lambda full: self._on_full(name, full),
+            **options,
         )
         self._hooks.trust(registered)
         self._deliveries.append((hook.delivery, url.redacted if url else own))
 
-    def _admit(self, name: str, admit: bool) -> None:
-        """No new flows while any store is full. Called by delivery threads."""
+    def _on_full(self, name: str, full: bool) -> None:
+        """No new flows while any store is full. Called on threads of deliveries too."""
         with self._full_lock:
-            if admit:
-                self._full.discard(name)
-            else:
+            if full:
                 self._full.add(name)
+            else:
+                self._full.discard(name)
             self._engine.admit(not self._full)
 
     def run(self) -> RunSummary:
@@ -192,10 +191,14 @@ class Run:
             raise KeyboardInterrupt
         return summary
 
-    def stop(self) -> None:
-        """Ends the input; run() then delivers what was read and returns. Safe from any thread and signal handler."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Ends the input; run() then delivers what was read and returns. The stores get `seconds` for it, or as long as
+        they need. Safe from any thread and signal handler."""
         self._stopped.set()
         self._engine.stop()
+        if seconds is not None:
+            for delivery, _ in self._deliveries:
+                delivery.hurry(seconds)
 
     def reload(self) -> None:
         """Has the reload hooks called before the next batch. Safe from any thread and signal handler."""
@@ -268,7 +271,7 @@ class Run:
         if self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
-        self.stop()
+        self.stop(INTERRUPT_DEADLINE)
 
     def _pull_all(self) -> None:
         while self._step():
@@ -286,6 +289,8 @@ class Run:
                 self._batch, self._stage = FlowBatch(core), 0
             self._process(self._batch)
         self._work.clear()
+        if not self.source.live and self._deliveries and all(one.state == "fatal" for one, _ in self._deliveries):
+            self.stop()  # nobody is left to read the files for
         return core is not None or not self._engine.finished
 
     def _process(self, batch: FlowBatch) -> None:
@@ -329,10 +334,9 @@ class Run:
                 self._warnings.append(warning)
 
     def _drain(self) -> None:
-        """Waits for the deliveries, all at once: without a bound after the end of the input, else for a while."""
-        deadline = self._stop_deadline if self._stopped.is_set() else None
+        """Waits for the deliveries, all at once, and for as long as stop() or an interrupt said."""
         threads = [
-            threading.Thread(target=delivery.finish, args=(deadline,), name="aicore-finish", daemon=True)
+            threading.Thread(target=delivery.finish, args=(None,), name="aicore-finish", daemon=True)
             for delivery, _ in self._deliveries
             if threads_of(delivery.adaptor) != "caller"
         ]
@@ -340,7 +344,7 @@ class Run:
             thread.start()
         for delivery, _ in self._deliveries:
             if threads_of(delivery.adaptor) == "caller":
-                delivery.finish(deadline)
+                delivery.finish(None)
         for thread in threads:
             while thread.is_alive():
                 thread.join(PULL_MS / 1000)
@@ -369,5 +373,5 @@ class Run:
         """After an exception that ends the run: nothing is waited for, spools take what they can."""
         self._engine.stop()
         for delivery, _ in self._deliveries:
-            delivery.finish(0)
+            delivery.abort()
         self._finish()
