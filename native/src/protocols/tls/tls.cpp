@@ -120,7 +120,7 @@ First first_look(const aicore_payload *payload, Scratch &scratch, uint16_t &vers
 // claims the flow. The length of the text that `data` begins with; TLS begins there if a record's head follows.
 size_t text_length(const uint8_t *data, size_t length) {
     size_t n = 0;
-    while (n < length && ((data[n] >= 0x20 && data[n] != 0x7f) || data[n] == '\r' || data[n] == '\n' || data[n] == '\t')) ++n;
+    while (n < length && ((data[n] >= 0x20 && data[n] < 0x7f) || data[n] == '\r' || data[n] == '\n' || data[n] == '\t')) ++n;
     return n;
 }
 
