@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Kind = Literal["insert", "update", "remove"]
 
 _TIMES = ("first_seen", "last_seen")
-# Formats of memoryviews; "l" is what "q" is called where long has 64 bits.
-_ARROW = {"q": "int64", "l": "int64", "Q": "uint64", "L": "uint64", "d": "float64"}
+# By the format and size of a memoryview; "l" and "q" are the same where long has 64 bits.
+_ARROW = {**dict.fromkeys("bhilq", "int"), **dict.fromkeys("BHILQ", "uint"), **dict.fromkeys("fd", "float")}
 
 
 class Flow:
@@ -199,7 +199,8 @@ class FlowBatch:
         size = len(self)
         flags = pa.Array.from_buffers(pa.uint8(), size, [None, pa.py_buffer(self.valid(name).tobytes())])
         bitmap = flags.cast(pa.bool_()).buffers()[1]
-        arrow_type = pa.timestamp("ns", tz="UTC") if name in _TIMES else getattr(pa, _ARROW[column.format])()
+        plain = getattr(pa, f"{_ARROW[column.format]}{column.itemsize * 8}")
+        arrow_type = pa.timestamp("ns", tz="UTC") if name in _TIMES else plain()
         return pa.Array.from_buffers(arrow_type, size, [bitmap, pa.py_buffer(column.tobytes())])
 
     def _value(self, name: str, row: int) -> Any:

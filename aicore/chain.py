@@ -74,6 +74,7 @@ class Chain:
         # pluggy calls the last registered first; this way they are called as they were named.
         for name, plugin in reversed(hooks):
             registered = plugins.register(name, plugin)
+            self.guard.account(registered)
             self._declared += [
                 dataclasses.replace(field, protocol=registered) for field in reversed(getattr(plugin, "fields", ()))
             ]

@@ -26,7 +26,7 @@ def flows(
     stack = StackLan(**settings)
     for plugin in plugins:
         stack.use(plugin)
-    return Flows(Run(stack, Source.of(source, filter=filter, live=live), events=("remove",)))
+    return Flows(Run(stack, Source.of(source, filter=filter, live=live), events=("remove",), top=False))
 
 
 class Flows(Iterator[Flow]):
@@ -34,7 +34,7 @@ class Flows(Iterator[Flow]):
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._batches = self._ended()
+        self._batches = _ended(run)
         self._batch: FlowBatch | None = None
         self._next = 0
 
@@ -83,13 +83,14 @@ class Flows(Iterator[Flow]):
         batches = list(self.batches())
         return FlowBatch.concat(batches) if batches else FlowBatch.from_rows([])
 
-    def _ended(self) -> Generator[FlowBatch, None, None]:
-        run = self._run
-        run.start()
-        while (batch := run.next_batch()) is not None:
-            ended = batch.kind("remove")
-            if ended is not None:
-                yield ended
-        summary = run.close()
-        if summary is not None and summary.error is not None:
-            raise SourceError(summary.error)
+
+def _ended(run: Run) -> Generator[FlowBatch, None, None]:
+    """No method of Flows: a generator that knows its owner would keep an abandoned one alive until a collection."""
+    run.start()
+    while (batch := run.next_batch()) is not None:
+        ended = batch.kind("remove")
+        if ended is not None:
+            yield ended
+    summary = run.close()
+    if summary is not None and summary.error is not None:
+        raise SourceError(summary.error)

@@ -36,7 +36,7 @@ class Answer(NamedTuple):
 
 
 class InspectedFlow(Flow):
-    """The flow of a payload, with the fields that the batch knows of it, None for all others."""
+    """The flow of a payload, as it was when the payload came."""
 
     __slots__ = ("other", "reverse")
 
@@ -46,11 +46,6 @@ class InspectedFlow(Flow):
         self.reverse = reverse
         #: What the other direction has sent so far; empty once the flow is recognised.
         self.other = other
-
-    def __getattr__(self, name: str) -> Any:
-        if self._row < 0 and not name.startswith("_"):
-            return None
-        return super().__getattr__(name)
 
 
 class Protocol:

@@ -65,12 +65,14 @@ class Run:
         *,
         plugins: Plugins | None = None,
         events: Collection[str] = (),
+        top: bool = True,
         progress: Callable[[Run], None] | None = None,
         spool: Callable[[str], Spool | None] | None = None,
         **delivery: Any,
     ) -> None:
-        """Opens plugins and source. `events`: kinds that the caller of next_batch() wants itself. `spool` gives each
-        adaptor, by name, its spool. `delivery`: queue_bytes, spool_always, wait, as Delivery takes them."""
+        """Opens plugins and source. `events`: kinds that the caller of next_batch() wants itself. `top`: keep the lists
+        of the summary. `spool` gives each adaptor, by name, its spool. `delivery`: queue_bytes, spool_always, wait, as
+        Delivery takes them."""
         self.source = source
         self._progress = progress
         self._started = time.monotonic()
@@ -106,6 +108,7 @@ class Run:
                 udp=UDP in transports,
                 events=self._events(set(events), bool(attached)),
                 version_base=version_base,
+                top=top,
             )
         except ValueError as error:
             raise UsageError(str(error)) from None
@@ -230,7 +233,7 @@ class Run:
         return None
 
     def close(self) -> RunSummary | None:
-        """Ends a run that was driven by next_batch(), at its end or before; None if it was never started."""
+        """Ends a run that was driven by next_batch(), at its end or before; None if it does not run."""
         if not self._running:
             self._engine.close()
             return None
@@ -352,6 +355,7 @@ class Run:
 
     def _finish(self) -> RunSummary:
         """After the last event was delivered: counters, the last hook, the summary."""
+        self._running = False
         self._take_warnings()
         self._final_counters = self._engine.counters()
         summary = RunSummary(

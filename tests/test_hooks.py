@@ -163,7 +163,7 @@ def test_hook_run_started(capture_file: Path) -> None:
         @aicore.hookimpl
         def run_started(self, context: RunContext) -> None:
             names = [field.name for field in context.fields]
-            self.seen += [context.source, context.sensor, context.run_id, context.counters()["packets"], names]
+            self.seen += [context.source, context.sensor, context.run_id, sum(context.counters().values()), names]
 
     run(capture_file, Plugin(), sensor="lab")
     source, sensor, run_id, packets, names = Plugin.seen

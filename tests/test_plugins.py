@@ -48,7 +48,7 @@ BROKEN = {
     "argument": (
         "import aicore\nclass Plugin:\n @aicore.hookimpl\n def flow_insert(self, flow): pass",
         "error",
-        "not declared in the hookspec",
+        "can not be found in the hookspec",
     ),
     "wrapper": (
         "import aicore\nclass Plugin:\n @aicore.hookimpl(wrapper=True)\n def flow_insert(self, flows): yield",
