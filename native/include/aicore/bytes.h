@@ -51,7 +51,8 @@ class Bytes {
             return 0;
         }
         uint32_t value = 0;
-        for (size_t i = 0; i < n; ++i) value = value << 8 | data_[i];
+        for (size_t i = 0; i < n; ++i)
+            value = value << 8 | data_[i];
         data_ += n;
         left_ -= n;
         return value;

@@ -14,13 +14,16 @@ namespace aicore {
 namespace digest_detail {
 
 inline uint32_t load(const uint8_t *p) {
-    return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 | static_cast<uint32_t>(p[2]) << 8 | p[3];
+    return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 | static_cast<uint32_t>(p[2]) << 8 |
+           p[3];
 }
 
 inline void sha1_block(std::array<uint32_t, 5> &state, const uint8_t *block) {
     uint32_t w[80];
-    for (int i = 0; i < 16; ++i) w[i] = load(block + 4 * i);
-    for (int i = 16; i < 80; ++i) w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+    for (int i = 0; i < 16; ++i)
+        w[i] = load(block + 4 * i);
+    for (int i = 16; i < 80; ++i)
+        w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
     auto [a, b, c, d, e] = state;
     for (int i = 0; i < 80; ++i) {
         uint32_t f, k;
@@ -53,16 +56,19 @@ inline void sha1_block(std::array<uint32_t, 5> &state, const uint8_t *block) {
 
 // First 32 bits of the fractional parts of the cube roots of the first 64 primes (FIPS 180-4 section 4.2.2).
 inline constexpr uint32_t kSha256[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,
-    0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa,
-    0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85,
-    0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3,
-    0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f,
-    0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
 inline void sha256_block(std::array<uint32_t, 8> &state, const uint8_t *block) {
     uint32_t w[64];
-    for (int i = 0; i < 16; ++i) w[i] = load(block + 4 * i);
+    for (int i = 0; i < 16; ++i)
+        w[i] = load(block + 4 * i);
     for (int i = 16; i < 64; ++i) {
         const uint32_t s0 = std::rotr(w[i - 15], 7) ^ std::rotr(w[i - 15], 18) ^ w[i - 15] >> 3;
         const uint32_t s1 = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ w[i - 2] >> 10;
@@ -98,29 +104,34 @@ template <size_t words, void (*block)(std::array<uint32_t, words> &, const uint8
 std::array<uint8_t, words * 4> digest(std::array<uint32_t, words> state, const void *bytes, size_t length) {
     const auto *p = static_cast<const uint8_t *>(bytes);
     size_t left = length;
-    for (; left >= 64; p += 64, left -= 64) block(state, p);
+    for (; left >= 64; p += 64, left -= 64)
+        block(state, p);
     uint8_t tail[128] = {};
     if (left) std::memcpy(tail, p, left);
     tail[left] = 0x80;
     const size_t end = left < 56 ? 64 : 128;
     const uint64_t bits = static_cast<uint64_t>(length) * 8;
-    for (size_t i = 0; i < 8; ++i) tail[end - 1 - i] = static_cast<uint8_t>(bits >> (8 * i));
-    for (size_t i = 0; i < end; i += 64) block(state, tail + i);
+    for (size_t i = 0; i < 8; ++i)
+        tail[end - 1 - i] = static_cast<uint8_t>(bits >> (8 * i));
+    for (size_t i = 0; i < end; i += 64)
+        block(state, tail + i);
     std::array<uint8_t, words * 4> out;
-    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<uint8_t>(state[i / 4] >> (24 - 8 * (i % 4)));
+    for (size_t i = 0; i < out.size(); ++i)
+        out[i] = static_cast<uint8_t>(state[i / 4] >> (24 - 8 * (i % 4)));
     return out;
 }
 
 } // namespace digest_detail
 
 inline std::array<uint8_t, 20> sha1(const void *bytes, size_t length) {
-    return digest_detail::digest<5, digest_detail::sha1_block>({0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}, bytes,
-                                                               length);
+    return digest_detail::digest<5, digest_detail::sha1_block>(
+        {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}, bytes, length);
 }
 
 inline std::array<uint8_t, 32> sha256(const void *bytes, size_t length) {
     return digest_detail::digest<8, digest_detail::sha256_block>(
-        {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}, bytes, length);
+        {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}, bytes,
+        length);
 }
 
 } // namespace aicore

@@ -22,14 +22,16 @@ template <size_t n> std::string hex(const std::array<uint8_t, n> &bytes) {
 TEST(Digest, PublishedVectors) {
     EXPECT_EQ(hex(sha1("", 0)), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
     EXPECT_EQ(hex(sha1("abc", 3)), "a9993e364706816aba3e25717850c26c9cd0d89d");
-    EXPECT_EQ(hex(sha1("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56)), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+    EXPECT_EQ(hex(sha1("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56)),
+              "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
     EXPECT_EQ(hex(sha256("", 0)), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     EXPECT_EQ(hex(sha256("abc", 3)), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     EXPECT_EQ(hex(sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56)),
               "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
     const std::string million(1000000, 'a');
     EXPECT_EQ(hex(sha1(million.data(), million.size())), "34aa973cd4c4daa4f61eeb2bdbad27316534016f");
-    EXPECT_EQ(hex(sha256(million.data(), million.size())), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    EXPECT_EQ(hex(sha256(million.data(), million.size())),
+              "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 // Around the places where padding takes another block; sums made with Python's hashlib.

@@ -13,8 +13,12 @@ namespace {
 const auto kFail = [](const std::string &place) { ADD_FAILURE() << place; };
 using Names = std::vector<std::string>;
 
-std::string u16(unsigned n) { return {static_cast<char>(n >> 8), static_cast<char>(n)}; }
-std::string label(const std::string &s) { return std::string(1, static_cast<char>(s.size())) + s; }
+std::string u16(unsigned n) {
+    return {static_cast<char>(n >> 8), static_cast<char>(n)};
+}
+std::string label(const std::string &s) {
+    return std::string(1, static_cast<char>(s.size())) + s;
+}
 std::string name(const std::string &dotted) {
     std::string out;
     for (size_t i = 0; i < dotted.size();) {
@@ -27,10 +31,15 @@ std::string name(const std::string &dotted) {
 std::string header(unsigned flags, unsigned qd, unsigned an = 0, unsigned ns = 0, unsigned ar = 0) {
     return u16(0x1234) + u16(flags) + u16(qd) + u16(an) + u16(ns) + u16(ar);
 }
-std::string question(const std::string &n, unsigned type = 1, unsigned cls = 1) { return name(n) + u16(type) + u16(cls); }
-std::string query(const std::string &n, unsigned type = 1) { return header(0x0100, 1) + question(n, type); }
+std::string question(const std::string &n, unsigned type = 1, unsigned cls = 1) {
+    return name(n) + u16(type) + u16(cls);
+}
+std::string query(const std::string &n, unsigned type = 1) {
+    return header(0x0100, 1) + question(n, type);
+}
 std::string record(const std::string &wire_name, unsigned type, const std::string &data, unsigned cls = 1) {
-    return wire_name + u16(type) + u16(cls) + std::string("\0\0\1\0", 4) + u16(static_cast<unsigned>(data.size())) + data;
+    return wire_name + u16(type) + u16(cls) + std::string("\0\0\1\0", 4) + u16(static_cast<unsigned>(data.size())) +
+           data;
 }
 std::string address(const char *text) {
     char out[16];
@@ -41,10 +50,13 @@ std::string address(const char *text) {
 const std::string kPointer("\xc0\x0c", 2);
 std::string response(const std::string &n, const std::vector<std::string> &addresses, unsigned flags = 0x8180) {
     std::string out = header(flags, 1, static_cast<unsigned>(addresses.size())) + question(n);
-    for (const std::string &a : addresses) out += record(kPointer, a.find(':') == a.npos ? 1 : 28, address(a.c_str()));
+    for (const std::string &a : addresses)
+        out += record(kPointer, a.find(':') == a.npos ? 1 : 28, address(a.c_str()));
     return out;
 }
-std::string framed(const std::string &message) { return u16(static_cast<unsigned>(message.size())) + message; }
+std::string framed(const std::string &message) {
+    return u16(static_cast<unsigned>(message.size())) + message;
+}
 
 struct Udp : Flow {
     explicit Udp(uint16_t port = 53) : Flow(aicore_dns(), AICORE_UDP) { flow.dst_port = port; }
@@ -96,7 +108,8 @@ TEST(Dns, ListsAreBoundedAndThenTheFlowIsDone) {
     EXPECT_EQ(f.feed(response("n1.example", {"192.0.2.1"}), true), AICORE_DONE);
     Udp many;
     std::vector<std::string> addresses;
-    for (int i = 0; i < 40; ++i) addresses.push_back("192.0.2." + std::to_string(i));
+    for (int i = 0; i < 40; ++i)
+        addresses.push_back("192.0.2." + std::to_string(i));
     many.feed(response("a.example", addresses), true);
     EXPECT_EQ(many.lists["dnsips"].size(), 16u);
 }
@@ -110,14 +123,17 @@ TEST(Dns, AnyBytesInLabels) {
     EXPECT_EQ(text(label("a.b") + label("c\\d") + '\0'), "a\\.b.c\\\\d");
     EXPECT_EQ(text(label(std::string("x\0\x1f\x7f", 4)) + '\0'), "x\\000\\031\\127");
     EXPECT_EQ(text(label("a\"b") + label("caf\xe9") + '\0'), "a\"b.caf\xe9");
-    EXPECT_EQ(text(label(std::string(0x25, 'z')) + label(std::string(63, 'y')) + '\0'), std::string(0x25, 'z') + '.' + std::string(63, 'y'));
+    EXPECT_EQ(text(label(std::string(0x25, 'z')) + label(std::string(63, 'y')) + '\0'),
+              std::string(0x25, 'z') + '.' + std::string(63, 'y'));
     EXPECT_EQ(text(std::string(1, '\0')), ".");
     std::string longest, longest_text;
-    for (int i = 0; i < 3; ++i) longest += label(std::string(63, '\1'));
+    for (int i = 0; i < 3; ++i)
+        longest += label(std::string(63, '\1'));
     longest += label(std::string(61, '\1'));
     for (int i = 0; i < 4; ++i) {
         if (i) longest_text += '.';
-        for (int k = 0; k < (i < 3 ? 63 : 61); ++k) longest_text += "\\001";
+        for (int k = 0; k < (i < 3 ? 63 : 61); ++k)
+            longest_text += "\\001";
     }
     EXPECT_EQ(text(longest + '\0'), longest_text) << "255 bytes, every one escaped";
     EXPECT_EQ(text(longest + label("a") + '\0'), "(none)") << "longer than a name may be";
@@ -128,7 +144,10 @@ TEST(Dns, BrokenNames) {
     EXPECT_EQ(answer("\x03www\x40x"), AICORE_NO) << "label type 01";
     EXPECT_EQ(answer("\x03www\x80x"), AICORE_NO) << "label type 10";
     EXPECT_EQ(answer(kPointer), AICORE_NO) << "a pointer to itself";
-    EXPECT_EQ(answer("\x01" "a\xc0\x0c"), AICORE_NO) << "a loop";
+    EXPECT_EQ(answer("\x01"
+                     "a\xc0\x0c"),
+              AICORE_NO)
+        << "a loop";
     EXPECT_EQ(answer(std::string("\xc0\x20", 2)), AICORE_NO) << "forwards";
     EXPECT_EQ(Udp().feed(header(0x0100, 1) + "\x3fshort"), AICORE_NO);
     EXPECT_EQ(Udp().feed(header(0x0100, 1)), AICORE_NO);
@@ -143,7 +162,8 @@ TEST(Dns, BrokenNames) {
 TEST(Dns, LongChainOfPointersIsRefused) {
     std::string message = header(0x8180, 1, 1) + question("a.example");
     std::string chain;
-    for (unsigned i = 0; i < 4000; ++i) chain += u16(0xc000 | (i ? static_cast<unsigned>(message.size()) + 12 + 2 * (i - 1) : 12));
+    for (unsigned i = 0; i < 4000; ++i)
+        chain += u16(0xc000 | (i ? static_cast<unsigned>(message.size()) + 12 + 2 * (i - 1) : 12));
     message += record(kPointer, 16, chain);
     size_t at = message.size() - 2;
     const auto *data = reinterpret_cast<const uint8_t *>(message.data());
@@ -180,11 +200,13 @@ TEST(Dns, TypesAndCodesAsText) {
     Udp g;
     g.feed(query("a.example", 65500));
     EXPECT_EQ(g.text("dnsqtype"), "TYPE65500");
-    for (const auto &[type, text] : {std::pair{1, "A"}, {2, "NS"}, {5, "CNAME"}, {6, "SOA"}, {12, "PTR"}, {13, "HINFO"}, {15, "MX"},
-                                     {16, "TXT"}, {24, "SIG"}, {28, "AAAA"}, {29, "LOC"}, {33, "SRV"}, {35, "NAPTR"}, {39, "DNAME"},
-                                     {41, "OPT"}, {43, "DS"}, {46, "RRSIG"}, {47, "NSEC"}, {48, "DNSKEY"}, {50, "NSEC3"}, {52, "TLSA"},
-                                     {55, "HIP"}, {59, "CDS"}, {61, "OPENPGPKEY"}, {64, "SVCB"}, {65, "HTTPS"}, {99, "SPF"},
-                                     {250, "TSIG"}, {251, "IXFR"}, {252, "AXFR"}, {255, "ANY"}, {256, "URI"}, {257, "CAA"}})
+    for (const auto &[type, text] :
+         {std::pair{1, "A"}, {2, "NS"},     {5, "CNAME"}, {6, "SOA"},    {12, "PTR"},   {13, "HINFO"},
+          {15, "MX"},        {16, "TXT"},   {24, "SIG"},  {28, "AAAA"},  {29, "LOC"},   {33, "SRV"},
+          {35, "NAPTR"},     {39, "DNAME"}, {41, "OPT"},  {43, "DS"},    {46, "RRSIG"}, {47, "NSEC"},
+          {48, "DNSKEY"},    {50, "NSEC3"}, {52, "TLSA"}, {55, "HIP"},   {59, "CDS"},   {61, "OPENPGPKEY"},
+          {64, "SVCB"},      {65, "HTTPS"}, {99, "SPF"},  {250, "TSIG"}, {251, "IXFR"}, {252, "AXFR"},
+          {255, "ANY"},      {256, "URI"},  {257, "CAA"}})
         EXPECT_STREQ(dns::type_name(static_cast<uint16_t>(type)), text) << type;
     EXPECT_EQ(dns::type_name(0), nullptr);
     EXPECT_EQ(dns::type_name(54), nullptr);
@@ -192,12 +214,15 @@ TEST(Dns, TypesAndCodesAsText) {
 
 TEST(Dns, MulticastAndLinkLocal) {
     Udp query_flow(5353);
-    EXPECT_EQ(query_flow.feed(header(0, 2) + question("_ipp._tcp.local", 12, 0x8001) + question("My Printer._ipp._tcp.local", 33)), AICORE_YES);
+    EXPECT_EQ(query_flow.feed(header(0, 2) + question("_ipp._tcp.local", 12, 0x8001) +
+                              question("My Printer._ipp._tcp.local", 33)),
+              AICORE_YES);
     EXPECT_EQ(query_flow.layer7, "mdns");
     EXPECT_EQ(query_flow.text("dnsdomain"), "_ipp._tcp.local");
     EXPECT_EQ(query_flow.lists["dnsdomains"], (Names{"_ipp._tcp.local", "My Printer._ipp._tcp.local"}));
     Udp announcement(5353);
-    EXPECT_EQ(announcement.feed(header(0x8400, 0, 1) + record(name("host.local"), 1, address("192.0.2.9"), 0x8001)), AICORE_YES);
+    EXPECT_EQ(announcement.feed(header(0x8400, 0, 1) + record(name("host.local"), 1, address("192.0.2.9"), 0x8001)),
+              AICORE_YES);
     EXPECT_EQ(announcement.text("dnsdomain"), "host.local");
     EXPECT_EQ(announcement.lists["dnsips"], Names{"192.0.2.9"});
     announcement.feed(header(0, 1) + question("asked.local"), true);
@@ -215,7 +240,8 @@ TEST(Dns, MulticastAndLinkLocal) {
 TEST(Dns, OnAnyPortIfAllOfItFits) {
     EXPECT_EQ(Udp(9999).feed(query("a.example")), AICORE_YES);
     EXPECT_EQ(Udp(9999).feed(response("a.example", {"192.0.2.1"})), AICORE_YES);
-    EXPECT_EQ(Udp(9999).feed(header(0x0120, 1, 0, 0, 1) + question("a.example") + record(std::string(1, '\0'), 41, "")), AICORE_YES);
+    EXPECT_EQ(Udp(9999).feed(header(0x0120, 1, 0, 0, 1) + question("a.example") + record(std::string(1, '\0'), 41, "")),
+              AICORE_YES);
     EXPECT_EQ(Udp(9999).feed(query("a.example") + "x"), AICORE_NO) << "bytes behind it";
     EXPECT_EQ(Udp(9999).feed(header(0x0140, 1) + question("a.example")), AICORE_NO) << "Z";
     EXPECT_EQ(Udp(9999).feed(header(0x0100, 2) + question("a.example") + question("b.example")), AICORE_NO);
@@ -239,8 +265,9 @@ TEST(Dns, NetbiosIsNotDns) {
 }
 
 TEST(Dns, OverTcp) {
-    every_split(aicore_dns(), {{false, framed(query("a.example")) + framed(query("b.example", 28))},
-                               {true, framed(response("a.example", {"192.0.2.1", "2001:db8::2"}))}},
+    every_split(aicore_dns(),
+                {{false, framed(query("a.example")) + framed(query("b.example", 28))},
+                 {true, framed(response("a.example", {"192.0.2.1", "2001:db8::2"}))}},
                 kFail);
     Tcp f;
     EXPECT_EQ(f.feed(framed(query("a.example")).substr(0, 1)), AICORE_MORE);
@@ -254,11 +281,13 @@ TEST(Dns, OverTcp) {
 
 TEST(Dns, TcpMessageLongerThanWhatIsWaitedFor) {
     std::string transfer = header(0x8400, 1, 2000) + question("zone.example", 252);
-    for (int i = 0; i < 2000; ++i) transfer += record(kPointer, 1, address("192.0.2.77"));
+    for (int i = 0; i < 2000; ++i)
+        transfer += record(kPointer, 1, address("192.0.2.77"));
     ASSERT_GT(transfer.size(), 20000u);
     const std::string stream = framed(transfer) + framed(query("next.example"));
     Tcp f;
-    for (size_t i = 0; i < stream.size(); i += 1460) f.feed(stream.substr(i, 1460));
+    for (size_t i = 0; i < stream.size(); i += 1460)
+        f.feed(stream.substr(i, 1460));
     EXPECT_EQ(f.lists["dnsdomains"], (Names{"zone.example", "next.example"}));
     EXPECT_EQ(f.text("dnsqtype"), "AXFR");
     EXPECT_EQ(f.lists["dnsips"], Names{"192.0.2.77"});

@@ -21,8 +21,8 @@ namespace aicore::test {
 class Flow {
   public:
     explicit Flow(const aicore_protocol *protocol, uint8_t transport = AICORE_TCP) : protocol_(protocol) {
-        static constexpr aicore_host kHost = {sizeof(aicore_host), 0, set_string, set_integer, add_string, has,
-                                              anomaly,             set_layer7, hand_over};
+        static constexpr aicore_host kHost = {
+            sizeof(aicore_host), 0, set_string, set_integer, add_string, has, anomaly, set_layer7, hand_over};
         flow.host = &kHost;
         flow.ip_version = 4;
         flow.transport = transport;
@@ -85,7 +85,8 @@ class Flow {
         ++flow.packets;
         if (!flow.recognised) forget();
         const int answer = protocol_->inspect(&flow, &payload, state_.get());
-        if (payload.consumed != SIZE_MAX && payload.consumed > stream.size()) throw std::logic_error("consumed more than shown");
+        if (payload.consumed != SIZE_MAX && payload.consumed > stream.size())
+            throw std::logic_error("consumed more than shown");
         switch (answer) {
         case AICORE_NO:
             if (flow.recognised) throw std::logic_error("NO after recognition");
@@ -110,8 +111,10 @@ class Flow {
         }
         if (flow.transport == AICORE_TCP && stream.size() >= bound) {
             stream.clear();
-            if (flow.recognised) overflowed_[reverse] = true;
-            else dropped[reverse] = true;
+            if (flow.recognised)
+                overflowed_[reverse] = true;
+            else
+                dropped[reverse] = true;
         }
         return answer;
     }
@@ -128,11 +131,13 @@ class Flow {
 
     static Flow &self(const aicore_flow *f) { return *static_cast<Flow *>(f->core); }
     const aicore_field &field(uint32_t index, uint32_t type) const {
-        if (index >= protocol_->field_count || protocol_->fields[index].type != type) throw std::logic_error("no such field");
+        if (index >= protocol_->field_count || protocol_->fields[index].type != type)
+            throw std::logic_error("no such field");
         return protocol_->fields[index];
     }
     static void set_string(aicore_flow *f, uint32_t index, const void *bytes, size_t length) {
-        self(f).strings[self(f).field(index, AICORE_STRING).name] = std::string(static_cast<const char *>(bytes), length);
+        self(f).strings[self(f).field(index, AICORE_STRING).name] =
+            std::string(static_cast<const char *>(bytes), length);
     }
     static void set_integer(aicore_flow *f, uint32_t index, int64_t value) {
         self(f).integers[self(f).field(index, AICORE_INTEGER).name] = value;
@@ -184,12 +189,15 @@ inline Outcome outcome(const Flow &f) {
 
 inline Outcome run(const aicore_protocol *protocol, const std::vector<Piece> &pieces) {
     Flow f(protocol);
-    for (const Piece &p : pieces) f.feed(p.bytes, p.reverse);
+    for (const Piece &p : pieces)
+        f.feed(p.bytes, p.reverse);
     return outcome(f);
 }
 
-// The same conversation with every payload cut in two at every place, then byte by byte. `fail` gets a place that differs.
-template <typename Fail> void every_split(const aicore_protocol *protocol, const std::vector<Piece> &pieces, Fail fail) {
+// The same conversation with every payload cut in two at every place, then byte by byte. `fail` gets a place that
+// differs.
+template <typename Fail>
+void every_split(const aicore_protocol *protocol, const std::vector<Piece> &pieces, Fail fail) {
     const Outcome whole = run(protocol, pieces);
     for (size_t i = 0; i < pieces.size(); ++i)
         for (size_t cut = 1; cut < pieces[i].bytes.size(); ++cut) {
@@ -201,7 +209,8 @@ template <typename Fail> void every_split(const aicore_protocol *protocol, const
         }
     std::vector<Piece> bytes;
     for (const Piece &p : pieces)
-        for (const char c : p.bytes) bytes.push_back({p.reverse, std::string(1, c)});
+        for (const char c : p.bytes)
+            bytes.push_back({p.reverse, std::string(1, c)});
     if (!(run(protocol, bytes) == whole)) fail("byte by byte");
 }
 

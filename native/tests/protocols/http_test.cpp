@@ -7,7 +7,8 @@
 namespace aicore::test {
 namespace {
 
-const std::string kRequest = "GET /index.html?q=1 HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: probe/1.0\r\nAccept: */*\r\n\r\n";
+const std::string kRequest =
+    "GET /index.html?q=1 HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: probe/1.0\r\nAccept: */*\r\n\r\n";
 const std::string kResponse = "HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 2\r\n\r\nok";
 
 const auto kFail = [](const std::string &place) { ADD_FAILURE() << place; };
@@ -27,13 +28,16 @@ TEST(Http, FirstRequestAndResponse) {
 // The first segment of a request may be of any length (a classifier that decides on it alone misses the flow).
 TEST(Http, EverySplitGivesTheSame) {
     every_split(aicore_http(), {{false, kRequest}, {true, kResponse}}, kFail);
+    every_split(
+        aicore_http(),
+        {{false,
+          "POST http://u@h.example:81/x HTTP/1.0\nhOsT :\tfolded.example:8080 \r\nUSER-AGENT: a\r\n  b\r\n\tc\r\n"
+          "X-Host: no\r\nExpect: 100-continue\r\n\r\nbody Host: no"},
+         {true, "HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n"}},
+        kFail);
     every_split(aicore_http(),
-                {{false, "POST http://u@h.example:81/x HTTP/1.0\nhOsT :\tfolded.example:8080 \r\nUSER-AGENT: a\r\n  b\r\n\tc\r\n"
-                         "X-Host: no\r\nExpect: 100-continue\r\n\r\nbody Host: no"},
-                 {true, "HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n"}},
-                kFail);
-    every_split(aicore_http(), {{false, "GET /chat HTTP/1.1\r\nHost: ws.example\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n"},
-                                {true, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02hi"}},
+                {{false, "GET /chat HTTP/1.1\r\nHost: ws.example\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n"},
+                 {true, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02hi"}},
                 kFail);
 }
 
@@ -190,7 +194,8 @@ TEST(Http, LongHeadersAreNotBuffered) {
     EXPECT_EQ(f.text("httphost"), "www.example.com");
     Flow long_agent(aicore_http());
     long_agent.feed("GET / HTTP/1.1\r\nUser-Agent: ");
-    for (int i = 0; i < 40; ++i) long_agent.feed(std::string(1000, 'c'));
+    for (int i = 0; i < 40; ++i)
+        long_agent.feed(std::string(1000, 'c'));
     long_agent.feed("\r\nHost: www.example.com\r\n\r\n");
     EXPECT_EQ(long_agent.text("httphost"), "www.example.com");
     EXPECT_EQ(long_agent.text("useragent"), "(none)");
@@ -206,7 +211,8 @@ TEST(Http, AnswerThatIsNoHttp) {
 
 TEST(Http, OverUdpItIsSsdp) {
     Flow search(aicore_http(), AICORE_UDP);
-    EXPECT_EQ(search.feed("M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n\r\n"), AICORE_DONE);
+    EXPECT_EQ(search.feed("M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n\r\n"),
+              AICORE_DONE);
     EXPECT_EQ(search.layer7, "ssdp");
     EXPECT_EQ(search.text("httphost"), "239.255.255.250");
     EXPECT_EQ(search.text("httpuri"), "*");

@@ -22,9 +22,11 @@ struct Seed {
 };
 
 std::vector<Seed> seeds() {
-    const std::string request = "POST http://a.example:80/x HTTP/1.1\r\nHost: b.example\r\n folded\r\nUser-Agent: c\r\nUpgrade: websocket\r\n\r\nbody";
-    const std::string hello = client_hello(0x0303, {0x1301, 0xc02f},
-                                           {server_name("a.example"), alpn({"h2"}), signatures({0x0403}), versions({0x0304}), {21, std::string(40, 0)}});
+    const std::string request = "POST http://a.example:80/x HTTP/1.1\r\nHost: b.example\r\n folded\r\nUser-Agent: "
+                                "c\r\nUpgrade: websocket\r\n\r\nbody";
+    const std::string hello = client_hello(
+        0x0303, {0x1301, 0xc02f},
+        {server_name("a.example"), alpn({"h2"}), signatures({0x0403}), versions({0x0304}), {21, std::string(40, 0)}});
     const std::string query("\x12\x34\x01\x00\x00\x02\x00\x00\x00\x00\x00\x00\x03www\x07"
                             "example\x03"
                             "com\x00\x00\x01\x00\x01\xc0\x0c\x00\x1c\x00\x01",
@@ -39,9 +41,11 @@ std::vector<Seed> seeds() {
             {aicore_tls(), AICORE_TCP, 443, records(hello)},
             {aicore_tls(), AICORE_TCP, 443, records(hello, 11)},
             {aicore_tls(), AICORE_TCP, 443, "EHLO a\r\nSTARTTLS\r\n" + records(hello)},
-            {aicore_tls(), AICORE_TCP, 443, records(server_hello(0x0303, {alpn({"h2"}), {43, u16(0x0304)}}), 16384, 22, 0x0303)},
+            {aicore_tls(), AICORE_TCP, 443,
+             records(server_hello(0x0303, {alpn({"h2"}), {43, u16(0x0304)}}), 16384, 22, 0x0303)},
             {aicore_tls(), AICORE_TCP, 443, records(std::string(60, 'x'), 20, 23, 0x0303)},
-            {aicore_tls(), AICORE_TCP, 443, u16(0x8037) + u8(1) + u16(0x0301) + u16(30) + u16(0) + u16(16) + std::string(46, 'c')},
+            {aicore_tls(), AICORE_TCP, 443,
+             u16(0x8037) + u8(1) + u16(0x0301) + u16(30) + u16(0) + u16(16) + std::string(46, 'c')},
             {aicore_dns(), AICORE_UDP, 53, query},
             {aicore_dns(), AICORE_UDP, 53, response},
             {aicore_dns(), AICORE_UDP, 5353, response},
@@ -60,23 +64,36 @@ TEST(Mutation, NothingIsReadOutsideTheInput) {
         for (size_t n = below(6); n > 0; --n) {
             const size_t at = below(bytes.size());
             switch (below(5)) {
-            case 0: bytes[at] = static_cast<char>(random()); break;
-            case 1: bytes[at] = static_cast<char>(bytes[at] ^ (1 << below(8))); break;
-            case 2: bytes[at] = static_cast<char>(below(2) ? 0xff : 0x00); break;
-            case 3: bytes.resize(at + 1); break;
-            default: bytes.insert(at, bytes.substr(below(bytes.size()), 1 + below(30))); break;
+            case 0:
+                bytes[at] = static_cast<char>(random());
+                break;
+            case 1:
+                bytes[at] = static_cast<char>(bytes[at] ^ (1 << below(8)));
+                break;
+            case 2:
+                bytes[at] = static_cast<char>(below(2) ? 0xff : 0x00);
+                break;
+            case 3:
+                bytes.resize(at + 1);
+                break;
+            default:
+                bytes.insert(at, bytes.substr(below(bytes.size()), 1 + below(30)));
+                break;
             }
         }
         Flow f(seed.protocol, seed.transport);
         f.flow.dst_port = seed.port;
-        const uint8_t flags = static_cast<uint8_t>(below(3) ? 0 : random() & (AICORE_GAP | AICORE_MIDSTREAM | AICORE_TRUNCATED));
+        const uint8_t flags =
+            static_cast<uint8_t>(below(3) ? 0 : random() & (AICORE_GAP | AICORE_MIDSTREAM | AICORE_TRUNCATED));
         const size_t cut = seed.transport == AICORE_TCP ? below(bytes.size()) : 0;
         if (cut) f.feed(bytes.substr(0, cut), false, flags & ~AICORE_GAP);
         f.feed(bytes.substr(cut), false, flags);
         f.feed(all[below(all.size())].bytes, true, flags);
         recognised += f.flow.recognised;
-        for (const auto &[name, value] : f.strings) ASSERT_FALSE(value.empty()) << name;
-        for (const auto &[name, list] : f.lists) ASSERT_LE(list.size(), 16u) << name;
+        for (const auto &[name, value] : f.strings)
+            ASSERT_FALSE(value.empty()) << name;
+        for (const auto &[name, list] : f.lists)
+            ASSERT_LE(list.size(), 16u) << name;
         ASSERT_TRUE(f.flow.recognised || (f.strings.empty() && f.anomalies.empty()));
     }
     EXPECT_GT(recognised, static_cast<size_t>(kRounds) / 4) << "mutations must get behind the first checks";
@@ -88,7 +105,8 @@ TEST(Mutation, NoiseIsNotRecognised) {
     std::mt19937 random(7);
     for (int round = 0; round < 100000; ++round) {
         std::string bytes(1 + random() % 200, 0);
-        for (char &c : bytes) c = static_cast<char>(random());
+        for (char &c : bytes)
+            c = static_cast<char>(random());
         for (const uint8_t transport : {AICORE_TCP, AICORE_UDP})
             for (const aicore_protocol *p : {aicore_http(), aicore_tls(), aicore_dns()}) {
                 if (!(p->transports & transport)) continue;

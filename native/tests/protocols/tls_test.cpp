@@ -12,8 +12,8 @@ namespace {
 
 const auto kFail = [](const std::string &place) { ADD_FAILURE() << place; };
 
-const std::vector<Extension> kModern = {server_name("www.example.com"), alpn({"h2", "http/1.1"}), signatures({0x0403, 0x0804}),
-                                        versions({0x0304, 0x0303})};
+const std::vector<Extension> kModern = {server_name("www.example.com"), alpn({"h2", "http/1.1"}),
+                                        signatures({0x0403, 0x0804}), versions({0x0304, 0x0303})};
 const std::string kClient = records(client_hello(0x0303, {0x1301, 0xc02f}, kModern));
 const std::string kServer13 = records(server_hello(0x0303, {{43, u16(0x0304)}}), 16384, 22, 0x0303);
 const std::string kServer12 = records(server_hello(0x0303, {alpn({"http/1.1"})}), 16384, 22, 0x0303);
@@ -37,11 +37,13 @@ TEST(Tls, NegotiatedByTheServer) {
 
 TEST(Tls, EverySplitAndEveryRecordSizeGivesTheSame) {
     every_split(aicore_tls(), {{false, kClient}, {true, kServer12}}, kFail);
-    every_split(aicore_tls(), {{false, "EHLO a\r\nSTARTTLS\r\n" + kClient}, {true, "220 ready\r\n" + kServer13}}, kFail);
+    every_split(aicore_tls(), {{false, "EHLO a\r\nSTARTTLS\r\n" + kClient}, {true, "220 ready\r\n" + kServer13}},
+                kFail);
     const Outcome whole = run(aicore_tls(), {{false, kClient}, {true, kServer13}});
     const std::string hello = client_hello(0x0303, {0x1301, 0xc02f}, kModern);
     for (size_t size = 1; size < hello.size(); ++size)
-        EXPECT_EQ(run(aicore_tls(), {{false, records(hello, size)}, {true, kServer13}}), whole) << "records of " << size;
+        EXPECT_EQ(run(aicore_tls(), {{false, records(hello, size)}, {true, kServer13}}), whole)
+            << "records of " << size;
     every_split(aicore_tls(), {{false, records(hello, 7)}}, kFail);
 }
 
@@ -59,7 +61,8 @@ TEST(Tls, HelloLargerThanWhatIsWaitedFor) {
     list.push_back({51, std::string(20000, 'k')});
     const std::string stream = records(client_hello(0x0303, {0x1301}, list));
     Flow f(aicore_tls());
-    for (size_t i = 0; i < stream.size(); i += 1400) f.feed(stream.substr(i, 1400));
+    for (size_t i = 0; i < stream.size(); i += 1400)
+        f.feed(stream.substr(i, 1400));
     EXPECT_EQ(f.text("sslhost"), "www.example.com");
     EXPECT_EQ(f.text("ja4"), "(none)") << "no fingerprint of half a hello";
     EXPECT_EQ(f.feed(kServer13, true), AICORE_DONE);
@@ -119,7 +122,8 @@ TEST(Tls, BehindADialogueInClear) {
 }
 
 TEST(Tls, OldHello) {
-    const std::string body = u8(1) + u16(0x0301) + u16(6) + u16(0) + u16(16) + std::string(6, 'c') + std::string(16, 'r');
+    const std::string body =
+        u8(1) + u16(0x0301) + u16(6) + u16(0) + u16(16) + std::string(6, 'c') + std::string(16, 'r');
     Flow f(aicore_tls());
     EXPECT_EQ(f.feed(u16(0x8000 | body.size()) + body), AICORE_YES);
     EXPECT_EQ(f.text("tlsversion"), "1.0");
@@ -169,7 +173,8 @@ TEST(Tls, BrokenHelloIsFlagged) {
 
 std::string ja4_of(const std::string &message) {
     tls::ClientHello hello;
-    EXPECT_TRUE(tls::read_client_hello({reinterpret_cast<const uint8_t *>(message.data()) + 4, message.size() - 4}, hello));
+    EXPECT_TRUE(
+        tls::read_client_hello({reinterpret_cast<const uint8_t *>(message.data()) + 4, message.size() - 4}, hello));
     const tls::Ja4 out = tls::ja4(hello);
     return {out.data(), out.size()};
 }
@@ -179,25 +184,32 @@ const std::vector<uint16_t> kCiphers = {0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 
                                         0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035};
 const std::vector<uint16_t> kSignatures = {0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601};
 
-std::vector<Extension> example(const std::vector<std::string> &protocols, bool with_signatures = true, bool with_name = true) {
+std::vector<Extension> example(const std::vector<std::string> &protocols, bool with_signatures = true,
+                               bool with_name = true) {
     std::vector<Extension> list = {{0x1a1a, ""}, {0x001b, ""}};
     if (with_name) list.push_back(server_name("example.com"));
     list.push_back({0x0033, ""});
     list.push_back(alpn(protocols));
-    for (const uint16_t type : {0x4469, 0x0017, 0x002d}) list.push_back({type, ""});
+    for (const uint16_t type : {0x4469, 0x0017, 0x002d})
+        list.push_back({type, ""});
     if (with_signatures) list.push_back(signatures(kSignatures));
-    for (const uint16_t type : {0x0005, 0x0023, 0x0012}) list.push_back({type, ""});
+    for (const uint16_t type : {0x0005, 0x0023, 0x0012})
+        list.push_back({type, ""});
     list.push_back(versions({0x3a3a, 0x0304, 0x0303}));
-    for (const uint16_t type : {0xff01, 0x000b, 0x000a, 0x0015, 0xdada}) list.push_back({type, ""});
+    for (const uint16_t type : {0xff01, 0x000b, 0x000a, 0x0015, 0xdada})
+        list.push_back({type, ""});
     return list;
 }
 
 TEST(Ja4, ExampleOfTheSpecification) {
-    EXPECT_EQ(ja4_of(client_hello(0x0303, kCiphers, example({"h2", "http/1.1"}))), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+    EXPECT_EQ(ja4_of(client_hello(0x0303, kCiphers, example({"h2", "http/1.1"}))),
+              "t13d1516h2_8daaf6152771_e5627efa2ab1");
 }
 
 TEST(Ja4, FirstProtocolGivesTwoCharacters) {
-    const auto code = [](const std::string &name) { return ja4_of(client_hello(0x0303, kCiphers, example({name, "x"}))).substr(8, 2); };
+    const auto code = [](const std::string &name) {
+        return ja4_of(client_hello(0x0303, kCiphers, example({name, "x"}))).substr(8, 2);
+    };
     EXPECT_EQ(code("h2"), "h2");
     EXPECT_EQ(code("http/1.1"), "h1");
     EXPECT_EQ(code("h"), "hh");
@@ -213,10 +225,12 @@ TEST(Ja4, FirstProtocolGivesTwoCharacters) {
 
 // Sums made with Python's hashlib from the lists as the specification spells them.
 TEST(Ja4, OtherForms) {
-    EXPECT_EQ(ja4_of(client_hello(0x0303, kCiphers, example({"h2"}, true, false))), "t13i1515h2_8daaf6152771_e5627efa2ab1");
+    EXPECT_EQ(ja4_of(client_hello(0x0303, kCiphers, example({"h2"}, true, false))),
+              "t13i1515h2_8daaf6152771_e5627efa2ab1");
     EXPECT_EQ(ja4_of(client_hello(0x0301, {0x0005, 0x0004}, {})), "t10i020000_6e254592683c_000000000000");
     EXPECT_EQ(ja4_of(client_hello(0x0300, {}, {})), "ts3i000000_000000000000_000000000000");
-    EXPECT_EQ(ja4_of(client_hello(0x0303, {0x0a0a}, {server_name("a"), alpn({"h2"})})), "t12d0002h2_000000000000_000000000000");
+    EXPECT_EQ(ja4_of(client_hello(0x0303, {0x0a0a}, {server_name("a"), alpn({"h2"})})),
+              "t12d0002h2_000000000000_000000000000");
     std::vector<uint16_t> many(120, 0x1301);
     EXPECT_EQ(ja4_of(client_hello(0x0303, many, {{0x000b, ""}})).substr(0, 10), "t12i990100");
 }

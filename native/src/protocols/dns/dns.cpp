@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS over UDP and TCP (RFC 1035), multicast DNS (RFC 6762) and LLMNR (RFC 4795): the names a flow asks for, the type of
-// the first question, the first response code, the addresses in answers. Responses are not matched to their queries.
+// DNS over UDP and TCP (RFC 1035), multicast DNS (RFC 6762) and LLMNR (RFC 4795): the names a flow asks for, the type
+// of the first question, the first response code, the addresses in answers. Responses are not matched to their queries.
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -32,7 +32,8 @@ struct Listed {
     bool full() const { return count == kListBound; }
     bool add(std::string_view text) {
         uint32_t h = 2166136261u;
-        for (const char c : text) h = (h ^ static_cast<uint8_t>(c)) * 16777619u;
+        for (const char c : text)
+            h = (h ^ static_cast<uint8_t>(c)) * 16777619u;
         if (full() || std::find(hashes, hashes + count, h) != hashes + count) return false;
         hashes[count++] = h;
         return true;
@@ -64,7 +65,9 @@ Header read_header(const uint8_t *message) {
     return h;
 }
 
-bool has_port(const aicore_flow *flow, uint16_t port) { return flow->src_port == port || flow->dst_port == port; }
+bool has_port(const aicore_flow *flow, uint16_t port) {
+    return flow->src_port == port || flow->dst_port == port;
+}
 
 Kind kind_of(const aicore_flow *flow) {
     static constexpr uint8_t kMdns4[] = {224, 0, 0, 251}, kLlmnr4[] = {224, 0, 0, 252};
@@ -126,7 +129,8 @@ class Message {
         Bytes in(message + at, 4);
         const uint16_t type = in.u16(), cls = in.u16();
         at += 4;
-        const uint16_t plain = kind_ == Kind::mdns ? cls & 0x7fff : cls; // RFC 6762 section 5.4: top bit asks for unicast
+        const uint16_t plain =
+            kind_ == Kind::mdns ? cls & 0x7fff : cls; // RFC 6762 section 5.4: top bit asks for unicast
         const bool known_class = plain == 1 || plain == 3 || plain == 4 || plain == 254 || plain == 255;
         const bool known_type = type_name(type);
         if (strict_ ? !known_class || !known_type : !known_class && !known_type) return false;
@@ -152,7 +156,8 @@ class Message {
     }
 
     void response_code(unsigned rcode) {
-        if (const char *text = rcode_name(static_cast<uint8_t>(rcode))) return host_.set_string(flow_, kRcode, text, std::strlen(text));
+        if (const char *text = rcode_name(static_cast<uint8_t>(rcode)))
+            return host_.set_string(flow_, kRcode, text, std::strlen(text));
         char text[12] = "RCODE";
         const char *end = std::to_chars(text + 5, text + sizeof text, rcode).ptr;
         host_.set_string(flow_, kRcode, text, static_cast<size_t>(end - text));
@@ -197,14 +202,17 @@ class Message {
         for (unsigned i = 0; i < h.answers && !state_.ips.full(); ++i) {
             if (!record(message, length, at, r)) return false;
             if ((r.cls & 0x7fff) != 1) continue; // RFC 6762 section 10.2: top bit flushes caches
-            if (r.type == 1 && r.length == 4) add_address(ipv4_text(r.data));
-            else if (r.type == 28 && r.length == 16) add_address(ipv6_text(r.data));
+            if (r.type == 1 && r.length == 4)
+                add_address(ipv4_text(r.data));
+            else if (r.type == 28 && r.length == 16)
+                add_address(ipv6_text(r.data));
         }
         return true;
     }
 
     void add_address(const AddressText &text) {
-        if (state_.ips.add({text.text.data(), text.length})) host_.add_string(flow_, kIps, text.text.data(), text.length);
+        if (state_.ips.add({text.text.data(), text.length}))
+            host_.add_string(flow_, kIps, text.text.data(), text.length);
     }
 
     aicore_flow *flow_;
@@ -221,7 +229,8 @@ int accept(aicore_flow *flow, const State &state, Kind kind) {
 
 // RFC 1035 section 4.2.2: each message behind its length.
 int inspect_stream(aicore_flow *flow, aicore_payload *payload, State &state, Kind kind, bool strict) {
-    if (payload->flags & AICORE_GAP) return flow->recognised ? AICORE_DONE : AICORE_NO; // where a message begins is lost
+    if (payload->flags & AICORE_GAP)
+        return flow->recognised ? AICORE_DONE : AICORE_NO; // where a message begins is lost
     uint32_t &skip = state.skip[payload->reverse & 1];
     bool recognised = flow->recognised;
     Bytes in(payload->data, payload->length);
@@ -236,8 +245,10 @@ int inspect_stream(aicore_flow *flow, aicore_payload *payload, State &state, Kin
         const Bytes message = in.take_some(size);
         const bool whole = in.ok();
         Message reader(flow, state, kind, strict && !recognised, recognised);
-        const bool wait = !whole && !(payload->flags & AICORE_TRUNCATED) && (size <= kMaxWait || message.left() < kFirstPart);
-        const bool never = wait && size >= kHeader && message.left() >= kHeader && !reader.plausible(read_header(message.data()));
+        const bool wait =
+            !whole && !(payload->flags & AICORE_TRUNCATED) && (size <= kMaxWait || message.left() < kFirstPart);
+        const bool never =
+            wait && size >= kHeader && message.left() >= kHeader && !reader.plausible(read_header(message.data()));
         if (wait && !never && size >= kHeader) break;
         if (never || !reader.read(message.data(), message.left(), !whole)) return recognised ? AICORE_DONE : AICORE_NO;
         recognised = true;
@@ -300,4 +311,6 @@ constexpr aicore_protocol kProtocol = {
 
 } // namespace aicore::dns
 
-const aicore_protocol *aicore_dns(void) { return &aicore::dns::kProtocol; }
+const aicore_protocol *aicore_dns(void) {
+    return &aicore::dns::kProtocol;
+}

@@ -59,8 +59,11 @@ bool read_name(const uint8_t *message, size_t length, size_t &at, Name &out) {
     bool first = true;
     out.encoded_netbios = false;
     const bool whole = walk(message, length, at, [&](const uint8_t *label, size_t n) {
-        if (first) out.encoded_netbios = n == 32 && std::all_of(label, label + n, [](uint8_t c) { return c >= 'A' && c <= 'P'; });
-        else *end++ = '.';
+        if (first)
+            out.encoded_netbios =
+                n == 32 && std::all_of(label, label + n, [](uint8_t c) { return c >= 'A' && c <= 'P'; });
+        else
+            *end++ = '.';
         first = false;
         end = append_label(end, label, n);
     });
@@ -85,43 +88,67 @@ bool skip_name(const uint8_t *message, size_t length, size_t &at) {
 
 const char *type_name(uint16_t type) {
     static constexpr const char *kTypes[] = {
-        nullptr,  "A",      "NS",       "MD",     "MF",    "CNAME", "SOA",   "MB",    "MG",         "MR",    "NULL",   "WKS",   "PTR",
-        "HINFO",  "MINFO",  "MX",       "TXT",    "RP",    "AFSDB", "X25",   "ISDN",  "RT",         "NSAP",  "NSAP-PTR", "SIG", "KEY",
-        "PX",     "GPOS",   "AAAA",     "LOC",    "NXT",   "EID",   "NIMLOC", "SRV",  "ATMA",       "NAPTR", "KX",     "CERT",  "A6",
-        "DNAME",  "SINK",   "OPT",      "APL",    "DS",    "SSHFP", "IPSECKEY", "RRSIG", "NSEC",    "DNSKEY", "DHCID", "NSEC3", "NSEC3PARAM",
-        "TLSA",   "SMIMEA", nullptr,    "HIP",    "NINFO", "RKEY",  "TALINK", "CDS",  "CDNSKEY",    "OPENPGPKEY", "CSYNC", "ZONEMD", "SVCB",
-        "HTTPS",  "DSYNC"};
+        nullptr,   "A",          "NS",     "MD",       "MF",    "CNAME",    "SOA",   "MB",   "MG",     "MR",
+        "NULL",    "WKS",        "PTR",    "HINFO",    "MINFO", "MX",       "TXT",   "RP",   "AFSDB",  "X25",
+        "ISDN",    "RT",         "NSAP",   "NSAP-PTR", "SIG",   "KEY",      "PX",    "GPOS", "AAAA",   "LOC",
+        "NXT",     "EID",        "NIMLOC", "SRV",      "ATMA",  "NAPTR",    "KX",    "CERT", "A6",     "DNAME",
+        "SINK",    "OPT",        "APL",    "DS",       "SSHFP", "IPSECKEY", "RRSIG", "NSEC", "DNSKEY", "DHCID",
+        "NSEC3",   "NSEC3PARAM", "TLSA",   "SMIMEA",   nullptr, "HIP",      "NINFO", "RKEY", "TALINK", "CDS",
+        "CDNSKEY", "OPENPGPKEY", "CSYNC",  "ZONEMD",   "SVCB",  "HTTPS",    "DSYNC"};
     if (type < std::size(kTypes)) return kTypes[type];
     switch (type) {
-    case 99: return "SPF";
-    case 104: return "NID";
-    case 105: return "L32";
-    case 106: return "L64";
-    case 107: return "LP";
-    case 108: return "EUI48";
-    case 109: return "EUI64";
-    case 249: return "TKEY";
-    case 250: return "TSIG";
-    case 251: return "IXFR";
-    case 252: return "AXFR";
-    case 253: return "MAILB";
-    case 254: return "MAILA";
-    case 255: return "ANY";
-    case 256: return "URI";
-    case 257: return "CAA";
-    case 258: return "AVC";
-    case 259: return "DOA";
-    case 260: return "AMTRELAY";
-    case 261: return "RESINFO";
-    case 32768: return "TA";
-    case 32769: return "DLV";
-    default: return nullptr;
+    case 99:
+        return "SPF";
+    case 104:
+        return "NID";
+    case 105:
+        return "L32";
+    case 106:
+        return "L64";
+    case 107:
+        return "LP";
+    case 108:
+        return "EUI48";
+    case 109:
+        return "EUI64";
+    case 249:
+        return "TKEY";
+    case 250:
+        return "TSIG";
+    case 251:
+        return "IXFR";
+    case 252:
+        return "AXFR";
+    case 253:
+        return "MAILB";
+    case 254:
+        return "MAILA";
+    case 255:
+        return "ANY";
+    case 256:
+        return "URI";
+    case 257:
+        return "CAA";
+    case 258:
+        return "AVC";
+    case 259:
+        return "DOA";
+    case 260:
+        return "AMTRELAY";
+    case 261:
+        return "RESINFO";
+    case 32768:
+        return "TA";
+    case 32769:
+        return "DLV";
+    default:
+        return nullptr;
     }
 }
 
 const char *rcode_name(uint8_t rcode) {
-    static constexpr const char *kCodes[16] = {"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP",  "REFUSED", "YXDOMAIN", "YXRRSET",
-                                               "NXRRSET", "NOTAUTH", "NOTZONE",  "DSOTYPENI"};
+    static constexpr const char *kCodes[16] = {"NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP",  "REFUSED",
+                                               "YXDOMAIN", "YXRRSET", "NXRRSET",  "NOTAUTH",  "NOTZONE", "DSOTYPENI"};
     return kCodes[rcode & 15];
 }
 
@@ -140,7 +167,8 @@ AddressText ipv6_text(const uint8_t *address) {
     AddressText out;
     char *p = out.text.data(), *const end = p + out.text.size();
     uint16_t group[8];
-    for (int i = 0; i < 8; ++i) group[i] = static_cast<uint16_t>(address[2 * i] << 8 | address[2 * i + 1]);
+    for (int i = 0; i < 8; ++i)
+        group[i] = static_cast<uint16_t>(address[2 * i] << 8 | address[2 * i + 1]);
     int run = 8, run_length = 1; // the first of the longest runs of two or more zeros
     for (int i = 0, zeros = 0; i < 8; ++i) {
         zeros = group[i] ? 0 : zeros + 1;

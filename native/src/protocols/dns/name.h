@@ -17,9 +17,9 @@ struct Name {
     std::string_view view() const { return {text.data(), length}; }
 };
 
-// Reads the name at `at` of `message`, advances `at` behind it. False: broken, or not all of it is here. Labels hold any
-// byte: dots and backslashes inside them get a backslash, controls become \DDD (RFC 4343 section 2.1); case and bytes
-// from 0x80 on stay. The root is ".". Compression pointers (RFC 1035 section 4.1.4) lead backwards only.
+// Reads the name at `at` of `message`, advances `at` behind it. False: broken, or not all of it is here. Labels hold
+// any byte: dots and backslashes inside them get a backslash, controls become \DDD (RFC 4343 section 2.1); case and
+// bytes from 0x80 on stay. The root is ".". Compression pointers (RFC 1035 section 4.1.4) lead backwards only.
 bool read_name(const uint8_t *message, size_t length, size_t &at, Name &out);
 
 // The same without the text.

@@ -68,9 +68,11 @@ class Reader {
 
     bool start_line() {
         if (side_ == kRequest) // RFC 9112 section 2.2: empty lines before it
-            while (at_ < in_.size() && (in_[at_] == '\r' || in_[at_] == '\n')) ++at_;
+            while (at_ < in_.size() && (in_[at_] == '\r' || in_[at_] == '\n'))
+                ++at_;
         StartLine line;
-        const Match match = side_ == kRequest ? request_line(in_.substr(at_), line) : status_line(in_.substr(at_), line);
+        const Match match =
+            side_ == kRequest ? request_line(in_.substr(at_), line) : status_line(in_.substr(at_), line);
         if (match == Match::more) return false;
         if (match == Match::no) {
             if (!state_.restarted && side_ == kResponse) host_.anomaly(flow_, kBadStartLine);
@@ -80,8 +82,10 @@ class Reader {
             return false;
         }
         at_ += line.length;
-        if (side_ == kRequest) request(line);
-        else response(line.status);
+        if (side_ == kRequest)
+            request(line);
+        else
+            response(line.status);
         return true;
     }
 
@@ -171,8 +175,10 @@ class Reader {
             break;
         case Header::upgrade: {
             const bool websocket = equal_ignoring_case(value.substr(0, value.find_first_of(", \t/")), "websocket");
-            if (side_ == kRequest) state_.websocket_asked |= websocket;
-            else state_.upgrade_websocket |= websocket;
+            if (side_ == kRequest)
+                state_.websocket_asked |= websocket;
+            else
+                state_.upgrade_websocket |= websocket;
             break;
         }
         default:
@@ -242,14 +248,17 @@ int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
         if (request == Match::yes && flow->transport == AICORE_UDP && line.target != "*") return AICORE_NO;
         const Match response = request == Match::yes ? Match::no : status_line(in, line);
         if (request != Match::yes && response != Match::yes)
-            return (request == Match::more || response == Match::more) && flow->transport == AICORE_TCP ? AICORE_MORE : AICORE_NO;
+            return (request == Match::more || response == Match::more) && flow->transport == AICORE_TCP ? AICORE_MORE
+                                                                                                        : AICORE_NO;
         state.request_reverse = request == Match::yes ? payload->reverse : !payload->reverse;
     }
     const Side side = payload->reverse == state.request_reverse ? kRequest : kResponse;
     if (flow->recognised && payload->flags & AICORE_GAP && state.phase[side] == Phase::headers) {
         state.lost |= side == kRequest;
-        if (side == kRequest) state.skip_line[side] = true; // goes on at the next line
-        else state.phase[side] = Phase::finished;           // no telling where a tunnel begins
+        if (side == kRequest)
+            state.skip_line[side] = true; // goes on at the next line
+        else
+            state.phase[side] = Phase::finished; // no telling where a tunnel begins
     }
     Reader reader(flow, payload, state, side);
     const bool handed_over = reader.run();
@@ -258,7 +267,8 @@ int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
         return AICORE_DONE;
     }
     payload->consumed = reader.consumed();
-    const bool finished = state.phase[kResponse] == Phase::finished && (state.phase[kRequest] == Phase::finished || state.lost);
+    const bool finished =
+        state.phase[kResponse] == Phase::finished && (state.phase[kRequest] == Phase::finished || state.lost);
     return finished && !handed_over ? AICORE_DONE : AICORE_YES;
 }
 
@@ -275,16 +285,20 @@ constexpr const char *kAnomalies[] = {"http_bad_start_line", "http_bad_header"};
 constexpr const char *kAliases[] = {"ssdp"};
 
 // IANA's HTTP Method Registry, and UPnP's (GENA). Others are looked for on the ports alone.
-#define METHOD(name) {name, sizeof(name) - 1}
+#define METHOD(name)                                                                                                   \
+    { name, sizeof(name) - 1 }
+// clang-format off: one a line would be longer than the dissector
 constexpr aicore_prefix kPrefixes[] = {
-    METHOD("GET "),       METHOD("POST "),     METHOD("HEAD "),       METHOD("CONNECT "),    METHOD("HTTP/1."),     METHOD("PUT "),
-    METHOD("DELETE "),    METHOD("OPTIONS "),  METHOD("PATCH "),      METHOD("TRACE "),      METHOD("PROPFIND "),   METHOD("PROPPATCH "),
-    METHOD("MKCOL "),     METHOD("COPY "),     METHOD("MOVE "),       METHOD("LOCK "),       METHOD("UNLOCK "),     METHOD("REPORT "),
-    METHOD("SEARCH "),    METHOD("ACL "),      METHOD("BIND "),       METHOD("UNBIND "),     METHOD("REBIND "),     METHOD("LINK "),
-    METHOD("UNLINK "),    METHOD("LABEL "),    METHOD("MERGE "),      METHOD("UPDATE "),     METHOD("CHECKIN "),    METHOD("CHECKOUT "),
-    METHOD("UNCHECKOUT "), METHOD("MKACTIVITY "), METHOD("MKCALENDAR "), METHOD("MKWORKSPACE "), METHOD("MKREDIRECTREF "), METHOD("ORDERPATCH "),
-    METHOD("BASELINE-CONTROL"), METHOD("VERSION-CONTROL "), METHOD("UPDATEREDIRECTR"), METHOD("SUBSCRIBE "), METHOD("UNSUBSCRIBE "), METHOD("NOTIFY "), METHOD("M-SEARCH "),
+    METHOD("GET "), METHOD("POST "), METHOD("HEAD "), METHOD("CONNECT "), METHOD("HTTP/1."), METHOD("PUT "),
+    METHOD("DELETE "), METHOD("OPTIONS "), METHOD("PATCH "), METHOD("TRACE "), METHOD("PROPFIND "),
+    METHOD("PROPPATCH "), METHOD("MKCOL "), METHOD("COPY "), METHOD("MOVE "), METHOD("LOCK "), METHOD("UNLOCK "),
+    METHOD("REPORT "), METHOD("SEARCH "), METHOD("ACL "), METHOD("BIND "), METHOD("UNBIND "), METHOD("REBIND "),
+    METHOD("LINK "), METHOD("UNLINK "), METHOD("LABEL "), METHOD("MERGE "), METHOD("UPDATE "), METHOD("CHECKIN "),
+    METHOD("CHECKOUT "), METHOD("UNCHECKOUT "), METHOD("MKACTIVITY "), METHOD("MKCALENDAR "), METHOD("MKWORKSPACE "),
+    METHOD("MKREDIRECTREF "), METHOD("ORDERPATCH "), METHOD("BASELINE-CONTROL"), METHOD("VERSION-CONTROL "),
+    METHOD("UPDATEREDIRECTR"), METHOD("SUBSCRIBE "), METHOD("UNSUBSCRIBE "), METHOD("NOTIFY "), METHOD("M-SEARCH "),
 };
+// clang-format on
 #undef METHOD
 
 constexpr uint16_t kPorts[] = {80, 8080};
@@ -314,4 +328,6 @@ constexpr aicore_protocol kProtocol = {
 
 } // namespace aicore::http
 
-const aicore_protocol *aicore_http(void) { return &aicore::http::kProtocol; }
+const aicore_protocol *aicore_http(void) {
+    return &aicore::http::kProtocol;
+}

@@ -12,17 +12,28 @@ constexpr size_t kMinMethod = 3, kMaxMethod = 24; // registered methods have 3 t
 constexpr size_t kProbe = 64;                     // bytes of an unfinished target that are looked at
 constexpr std::string_view kVersion = " HTTP/1.";
 
-bool method_char(char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; }
-bool control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-bool digit(char c) { return c >= '0' && c <= '9'; }
-bool blank(char c) { return c == ' ' || c == '\t'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+bool method_char(char c) {
+    return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+}
+bool control(char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+bool digit(char c) {
+    return c >= '0' && c <= '9';
+}
+bool blank(char c) {
+    return c == ' ' || c == '\t';
+}
+char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
 
 } // namespace
 
 Match request_line(std::string_view in, StartLine &out) {
     size_t i = 0;
-    while (i < in.size() && i <= kMaxMethod && method_char(in[i])) ++i;
+    while (i < in.size() && i <= kMaxMethod && method_char(in[i]))
+        ++i;
     if (i > kMaxMethod) return Match::no;
     if (i == in.size()) return Match::more;
     if (i < kMinMethod || in[i] != ' ') return Match::no;
@@ -35,7 +46,8 @@ Match request_line(std::string_view in, StartLine &out) {
     }
     size_t end = newline;
     if (in[end - 1] == '\r') --end;
-    while (end > target && in[end - 1] == ' ') --end;
+    while (end > target && in[end - 1] == ' ')
+        --end;
     if (end < target + 1 + kVersion.size() + 1 || !digit(in[end - 1])) return Match::no;
     const size_t version = end - 1 - kVersion.size();
     if (in.substr(version, kVersion.size()) != kVersion || in[target] == ' ') return Match::no;
@@ -67,7 +79,8 @@ Header header_name(std::string_view line, size_t &value, bool &spaced) {
         const size_t common = std::min(line.size(), name.size());
         if (!equal_ignoring_case(line.substr(0, common), name.substr(0, common))) return Header::other;
         size_t i = common;
-        while (i < line.size() && blank(line[i])) ++i;
+        while (i < line.size() && blank(line[i]))
+            ++i;
         if (i == line.size()) return Header::undecided;
         if (line[i] != ':') return Header::other;
         value = i + 1;

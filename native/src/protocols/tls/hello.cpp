@@ -11,7 +11,9 @@ namespace {
 constexpr size_t kMaxRecord = 16384; // of plaintext (RFC 8446 section 5.1)
 constexpr uint16_t kServerNameExtension = 0, kSignatureAlgorithms = 13, kAlpn = 16, kSupportedVersions = 43;
 
-std::string_view text(Bytes bytes) { return {reinterpret_cast<const char *>(bytes.data()), bytes.left()}; }
+std::string_view text(Bytes bytes) {
+    return {reinterpret_cast<const char *>(bytes.data()), bytes.left()};
+}
 
 // RFC 7301: the first protocol of a list of them.
 std::string_view first_alpn(Bytes extension) {
@@ -81,10 +83,11 @@ Handshake read_handshake(const uint8_t *data, size_t length, Scratch &scratch) {
 
 bool read_client_hello(Bytes body, ClientHello &out) {
     out.version = body.u16();
-    body.skip(32); // random
+    body.skip(32);        // random
     body.skip(body.u8()); // session id
     Bytes ciphers = body.take(body.u16());
-    while (ciphers.left() >= 2) out.ciphers.add(ciphers.u16());
+    while (ciphers.left() >= 2)
+        out.ciphers.add(ciphers.u16());
     body.skip(body.u8()); // compression methods
     return each_extension(body, [&](uint16_t type, Bytes value) {
         out.extensions.add(type);
@@ -101,13 +104,16 @@ bool read_client_hello(Bytes body, ClientHello &out) {
         case kSupportedVersions: {
             Codes<16> versions;
             Bytes list = value.take(value.u8());
-            while (list.left() >= 2) versions.add(list.u16());
-            for (size_t i = 0; i < versions.count; ++i) out.supported_version = std::max(out.supported_version, versions.value[i]);
+            while (list.left() >= 2)
+                versions.add(list.u16());
+            for (size_t i = 0; i < versions.count; ++i)
+                out.supported_version = std::max(out.supported_version, versions.value[i]);
             break;
         }
         case kSignatureAlgorithms: {
             Bytes list = value.take(value.u16());
-            while (list.left() >= 2) out.signatures.add(list.u16());
+            while (list.left() >= 2)
+                out.signatures.add(list.u16());
             break;
         }
         default:
@@ -129,13 +135,20 @@ bool read_server_hello(Bytes body, ServerHello &out) {
 
 std::string_view version_text(uint16_t version) {
     switch (version) {
-    case 0x0304: return "1.3";
-    case 0x0303: return "1.2";
-    case 0x0302: return "1.1";
-    case 0x0301: return "1.0";
-    case 0x0300: return "SSL 3.0";
-    case 0x0002: return "SSL 2.0";
-    default: return version >> 8 == 0x7f ? "1.3" : ""; // RFC 8446's drafts
+    case 0x0304:
+        return "1.3";
+    case 0x0303:
+        return "1.2";
+    case 0x0302:
+        return "1.1";
+    case 0x0301:
+        return "1.0";
+    case 0x0300:
+        return "SSL 3.0";
+    case 0x0002:
+        return "SSL 2.0";
+    default:
+        return version >> 8 == 0x7f ? "1.3" : ""; // RFC 8446's drafts
     }
 }
 

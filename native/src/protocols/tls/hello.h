@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ClientHello and ServerHello (RFC 8446 section 4.1, RFC 5246 section 7.4.1) out of the record layer, also where a message
-// is spread over records or is not all there. Results point into the input or the caller's scratch.
+// ClientHello and ServerHello (RFC 8446 section 4.1, RFC 5246 section 7.4.1) out of the record layer, also where a
+// message is spread over records or is not all there. Results point into the input or the caller's scratch.
 #pragma once
 
 #include <array>
@@ -15,13 +15,18 @@ namespace aicore::tls {
 enum RecordType : uint8_t { kChangeCipherSpec = 20, kAlert = 21, kHandshake = 22, kApplicationData = 23 };
 enum HandshakeType : uint8_t { kClientHello = 1, kServerHello = 2 };
 
-// Bytes of an unfinished hello that are waited for; it must stay below what is buffered for a direction. Hellos with two
-// post-quantum key shares have about 4 KiB.
+// Bytes of an unfinished hello that are waited for; it must stay below what is buffered for a direction. Hellos with
+// two post-quantum key shares have about 4 KiB.
 constexpr size_t kMaxWait = 12288;
 using Scratch = std::array<uint8_t, kMaxWait>;
 
 struct Handshake {
-    enum class State : uint8_t { none, start, part, whole } state; // none: not a handshake; start: type or length missing
+    enum class State : uint8_t {
+        none,
+        start,
+        part,
+        whole
+    } state; // none: not a handshake; start: type or length missing
     uint8_t type;
     uint32_t length; // of the body as the header says
     Bytes body;      // what is here of it
@@ -36,8 +41,10 @@ template <size_t bound> struct Codes {
     size_t count = 0, lost = 0;
     void add(uint16_t code) {
         if ((code & 0x0f0f) == 0x0a0a && code >> 8 == (code & 0xff)) return;
-        if (count < bound) value[count++] = code;
-        else ++lost;
+        if (count < bound)
+            value[count++] = code;
+        else
+            ++lost;
     }
 };
 

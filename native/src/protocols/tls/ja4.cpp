@@ -17,7 +17,8 @@ class List {
     void add(uint16_t code) {
         if (comma_) *end_++ = ',';
         comma_ = true;
-        for (int shift = 12; shift >= 0; shift -= 4) *end_++ = kHex[code >> shift & 15];
+        for (int shift = 12; shift >= 0; shift -= 4)
+            *end_++ = kHex[code >> shift & 15];
     }
     void underscore() {
         *end_++ = '_';
@@ -27,7 +28,8 @@ class List {
     void digest(char *out) const {
         const auto length = static_cast<size_t>(end_ - text_.data());
         const std::array<uint8_t, 32> sum = length ? sha256(text_.data(), length) : std::array<uint8_t, 32>{};
-        for (int i = 0; i < 12; ++i) out[i] = kHex[sum[static_cast<size_t>(i) / 2] >> (i % 2 ? 0 : 4) & 15];
+        for (int i = 0; i < 12; ++i)
+            out[i] = kHex[sum[static_cast<size_t>(i) / 2] >> (i % 2 ? 0 : 4) & 15];
     }
 
   private:
@@ -44,18 +46,27 @@ void two_digits(char *out, size_t n) {
 
 const char *version_code(uint16_t version) {
     switch (version) {
-    case 0x0304: return "13";
-    case 0x0303: return "12";
-    case 0x0302: return "11";
-    case 0x0301: return "10";
-    case 0x0300: return "s3";
-    case 0x0002: return "s2";
-    default: return "00";
+    case 0x0304:
+        return "13";
+    case 0x0303:
+        return "12";
+    case 0x0302:
+        return "11";
+    case 0x0301:
+        return "10";
+    case 0x0300:
+        return "s3";
+    case 0x0002:
+        return "s2";
+    default:
+        return "00";
     }
 }
 
 void alpn_code(char *out, std::string_view alpn) {
-    const auto alphanumeric = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); };
+    const auto alphanumeric = [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    };
     out[0] = out[1] = '0';
     if (alpn.empty()) return;
     const char first = alpn.front(), last = alpn.back();
@@ -81,7 +92,8 @@ Ja4 ja4(ClientHello &hello) {
 
     List ciphers, rest;
     std::sort(hello.ciphers.value.data(), hello.ciphers.value.data() + hello.ciphers.count);
-    for (size_t i = 0; i < hello.ciphers.count; ++i) ciphers.add(hello.ciphers.value[i]);
+    for (size_t i = 0; i < hello.ciphers.count; ++i)
+        ciphers.add(hello.ciphers.value[i]);
     ciphers.digest(p + 11);
 
     std::sort(hello.extensions.value.data(), hello.extensions.value.data() + hello.extensions.count);
@@ -90,7 +102,8 @@ Ja4 ja4(ClientHello &hello) {
         if (code != 0x0000 && code != 0x0010) rest.add(code); // server name and ALPN stand in the first part
     }
     if (hello.signatures.count) rest.underscore();
-    for (size_t i = 0; i < hello.signatures.count; ++i) rest.add(hello.signatures.value[i]);
+    for (size_t i = 0; i < hello.signatures.count; ++i)
+        rest.add(hello.signatures.value[i]);
     rest.digest(p + 24);
     return out;
 }

@@ -22,7 +22,7 @@ constexpr size_t kMaxText = 2048;               // of a dialogue in clear, each 
 constexpr uint8_t kMaxIdle = 64;                // payloads of a finished direction after which the other is given up
 
 struct State {
-    bool done[2]; // by direction: its hello was read or will not come
+    bool done[2];  // by direction: its hello was read or will not come
     bool tried[2]; // what there was of an unfinished hello was read once
     bool server_hello;
     bool text; // came before
@@ -40,11 +40,16 @@ bool record_header(const uint8_t *data, size_t length, Record &out) {
     out = {data[0], data[2], static_cast<size_t>(data[3] << 8 | data[4])};
     if (data[1] != 3 || out.minor < 1 || out.minor > 3 || out.size == 0 || out.size > kMaxCiphertext) return false;
     switch (out.type) {
-    case kChangeCipherSpec: return out.size == 1;
-    case kAlert: return out.size == 2 || out.size > 16; // in clear, or with a MAC or tag
-    case kHandshake: return out.size >= 4;
-    case kApplicationData: return out.size > 16;
-    default: return false;
+    case kChangeCipherSpec:
+        return out.size == 1;
+    case kAlert:
+        return out.size == 2 || out.size > 16; // in clear, or with a MAC or tag
+    case kHandshake:
+        return out.size >= 4;
+    case kApplicationData:
+        return out.size > 16;
+    default:
+        return false;
     }
 }
 
@@ -54,7 +59,8 @@ First chain(const aicore_payload *payload) {
     Record record, next;
     if (payload->length < kRecordHeader) return First::more;
     if (!record_header(payload->data, payload->length, record)) return First::no;
-    if (payload->other_length && record_header(payload->other, payload->other_length, next) && next.minor == record.minor)
+    if (payload->other_length && record_header(payload->other, payload->other_length, next) &&
+        next.minor == record.minor)
         return First::other;
     const size_t end = kRecordHeader + record.size;
     if (payload->length < end + kRecordHeader) return First::more;
@@ -70,10 +76,11 @@ First alert(const aicore_payload *payload) {
     if (std::memcmp(data, kHead, length < 2 ? length : 2) != 0) return First::no;
     if (length < kRecordHeader + 2) return First::more;
     const uint8_t description = data[6];
-    const bool known = description == 0 || description == 10 || (description >= 20 && description <= 22) || description == 30 ||
-                       (description >= 40 && description <= 51) || description == 60 || (description >= 70 && description <= 71) ||
-                       description == 80 || description == 86 || description == 90 || description == 100 ||
-                       (description >= 109 && description <= 116) || description == 120;
+    const bool known = description == 0 || description == 10 || (description >= 20 && description <= 22) ||
+                       description == 30 || (description >= 40 && description <= 51) || description == 60 ||
+                       (description >= 70 && description <= 71) || description == 80 || description == 86 ||
+                       description == 90 || description == 100 || (description >= 109 && description <= 116) ||
+                       description == 120;
     const bool fits = data[2] <= 4 && data[3] == 0 && data[4] == 2 && (data[5] == 1 || data[5] == 2) && known;
     return fits ? First::other : First::no;
 }
@@ -88,8 +95,8 @@ First old_hello(const aicore_payload *payload, uint16_t &version) {
     if (payload->length > 2 && type != kClientHello) return First::no;
     if (payload->length > 4 && version_text(version).empty()) return First::no;
     if (!in.ok()) return First::more;
-    const bool fits = ciphers && ciphers % 3 == 0 && (session == 0 || session == 16) && challenge >= 16 && challenge <= 32 &&
-                      size == 9 + ciphers + session + challenge;
+    const bool fits = ciphers && ciphers % 3 == 0 && (session == 0 || session == 16) && challenge >= 16 &&
+                      challenge <= 32 && size == 9 + ciphers + session + challenge;
     if (!fits) return First::no;
     return payload->length < 2 + size ? First::more : First::old_hello;
 }
@@ -120,7 +127,8 @@ First first_look(const aicore_payload *payload, Scratch &scratch, uint16_t &vers
 // claims the flow. The length of the text that `data` begins with; TLS begins there if a record's head follows.
 size_t text_length(const uint8_t *data, size_t length) {
     size_t n = 0;
-    while (n < length && ((data[n] >= 0x20 && data[n] < 0x7f) || data[n] == '\r' || data[n] == '\n' || data[n] == '\t')) ++n;
+    while (n < length && ((data[n] >= 0x20 && data[n] < 0x7f) || data[n] == '\r' || data[n] == '\n' || data[n] == '\t'))
+        ++n;
     return n;
 }
 
@@ -179,7 +187,8 @@ class Reader {
             set(kVersion, version_text(hello.supported_version ? hello.supported_version : hello.version));
         }
         if (!whole) return;
-        if (!good || hello.ciphers.lost || hello.extensions.lost || hello.signatures.lost) return host_.anomaly(flow_, kBadHandshake);
+        if (!good || hello.ciphers.lost || hello.extensions.lost || hello.signatures.lost)
+            return host_.anomaly(flow_, kBadHandshake);
         const Ja4 fingerprint = ja4(hello);
         set(kJa4, {fingerprint.data(), fingerprint.size()});
     }
@@ -216,23 +225,30 @@ int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
         begin.data += text;
         begin.length -= text;
         switch (first_look(&begin, scratch, version)) {
-        case First::no: return AICORE_NO;
-        case First::more: return AICORE_MORE;
-        case First::other: return AICORE_DONE;
+        case First::no:
+            return AICORE_NO;
+        case First::more:
+            return AICORE_MORE;
+        case First::other:
+            return AICORE_DONE;
         case First::old_hello:
             reader.set(kVersion, version_text(version));
             state.done[side] = true;
             return AICORE_YES;
-        case First::hello: break;
+        case First::hello:
+            break;
         }
     }
-    if (flow->recognised && payload->flags & AICORE_GAP) state.done[side] = true; // the hello is lost
-    else payload->consumed = reader.run(payload->data, payload->length);
+    if (flow->recognised && payload->flags & AICORE_GAP)
+        state.done[side] = true; // the hello is lost
+    else
+        payload->consumed = reader.run(payload->data, payload->length);
     return state.done[0] && state.done[1] ? AICORE_DONE : AICORE_YES;
 }
 
 constexpr aicore_field kFields[] = {
-    {"sslhost", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "tls.client.server_name", "server name that the client asks for (SNI)"},
+    {"sslhost", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "tls.client.server_name",
+     "server name that the client asks for (SNI)"},
     {"alpn", AICORE_STRING, 0, 0, nullptr, "tls.next_protocol",
      "application protocol that the server chose in clear, else the first that the client offers"},
     {"tlsversion", AICORE_STRING, 0, 16, nullptr, "tls.version",
@@ -243,10 +259,12 @@ constexpr aicore_field kFields[] = {
 constexpr const char *kAnomalies[] = {"tls_bad_handshake"};
 
 // Records, SSL 2's hello, and how dialogues begin that may go over to TLS: SMTP, IMAP, POP3, FTP, XMPP.
-#define BYTES(text) {text, sizeof(text) - 1}
+#define BYTES(text)                                                                                                    \
+    { text, sizeof(text) - 1 }
 constexpr aicore_prefix kPrefixes[] = {
-    BYTES("\x16\x03"), BYTES("\x15\x03"), BYTES("\x17\x03"), BYTES("\x14\x03"), BYTES("\x80"),      BYTES("220 "), BYTES("220-"),
-    BYTES("EHLO "),    BYTES("ehlo "),    BYTES("* OK"),     BYTES("+OK"),      BYTES("AUTH TLS"), BYTES("STLS"), BYTES("<?xml "),
+    BYTES("\x16\x03"), BYTES("\x15\x03"), BYTES("\x17\x03"), BYTES("\x14\x03"), BYTES("\x80"),
+    BYTES("220 "),     BYTES("220-"),     BYTES("EHLO "),    BYTES("ehlo "),    BYTES("* OK"),
+    BYTES("+OK"),      BYTES("AUTH TLS"), BYTES("STLS"),     BYTES("<?xml "),
 };
 #undef BYTES
 
@@ -278,4 +296,6 @@ constexpr aicore_protocol kProtocol = {
 
 } // namespace aicore::tls
 
-const aicore_protocol *aicore_tls(void) { return &aicore::tls::kProtocol; }
+const aicore_protocol *aicore_tls(void) {
+    return &aicore::tls::kProtocol;
+}
