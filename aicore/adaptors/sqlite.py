@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -40,10 +41,16 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def plain_name(text: str) -> str:
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,62}", text):
+        raise ValueError("a name is letters, digits and _")
+    return text
+
+
 class SqliteAdaptor(DatabaseAdaptor):
     """SQLite through the standard library: WAL mode, one transaction a batch, one connection for all threads."""
 
-    options = {"table": Option(str, default="flows", help="table of the flows, made where it is absent")}
+    options = {"table": Option(plain_name, default="flows", help="table of the flows, made where it is absent")}
     events = "net"
     aicore_api = 1
 
@@ -53,8 +60,9 @@ class SqliteAdaptor(DatabaseAdaptor):
         """Opens or makes the file and the table. Fatal where it is not an SQLite file or cannot be written."""
         self._path = path_of(connection_str, "sqlite")
         self._table = option(self, "table")
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,62}", self._table):
-            raise Fatal(f"sqlite: table {self._table!r} is not a plain name (letters, digits, _)")
+        directory = os.path.dirname(os.path.abspath(self._path))
+        if not os.path.isdir(directory):
+            raise Fatal(f"sqlite: {self._path}: there is no directory {directory}")
         self._names: Sequence[str] = ()  # columns of the last batch, which `_upsert` writes
         self._upsert = ""
         try:

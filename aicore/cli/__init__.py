@@ -25,6 +25,8 @@ _COMMANDS = {
     "fields": "fields",
     "check": "check",
     "interfaces": "interfaces",
+    "spool": "spool",
+    "deadletter": "deadletter",
     "completion": "completion",
     "version": "version",
 }

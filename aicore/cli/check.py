@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aicore.cli.job import Job
 
 
-@click.command("check", cls=JobCommand)
+@click.command("check", short_help="Check a configuration without running it.", cls=JobCommand)
 @job_options
 @click.option("--connect", is_flag=True, help="Connect to the stores, and close again.")
 @click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")

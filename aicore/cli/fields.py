@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aicore.schema import Field
 
 
-@click.command("fields")
+@click.command("fields", short_help="List the fields of a record.")
 @click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")
 @click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Leave a plugin out, as in a run.")
 def command(as_json: bool, blocked: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from aicore.cli.config import Config
+from aicore.cli.where import default_spool
 from aicore.errors import SourceError
 from aicore.plugins import Plugins
 from aicore.source import Source
@@ -74,11 +75,6 @@ def make(ctx: click.Context, options: dict[str, Any]) -> Job:
         udp=both or options["udp"],
         spool=spool,
     )
-
-
-def default_spool() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "aicore" / "spool"
 
 
 def _stores(given: Sequence[str], config: Config | None) -> tuple[AdaptorURL, ...]:

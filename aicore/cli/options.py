@@ -13,6 +13,8 @@ from click.shell_completion import CompletionItem
 from aicore.cli.config import Config
 from aicore.stack import EVERY, StackLan
 
+_GROUPS = ("Input", "Stores and plugins", "Flows and bounds", "Output")
+
 #: What belongs to the call rather than to the job, and so not into a file.
 _NOT_IN_FILE = frozenset({"config", "connect", "help", "to", "plugin"})
 
@@ -22,7 +24,7 @@ _TYPES = {int: click.INT, float: click.FLOAT, bool: click.BOOL}
 class GroupedOption(click.Option):
     """An option that --help shows under its group."""
 
-    def __init__(self, *args: Any, group: str = "Output", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.group = group
 
@@ -31,11 +33,11 @@ class JobCommand(click.Command):
     """A command with grouped --help, whose options may stand in a file."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
+        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in _GROUPS}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(getattr(parameter, "group", "Output"), []).append(record)
+            if record is not None and isinstance(parameter, click.Option):
+                groups[getattr(parameter, "group", _GROUPS[-1])].append(record)
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)

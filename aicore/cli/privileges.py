@@ -48,3 +48,5 @@ def become(name: str) -> None:
     os.setegid(user.pw_gid)
     os.seteuid(user.pw_uid)
     os.environ["HOME"] = user.pw_dir
+    if not os.access(os.__file__, os.R_OK, effective_ids=True):
+        raise UsageError(f"--user: {name} may not read Python's library in {os.path.dirname(os.__file__)}")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,9 +12,14 @@ from aicore.cli.exits import epilog
 from aicore.cli.options import JobCommand, job_options
 from aicore.cli.terminal import dump, say
 
+if TYPE_CHECKING:
+    from aicore.cli.job import Job
+    from aicore.cli.progress import Progress
+
 
 @click.command("run", cls=JobCommand, epilog=epilog())
 @job_options
+@click.option("--live", is_flag=True, help="A table of flows, protocols and stores on the terminal.")
 @click.option("--metrics", metavar="ADDRESS", help="Serve Prometheus at HOST:PORT, or PORT of the loopback.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
 @click.option("--log-json", is_flag=True, help="The log as JSON lines.")
@@ -34,19 +39,17 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     from aicore.cli import logs
 
     logs.set_up(options["verbose"], options["quiet"], options["log_json"])
+    from aicore.cli import job as jobs
+    from aicore.cli import running
+
     if options["user"]:
         from aicore.cli.privileges import become
 
         become(options["user"])
-    from aicore.cli import job as jobs
-
     job = jobs.make(ctx, options)
     if options["as_json"] and job.writes_stdout:
         raise click.UsageError("--json and a store on standard output exclude each other")
-    from aicore.cli import running
-    from aicore.cli.progress import Progress, on_terminal
-
-    with Progress(terminal=on_terminal() and not options["quiet"] and not options["log_json"]) as progress:
+    with _display(job, options) as progress:
         summary = running.run(
             job, progress, queue_bytes=options["queue"] << 20, wait=options["wait"], metrics=options["metrics"]
         )
@@ -58,3 +61,18 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         for line in lines(summary, job):
             say(line, sys.stderr if job.writes_stdout else sys.stdout)
     return running.exit_code(summary, live=job.source.live)
+
+
+def _display(job: Job, options: dict[str, Any]) -> Progress:
+    from aicore.cli.progress import Progress, on_terminal
+
+    terminal = on_terminal()
+    if options["live"]:
+        if not terminal or job.writes_stdout:
+            raise click.UsageError("--live needs a terminal, and stores that write elsewhere")
+        from aicore.cli.live import LiveTable
+
+        display = LiveTable()
+        job.stack.use(display)
+        return display
+    return Progress(terminal=terminal and not options["quiet"] and not options["log_json"])

@@ -53,8 +53,6 @@ def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bo
     def tick(run: Run) -> None:
         if all(getattr(adaptor, "ended", False) for adaptor in adaptors):
             run.stop()  # `| head` has what it wants
-        if not run.source.live and all(adaptor.state == "fatal" for adaptor in run.adaptors()):
-            run.stop()  # files can be read again when there is a store to take them
         progress(run)
 
     with ExitStack() as stack:

@@ -8,10 +8,10 @@ import click
 from aicore.cli.terminal import dump, say
 
 
-@click.command("version")
+@click.command("version", short_help="Versions of aicore and its interfaces.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(as_json: bool) -> None:
-    """Versions of aicore, its interfaces, Python and libpcap."""
+    """Versions of aicore, its plugin interfaces and Python."""
     import platform
     from importlib.metadata import version
 
