@@ -287,7 +287,8 @@ constexpr const char *kAliases[] = {"ssdp"};
 // IANA's HTTP Method Registry, and UPnP's (GENA). Others are looked for on the ports alone.
 #define METHOD(name)                                                                                                   \
     { name, sizeof(name) - 1 }
-// clang-format off: one a line would be longer than the dissector
+// One a line would be longer than the dissector.
+// clang-format off
 constexpr aicore_prefix kPrefixes[] = {
     METHOD("GET "), METHOD("POST "), METHOD("HEAD "), METHOD("CONNECT "), METHOD("HTTP/1."), METHOD("PUT "),
     METHOD("DELETE "), METHOD("OPTIONS "), METHOD("PATCH "), METHOD("TRACE "), METHOD("PROPFIND "),
