@@ -82,7 +82,9 @@ class FlowTable {
     uint32_t live() const { return live_; }
     uint32_t capacity() const { return capacity_; }
     bool full() const { return live_ == capacity_; }
-    void prefetch(uint64_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
+    // Look-ahead: first the bucket, some packets later the slot that it most likely names.
+    void prefetch_bucket(uint64_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
+    void prefetch_slot(uint64_t hash) const;
 
   private:
     // 64 bytes: tags of one load, ten slots. `passed` counts keys that live further on because this bucket was full

@@ -18,7 +18,7 @@ bool BatchWriter::room(size_t n) {
     if (open_ && open_->rows.size() + n <= capacity_ && open_->strings->text.size() < kMaxBatchText) return true;
     if (open_ && has_content() && !flush()) return false;
     if (!open_) {
-        open_ = std::make_unique<Batch>(schema_);
+        open_ = std::make_unique<Batch>(schema_, memory_);
         open_->rows.reserve(capacity_);
         opened_ = now_;
         ++serial_;

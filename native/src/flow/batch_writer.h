@@ -43,6 +43,7 @@ class BatchWriter {
     int64_t now_ = 0, opened_ = 0;
     uint64_t seq_ = 0, serial_ = 0;
     size_t question_bytes_ = 0;
+    const std::shared_ptr<BatchMemory> memory_ = std::make_shared<BatchMemory>();
     std::unique_ptr<Batch> open_;
 };
 

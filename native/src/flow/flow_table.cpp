@@ -92,6 +92,18 @@ uint32_t FlowTable::find(const FlowKey &key, uint64_t hash) const {
     }
 }
 
+void FlowTable::prefetch_slot(uint64_t hash) const {
+    const uint16_t tag = tag_of(hash);
+    const Bucket &bucket = buckets_[hash & mask_];
+    for (int place = 0; place < 10; ++place) {
+        if (bucket.tag[place] != tag) continue;
+        const auto *hot = reinterpret_cast<const char *>(&hot_[bucket.slot[place]]);
+        __builtin_prefetch(hot, 1);
+        __builtin_prefetch(hot + 64, 1);
+        return;
+    }
+}
+
 uint32_t FlowTable::open(const FlowKey &key, uint64_t hash, List list) {
     uint32_t slot;
     if (free_ != kNoSlot) {

@@ -15,8 +15,6 @@ constexpr size_t kSweepAtPacket = 16; // looks at list heads during one packet: 
 constexpr size_t kMaxAsked = 65536;   // questions to Python protocols out at once
 constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp and are told apart by an ordinal
 
-size_t table_of(const FlowKey &key) { return key.proto == kProtoTcp ? 0 : 1; }
-
 } // namespace
 
 Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters, const std::atomic<bool> &admit)
@@ -186,7 +184,7 @@ uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
     return slot;
 }
 
-void Tracker::packet(const Packet &p) {
+void Tracker::packet(const Packet &p, uint64_t hash) {
     const size_t t = table_of(p.key);
     advance(p.time);
     if (clock_ >= next_sweep_ || behind_) sweep(kSweepAtPacket);
@@ -195,7 +193,6 @@ void Tracker::packet(const Packet &p) {
         return;
     }
     FlowTable &table = tables_[t];
-    const uint64_t hash = table.hash(p.key);
     uint32_t slot = table.find(p.key, hash);
     if (slot != kNoSlot) {
         const FlowRef flow = ref(t, slot);

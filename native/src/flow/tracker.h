@@ -20,7 +20,10 @@ class Tracker {
   public:
     Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters, const std::atomic<bool> &admit);
 
-    void packet(const Packet &packet);
+    uint64_t hash(const Packet &packet) const { return tables_[table_of(packet.key)].hash(packet.key); }
+    void packet(const Packet &packet, uint64_t hash);
+    void prefetch_bucket(const Packet &packet, uint64_t hash) const { tables_[table_of(packet.key)].prefetch_bucket(hash); }
+    void prefetch_slot(const Packet &packet, uint64_t hash) const { tables_[table_of(packet.key)].prefetch_slot(hash); }
     void begin_file() { new_file_ = true; } // the next packet is the first of another file
     void set_live(int64_t clock) { live_ = true; clock_ = clock; }
     void tick(int64_t clock); // live: the clock moves without packets
@@ -35,6 +38,8 @@ class Tracker {
     void tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &hosts, std::vector<TopEntry> &talkers, size_t limit) const;
 
   private:
+    static size_t table_of(const FlowKey &key) { return key.proto == kProtoTcp ? 0 : 1; }
+
     struct Asked {
         uint8_t table, direction;
         uint16_t protocol;
