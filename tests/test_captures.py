@@ -39,7 +39,7 @@ def test_flows(name: str, tmp_path: Path) -> None:
     assert differences(list(aicore.flows(capture.write(tmp_path / name))), capture) == []
 
 
-@pytest.mark.parametrize(("ng", "order", "nano"), itertools.product((False, True), "<>", (False, True)))
+@pytest.mark.parametrize(("ng", "order", "nano"), list(itertools.product((False, True), "<>", (False, True))))
 def test_formats(ng: bool, order: str, nano: bool, tmp_path: Path) -> None:
     capture = talks(http(), tls())
     capture.frames = [Frame(f.time + 789, f.data, f.length) for f in capture.frames]
