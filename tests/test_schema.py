@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema table against the native side, and against what records hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+import aicore
+from aicore import _core, schema
+from aicore.protocol import ProtocolRegistry
+
+
+def _protocols() -> tuple[schema.Field, ...]:
+    registry = ProtocolRegistry()
+    for protocol in (_core.http, _core.tls, _core.dns):
+        registry.add(protocol)
+    return schema.declared(registry.core.fields())
+
+
+def test_core_fields_are_those_of_the_native_side_in_its_order() -> None:
+    assert [(field.name, field.column_type) for field in schema.CORE] == [
+        (field["name"], field["type"]) for field in _core.core_fields()
+    ]
+
+
+def test_every_field_is_described() -> None:
+    fields = [*schema.CORE, *_protocols()]
+    assert len({field.name for field in fields}) == len(fields)
+    for field in fields:
+        assert re.fullmatch("[a-z][a-z0-9_]{0,47}", field.name)
+        assert field.meaning, field.name
+        assert field.width > 0
+
+
+def test_protocol_fields_keep_what_the_protocol_says_of_them() -> None:
+    fields = {field.name: field for field in _protocols()}
+    assert fields["httphost"].protocol == "http"
+    assert (fields["httphost"].width, fields["httpuri"].width, fields["alpn"].width) == (255, 512, 64)
+    assert fields["dnsdomains"].type == "list"
+    assert fields["httpstatus"].type == "int"
+    assert fields["sslhost"].ecs == "tls.client.server_name"
+
+
+def test_a_key_of_two_full_ipv6_addresses_fits_its_width() -> None:
+    address = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+    assert len(f"[{address}]:65535:17:[{address}]:65535") <= schema.CORE_BY_NAME["key"].width
+
+
+def test_fields_of_a_batch_follow_its_columns() -> None:
+    batch = aicore.FlowBatch.from_rows([{"flow_id": "1" * 32, "country": "NL", "risk": 0.5, "tags": ["a"], "asn": 1}])
+    fields = schema.of_batch(batch)
+    assert [field.name for field in fields] == batch.names()
+    assert [(field.name, field.type, field.protocol) for field in fields[len(schema.CORE) :]] == [
+        ("country", "str", "plugin"),
+        ("risk", "float", "plugin"),
+        ("tags", "list", "plugin"),
+        ("asn", "int", "plugin"),
+    ]
+    assert fields[: len(schema.CORE)] == schema.CORE
+    known = schema.Field(
+        "country", "str", "where the peer is", ecs="source.geo.country_iso_code", protocol="hook:geoip"
+    )
+    assert known in schema.of_batch(batch, [known])
+
+
+def test_json_of_real_flows_has_known_fields_of_the_right_types(capture_file: Path) -> None:
+    """Every member of every record is in the table, and times are RFC 3339 with 9 decimals."""
+    kinds = {"int": int, "str": str, "list": list, "time": str}
+    known = {field.name: field for field in (*schema.CORE, *_protocols())}
+    seen: set[str] = set()
+    for flow in aicore.flows(capture_file):
+        record = json.loads(flow.to_json())
+        for name, value in record.items():
+            assert isinstance(value, kinds[known[name].type]), name
+            if known[name].type == "time":
+                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", value)
+        seen |= record.keys()
+    assert {"httphost", "sslhost", "dnsdomains", "tcp_state", "end_reason", "first_seen"} <= seen
+
+
+@pytest.mark.parametrize("field", schema.CORE, ids=lambda field: field.name)
+def test_fields_as_dicts_are_plain(field: schema.Field) -> None:
+    (plain,) = schema.as_dicts([field])
+    assert json.loads(json.dumps(plain)) == asdict(field)
