@@ -294,6 +294,71 @@ def test_sigint_delivers_final_events_and_is_raised_again(long_capture: Path, de
     assert delivered <= hooked <= delivered + 16 or hooked <= delivered <= hooked + 16
 
 
+HUNG = """
+import sys, time
+import aicore
+
+class Store(aicore.DatabaseAdaptor):
+    events = "all"
+
+    def write(self, batch):
+        print("writing", flush=True)
+        time.sleep(60)
+
+stack = aicore.StackLan(batch_rows=16)
+stack.set_tcp_database_adaptor(Store(), 1)
+with aicore.PacketDispatcher(sys.argv[1]) as pd:
+    pd.stack = stack
+    try:
+        pd.run()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+def test_a_second_sigint_ends_a_run_whose_store_hangs(long_capture: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(HUNG)
+    program = subprocess.Popen(
+        [sys.executable, "program.py", str(long_capture)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "writing\n"
+    program.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert program.poll() is None  # the store has ten seconds
+    program.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    out, _ = program.communicate(timeout=30)
+    assert time.monotonic() - begin < 5
+    assert out == "interrupted\n"
+    assert program.returncode == 0
+
+
+def test_an_adaptor_that_gives_up_is_an_error_after_the_others_have_everything(capture_file: Path, visits: Any) -> None:
+    class GivesUp(Recorder):
+        def insert(self, key: str) -> None:
+            raise aicore.Fatal("wrong password")
+
+    healthy = Recorder()
+    with pytest.raises(aicore.Fatal, match=r"givesup: .*wrong password"):
+        dispatch(capture_file, tcp=GivesUp(), udp=healthy)
+    assert healthy.count("insert") == healthy.count("remove") == sum(":17:" in flow.key for flow in visits.flows)
+
+
+def test_a_run_on_files_ends_early_if_nobody_is_left_to_read_for(long_capture: Path) -> None:
+    class GivesUp(aicore.DatabaseAdaptor):
+        events = "all"
+
+        def write(self, batch: aicore.FlowBatch) -> None:
+            raise aicore.Fatal("wrong password")
+
+    stack = aicore.StackLan(batch_rows=16)
+    stack.set_tcp_database_adaptor(GivesUp(), 1)
+    summary = Run(stack, Source.of(long_capture), queue_bytes=1 << 16).run()
+    assert summary.adaptors[0].state == "fatal"
+    assert summary.counters["packets"] < 5000 * 8
+
+
 def test_stop_from_another_thread(long_capture: Path) -> None:
     recorder, stack = Recorder(), aicore.StackLan(batch_rows=16)
     stack.set_tcp_database_adaptor(recorder, 1)
