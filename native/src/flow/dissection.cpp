@@ -179,6 +179,7 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     flow.warm.layer7 = call.layer7 ? call.layer7 : r.layer7;
     flow.warm.layer7_by = Layer7By::payload;
     flow.warm.updated_packets = UINT64_MAX;
+    if (call.anomaly) note_anomaly(flow.warm, call.anomaly);
     if (cold.attributes.items.empty()) {
         cold.attributes.items.assign(scratch_.items.begin(), scratch_.items.end());
         cold.attributes.text.assign(scratch_.text);

@@ -52,7 +52,10 @@ struct HostFunctions {
 
     static void anomaly(aicore_flow *flow, uint32_t anomaly) {
         Dissection::Call &c = call(flow);
-        if (anomaly < c.protocol->anomalies.size()) c.dissection.note_anomaly(c.flow.warm, c.protocol->anomalies[anomaly]);
+        if (anomaly >= c.protocol->anomalies.size()) return;
+        const uint16_t name = c.protocol->anomalies[anomaly];
+        if (c.view.recognised) c.dissection.note_anomaly(c.flow.warm, name);
+        else if (c.anomaly == 0) c.anomaly = name; // counts if this call recognises the flow
     }
 
     static void set_layer7(aicore_flow *flow, uint32_t alias) {

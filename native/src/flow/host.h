@@ -14,6 +14,7 @@ struct Dissection::Call {
     const Registered *protocol = nullptr;
     AttributeSet *target = nullptr; // the flow's own once recognised, the scratch set before
     uint16_t layer7 = 0;            // set by set_layer7
+    uint16_t anomaly = 0;           // before recognition
     uint16_t next_owner = kNoProtocol;
     bool handed_over = false;
     bool nobody_next = false; // handed over to a protocol that is not loaded
@@ -25,7 +26,7 @@ struct Dissection::Call {
         protocol = &p;
         target = &set;
         view.recognised = recognised;
-        layer7 = 0;
+        layer7 = anomaly = 0;
         next_owner = kNoProtocol;
         handed_over = nobody_next = notify = changed = false;
     }
