@@ -12,7 +12,7 @@ from aicore.cli.terminal import count, dump, say, size, table
 from aicore.cli.where import default_spool
 
 
-@click.group("deadletter", no_args_is_help=True)
+@click.group("deadletter", no_args_is_help=True, short_help="Records that a store refused for good.")
 def command() -> None:
     """Look at records that a store refused for good, and give them to it again."""
 
