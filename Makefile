@@ -50,10 +50,12 @@ demo: ## build, read a capture into SQLite and show its flows
 	$(call apt,$(APT_DEMO))
 	$(call venv,$(DEMO)/venv,aicore)
 	@$(MAKE) --no-print-directory $(DEMO)/venv/built
-	cd $(DEMO)
-	rm -f flows.db*
-	venv/bin/aicore run ../../tests/captures/demo.pcap --to sqlite:flows.db
-	sqlite3 -box flows.db "$(DEMO_SQL)"
+	rm -f $(DEMO)/flows.db*
+	echo '$$ aicore run tests/captures/demo.pcap --to sqlite:$(DEMO)/flows.db'
+	$(DEMO)/venv/bin/aicore run tests/captures/demo.pcap --to sqlite:$(DEMO)/flows.db
+	echo
+	echo '$$ sqlite3 -box $(DEMO)/flows.db "$(DEMO_SQL)"'
+	sqlite3 -box $(DEMO)/flows.db "$(DEMO_SQL)"
 
 DEMO_SQL := SELECT key, layer7, coalesce(httphost, sslhost, dnsdomain) AS name, packets, bytes, end_reason \
             FROM flows ORDER BY first_seen LIMIT 20
