@@ -16,9 +16,14 @@ using PacketHandler = void (*)(void *user, const RawPacket &packet);
 
 enum class ReadStatus {
     ok,    // packets were handed out, more may follow
-    idle,  // live: nothing came within the wait; the caller looks at its timers and calls again
-    end,   // file: no more packets in any file; live: the interface is gone and cannot be reopened
-    error  // error() says what and where; for a file the packets before it were all handed out
+    idle,  // live, pipe: nothing came within the wait; the caller looks at its timers and calls again
+    end,   // file: no more packets in any file; live: every interface is gone, error() names them
+    error  // error() says what and where; what could be read before and, of a list of files, behind it was handed out
+};
+
+struct Link {
+    std::string name; // file or interface
+    int linktype;     // DLT_* value of libpcap
 };
 
 struct SourceStats {
@@ -31,19 +36,24 @@ class Source {
   public:
     virtual ~Source() = default;
 
-    // Hands out up to `max` packets. A live source waits at most `wait_ms` for the first one; it never blocks longer,
-    // whether packets arrive or not.
+    // Hands out up to `max` packets. A live source or a pipe waits at most `wait_ms` for the first one; it never blocks
+    // longer, whether packets arrive or not. (A pipe that stops inside a packet is waited for: interrupt() ends that.)
     virtual ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) = 0;
 
     // True once a file of an ordered list has ended and the next one begins at the next read(): the engine compares
     // the next packet's time with its clock (a file that starts far earlier restarts the clock).
     virtual bool next_file_begun() { return false; }
 
+    // True if the packets that the last read() handed out stay valid until the next one: whoever wants may look ahead.
+    virtual bool stable() const { return false; }
+
     virtual bool live() const = 0;
     virtual SourceStats stats() const { return {}; }   // any thread
-    virtual void interrupt() {}                         // any thread: makes a waiting read() return soon
+    // Any thread: makes a waiting read() return soon. Live: with idle, reading may go on. Files: with end, for good.
+    virtual void interrupt() {}
+    virtual std::vector<Link> links() const { return {}; } // link types known by now: of pipes only from their packets
     virtual std::string error() const { return {}; }    // what went wrong, naming the file or interface
-    virtual std::vector<std::string> warnings() { return {}; } // since the last call, e.g. "x.pcap: truncated after packet 7"
+    virtual std::vector<std::string> warnings() { return {}; } // since the last call, e.g. "x.pcap: capture ends inside packet 8; read 7"
     virtual uint64_t bytes_read() const { return 0; }   // of bytes_total, for progress
     virtual uint64_t bytes_total() const { return 0; }  // 0 = unknown (standard input, live)
     virtual std::string current() const { return {}; }  // file or interface being read
@@ -69,5 +79,6 @@ struct InterfaceInfo {
     bool up = false, running = false, loopback = false;
 };
 std::vector<InterfaceInfo> list_interfaces(); // throws std::runtime_error
+std::string linktype_name(int linktype);      // for messages: "LINUX_SLL2"
 
 } // namespace aicore

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "capture_builder.h"
+
+using namespace aicore;
+
+namespace {
+
+const std::vector<Sample> kSamples = {
+    {1700000000, 123456789, std::string(60, 'a')},
+    {1700000001, 999999999, std::string(97, 'b'), 1500}, // cut by its snaplen
+    {4000000000, 0, std::string(14, 'c')},               // after 2038
+};
+
+std::string open_error(const std::vector<std::string> &paths, const std::string &filter = "") {
+    try {
+        open_files(paths, filter);
+    } catch (const std::runtime_error &error) {
+        return error.what();
+    }
+    return "no error";
+}
+
+class Formats : public testing::TestWithParam<std::tuple<bool, bool, bool>> {};
+
+TEST_P(Formats, EveryPacketWithItsTimeAndLengths) {
+    auto [pcapng, big, nano] = GetParam();
+    const Format format{pcapng, big, nano, 1};
+    Folder folder;
+    auto source = open_files({folder.write("x", capture(format, kSamples))}, "");
+    EXPECT_FALSE(source->live());
+    ReadStatus last;
+    auto got = read_all(*source, &last);
+    EXPECT_EQ(last, ReadStatus::end);
+    ASSERT_EQ(got.size(), kSamples.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+        const auto &sample = kSamples[i];
+        EXPECT_EQ(got[i].data, sample.data);
+        EXPECT_EQ(got[i].length, sample.length ? sample.length : sample.data.size());
+        EXPECT_EQ(got[i].time,
+                  sample.seconds * 1'000'000'000LL + (nano ? sample.nanoseconds : sample.nanoseconds / 1000 * 1000));
+        EXPECT_EQ(got[i].linktype, 1);
+    }
+    EXPECT_TRUE(source->warnings().empty());
+    EXPECT_EQ(source->error(), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(, Formats, testing::Combine(testing::Bool(), testing::Bool(), testing::Bool()),
+                         [](const auto &info) {
+                             return std::string(std::get<0>(info.param) ? "pcapng" : "pcap") +
+                                    (std::get<1>(info.param) ? "Big" : "Little") +
+                                    (std::get<2>(info.param) ? "Nano" : "Micro");
+                         });
+
+// Cut anywhere, a capture gives every whole packet before the cut, and says where it ends.
+void cut_everywhere(const Format &format) {
+    Folder folder;
+    const std::string whole = capture(format, kSamples);
+    std::vector<size_t> ends = {header(format).size()};
+    for (const auto &sample : kSamples)
+        ends.push_back(ends.back() + record(format, sample).size());
+    for (size_t size = ends.front(); size <= whole.size(); ++size) {
+        const std::string path = folder.write("cut", whole.substr(0, size));
+        const std::string next = folder.write("next", capture({}, {kSamples[0]}));
+        size_t packets = 0;
+        while (packets < kSamples.size() && ends[packets + 1] <= size)
+            ++packets;
+        auto source = open_files({path, next}, "");
+        ReadStatus last;
+        auto got = read_all(*source, &last);
+        ASSERT_EQ(got.size(), packets + 1) << "cut at " << size;
+        EXPECT_EQ(got.back().data, kSamples[0].data);
+        EXPECT_EQ(last, ReadStatus::end);
+        auto warnings = source->warnings();
+        if (ends[packets] == size) {
+            EXPECT_TRUE(warnings.empty()) << size << warnings[0];
+        } else {
+            ASSERT_EQ(warnings.size(), 1u) << size;
+            const std::string where = format.pcapng
+                                          ? ": capture ends inside a block after packet " + std::to_string(packets)
+                                          : ": capture ends inside packet " + std::to_string(packets + 1);
+            EXPECT_EQ(warnings[0], path + where + "; read " + std::to_string(packets));
+        }
+    }
+    EXPECT_EQ(open_error({folder.write("cut", "")}), folder.path("cut") + ": is empty");
+    const size_t section = format.pcapng ? ends.front() - pcapng_interface(format).size() : 0;
+    for (size_t size = 1; size < ends.front(); ++size) {
+        std::string expected = size < 4 ? "is not a capture (pcap or pcapng)" : "ends inside the capture's header";
+        if (size == section) expected = "the capture file has no Interface Description Blocks"; // libpcap's word
+        EXPECT_EQ(open_error({folder.write("cut", whole.substr(0, size))}), folder.path("cut") + ": " + expected)
+            << size;
+    }
+}
+
+TEST(Files, PcapCutAtEveryByte) {
+    cut_everywhere({});
+}
+TEST(Files, PcapngCutAtEveryByte) {
+    cut_everywhere({true, false, true, 1});
+}
+
+TEST(Files, DamageInTheMiddleEndsThatFileOnly) {
+    Folder folder;
+    const std::string bad = folder.write("bad", capture({}, {kSamples[0], kSamples[0]}) +
+                                                    Bytes(false).u32(1).u32(1).u32(0xfffffff0).u32(60).text);
+    auto source = open_files({bad, folder.write("good", capture({}, kSamples))}, "");
+    ReadStatus last;
+    EXPECT_EQ(read_all(*source, &last).size(), 5u);
+    EXPECT_EQ(last, ReadStatus::end);
+    auto warnings = source->warnings();
+    ASSERT_EQ(warnings.size(), 1u);
+    EXPECT_EQ(warnings[0].find(bad + ": capture is damaged after packet 2 ("), 0u) << warnings[0];
+    EXPECT_NE(warnings[0].find("; read 2"), std::string::npos) << warnings[0];
+    EXPECT_TRUE(source->warnings().empty()) << "warnings are told once";
+}
+
+TEST(Files, InterfacesOfDifferentLinkTypesAreToldClearly) {
+    Folder folder;
+    const Format ng{true, false, false, 1};
+    const std::string path =
+        folder.write("x.pcapng", capture(ng, {kSamples[0]}) + pcapng_interface({true, false, false, 113}));
+    auto source = open_files({path}, "");
+    EXPECT_EQ(read_all(*source).size(), 1u);
+    auto warnings = source->warnings();
+    ASSERT_EQ(warnings.size(), 1u);
+    EXPECT_EQ(warnings[0], path + ": has interfaces of different link types, which libpcap cannot read; read 1");
+}
+
+TEST(Files, HostilePcapngTimeDoesNotOverflow) {
+    Folder folder;
+    const Format ng{true, false, false, 1};
+    Bytes interface(false);
+    interface.u16(1).u16(0).u32(65535).u16(9).u16(1).add(std::string("\0\0\0\0", 4)).u16(0).u16(0); // unit 1 s
+    Bytes packet(false);
+    packet.u32(0).u32(0x7fffffff).u32(0xffffffff).u32(4).u32(4).add("abcd");
+    Bytes section(false);
+    section.u32(0x1a2b3c4d).u16(1).u16(0).u(~0ull, 8);
+    auto source =
+        open_files({folder.write("x", pcapng_block(ng, 0x0a0d0d0a, section.text) + pcapng_block(ng, 1, interface.text) +
+                                          pcapng_block(ng, 6, packet.text))},
+                   "");
+    auto got = read_all(*source);
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_GT(got[0].time, 0);
+}
+
+TEST(Files, SeveralFilesInOrderEachWithItsLinkType) {
+    Folder folder;
+    std::vector<std::string> paths = {folder.write("one", capture({false, false, false, 1}, {kSamples[0]})),
+                                      folder.write("two", capture({true, true, false, 113}, {kSamples[1]})),
+                                      folder.write("none", capture({false, false, false, 1}, {})),
+                                      folder.write("three", capture({false, true, true, 101}, {kSamples[2]}))};
+    auto source = open_files(paths, "");
+    auto links = source->links();
+    ASSERT_EQ(links.size(), 4u);
+    EXPECT_EQ(links[1].name, paths[1]);
+    EXPECT_EQ(links[1].linktype, 113);
+    EXPECT_EQ(linktype_name(links[1].linktype), "LINUX_SLL");
+
+    uint64_t size = 0;
+    for (const auto &path : paths)
+        size += std::filesystem::file_size(path);
+    EXPECT_EQ(source->bytes_total(), size);
+    EXPECT_EQ(source->bytes_read(), 0u);
+
+    std::vector<Received> got;
+    std::string order;
+    ReadStatus status;
+    EXPECT_FALSE(source->next_file_begun());
+    while ((status = source->read(10, 0, collect, &got)) == ReadStatus::ok) {
+        order += std::filesystem::path(source->current()).filename().string() + ":" + std::to_string(got.size());
+        order += source->next_file_begun() ? "|" : " ";
+        EXPECT_FALSE(source->next_file_begun()) << "told once";
+    }
+    EXPECT_EQ(status, ReadStatus::end);
+    EXPECT_EQ(order, "one:1 :1|two:2 :2|:2|three:3 ");
+    EXPECT_EQ(source->bytes_read(), size);
+    ASSERT_EQ(got.size(), 3u);
+    EXPECT_EQ(got[0].linktype, 1);
+    EXPECT_EQ(got[1].linktype, 113);
+    EXPECT_EQ(got[2].linktype, 12); // LINKTYPE_RAW is DLT_RAW
+    EXPECT_EQ(source->read(10, 0, collect, &got), ReadStatus::end);
+}
+
+TEST(Files, FilterIsCompiledForEachLinkType) {
+    Folder folder;
+    std::string ethernet(12, '\0'), ip("\x45\0\0\x1c\0\0\0\0\x40\x11\0\0\x7f\0\0\1\x7f\0\0\1", 20), udp(8, '\0');
+    const std::string ipv4 = ethernet + std::string("\x08\0", 2) + ip + udp;
+    const std::string arp = ethernet + std::string("\x08\x06", 2) + std::string(28, '\0');
+    auto paths = std::vector{folder.write("eth", capture({}, {{1, 0, arp}, {2, 0, ipv4}, {3, 0, arp}})),
+                             folder.write("raw", capture({false, false, false, 101}, {{4, 0, ip + udp}}))};
+    auto source = open_files(paths, "udp");
+    auto got = read_all(*source, nullptr, 1);
+    ASSERT_EQ(got.size(), 2u);
+    EXPECT_EQ(got[0].time, 2'000'000'000);
+    EXPECT_EQ(got[1].time, 4'000'000'000);
+    const std::string error = open_error(paths, "udq or");
+    EXPECT_EQ(error.find(paths[0] + ": filter 'udq or': "), 0u) << error;
+    EXPECT_EQ(error.find('\n'), std::string::npos);
+}
+
+TEST(Files, AtMostTheNumberAskedFor) {
+    Folder folder;
+    auto source = open_files({folder.write("x", capture({}, kSamples))}, "");
+    std::vector<Received> got;
+    EXPECT_EQ(source->read(2, 0, collect, &got), ReadStatus::ok);
+    EXPECT_EQ(got.size(), 2u);
+    EXPECT_EQ(source->read(2, 0, collect, &got), ReadStatus::ok);
+    EXPECT_EQ(got.size(), 3u);
+}
+
+TEST(Files, WrongNamesFailBeforeAnythingIsRead) {
+    Folder folder;
+    const std::string good = folder.write("good", capture({}, kSamples));
+    EXPECT_EQ(open_error({good, folder.path("typo")}), folder.path("typo") + ": no such file");
+    EXPECT_EQ(open_error({good, folder.path("")}), folder.path("") + ": is a directory");
+    EXPECT_EQ(open_error({good, folder.write("text", "Once upon a time")}),
+              folder.path("text") + ": is not a capture (pcap or pcapng)");
+    const std::string gz = folder.write("x.pcap.gz", "\x1f\x8b\x08 and so on");
+    EXPECT_EQ(open_error({good, gz}), gz + ": is compressed with gzip; unpack it: zcat " + gz + " | aicore run -");
+    const std::string zst = folder.write("x.zst", "\x28\xb5\x2f\xfd and so on");
+    EXPECT_EQ(open_error({good, zst}),
+              zst + ": is compressed with zstd; unpack it: zstdcat " + zst + " | aicore run -");
+    EXPECT_EQ(open_error({}), "no capture to read");
+    if (geteuid() != 0) { // root may read everything
+        const std::string secret = folder.write("secret", capture({}, kSamples));
+        chmod(secret.c_str(), 0);
+        EXPECT_EQ(open_error({secret}), secret + ": no permission to read it");
+    }
+}
+
+TEST(Files, OneThatVanishesLaterIsAnErrorAfterTheOthers) {
+    Folder folder;
+    auto paths =
+        std::vector{folder.write("one", capture({}, {kSamples[0]})), folder.write("two", capture({}, {kSamples[1]})),
+                    folder.write("three", capture({}, {kSamples[2]}))};
+    auto source = open_files(paths, "");
+    std::filesystem::remove(paths[1]);
+    ReadStatus last;
+    EXPECT_EQ(read_all(*source, &last).size(), 2u);
+    EXPECT_EQ(last, ReadStatus::error);
+    EXPECT_EQ(source->error(), paths[1] + ": no such file");
+}
+
+TEST(Files, InterruptEndsThem) {
+    Folder folder;
+    auto source = open_files({folder.write("x", capture({}, kSamples))}, "");
+    std::vector<Received> got;
+    EXPECT_EQ(source->read(1, 0, collect, &got), ReadStatus::ok);
+    source->interrupt();
+    EXPECT_EQ(source->read(1, 0, collect, &got), ReadStatus::end);
+    EXPECT_EQ(got.size(), 1u);
+}
+
+} // namespace
