@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from aicore.cli.terminal import dump, safe, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from aicore.cli.job import Job
 
@@ -47,44 +49,50 @@ def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
     from aicore.chain import Chain
     from aicore.errors import AicoreError
     from aicore.plugins import open_adaptor
-    from aicore.url import scrub
 
-    def tried(call: Any) -> str | None:
-        try:
-            call()
-        except Exception as error:
-            return scrub(" ".join(str(error).split())) or type(error).__name__
-        return None
-
-    chain: list[Chain] = []
-    error = tried(lambda: chain.append(Chain(job.plugins, job.stack.uses)))
-    yield "plugins", ", ".join(_names(job)) or "protocols", error or "; ".join(chain[0].problems) or None
+    registry, problem = _core.Registry(), None
+    try:
+        chain = Chain(job.plugins, job.stack.uses)
+        registry, problem = chain.registry.core, "; ".join(chain.problems) or None
+    except AicoreError as error:
+        problem = str(error)
+    yield "plugins", ", ".join(str(use.plugin).partition("?")[0] for use in job.stack.uses) or "protocols", problem
     for url in job.urls:
         try:
             adaptor = open_adaptor(url.text, job.plugins)
-        except AicoreError as failure:
-            yield "store", url.redacted, str(failure)
-            continue
-        yield "store", url.redacted, tried(lambda: _connect(adaptor, url.text)) if connect else None  # noqa: B023
-    if not chain:
-        return
-    options = job.stack.engine_options()
-    options.setdefault("sensor", job.source.sensor)
+            problem = _connect(adaptor, url.text) if connect else None
+        except AicoreError as error:
+            problem = str(error)
+        yield "store", url.redacted, problem
+    if job.spool is not None:
+        yield "spool", str(job.spool), _spool_problem(job.spool)
+    options = {"sensor": job.source.sensor, **job.stack.engine_options()}
     try:
-        engine = _core.Engine(chain[0].registry.core, **options)
-    except ValueError as failure:
-        yield "bounds", "stack", str(failure)
-        return
-    yield "source", ", ".join(job.source.names), tried(lambda: job.source.open(engine))
-    engine.close()
+        engine = _core.Engine(registry, **options)
+        job.source.open(engine)
+        engine.close()
+        problem = None
+    except (AicoreError, ValueError) as error:
+        problem = str(error)
+    yield "source", ", ".join(job.source.names), problem
 
 
-def _names(job: Job) -> list[str]:
-    return [str(use.plugin).partition("?")[0] for use in job.stack.uses]
+def _connect(adaptor: Any, url: str) -> str | None:
+    from aicore.url import scrub
 
-
-def _connect(adaptor: Any, url: str) -> None:
     try:
         adaptor.connect(url)
+    except Exception as error:  # whatever a driver raises
+        return scrub(" ".join(str(error).split())) or type(error).__name__
     finally:
         adaptor.close()
+    return None
+
+
+def _spool_problem(directory: Path) -> str | None:
+    from aicore.delivery import spool_check
+
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        return f"{there} is not a directory that can be written to"
+    return "; ".join(spool_check(directory)) or None
