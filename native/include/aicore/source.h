@@ -65,6 +65,8 @@ struct LiveOptions {
     bool promiscuous = true;
     bool immediate = false;         // hand packets over one by one instead of in TPACKET_V3 blocks
     int timeout_ms = 100;           // after which a partly filled block is handed over
+    int gone_after_ms = 10'000;     // read() says end when every interface has been gone (deleted) for so long; one that
+                                    // is only down is waited for without limit
 };
 
 // Both throw std::runtime_error with one clear line (what, where, and the fix if there is one). `filter` is a BPF

@@ -140,7 +140,8 @@ void CaptureFile::start(const std::string &filter) {
             uint32_t magic;
             std::memcpy(&magic, head.data(), sizeof magic);
             const bool swapped = magic != 0xa1b2c3d4 && magic != 0xa1b23c4d;
-            window_ = std::make_unique<RecordWindow>(fileno(stream_), static_cast<uint64_t>(begin) + kFileHeader, swapped, i >= 2);
+            window_ = std::make_unique<RecordWindow>(fileno(stream_), static_cast<uint64_t>(begin) + kFileHeader,
+                                                     swapped, i >= 2);
         }
 }
 

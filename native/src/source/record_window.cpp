@@ -32,7 +32,8 @@ bool RecordWindow::next(RawPacket &packet) {
     packet.data = window_.data() + begin_ + kRecordHeader;
     packet.captured = captured;
     packet.length = word(begin_ + 12);
-    packet.time = static_cast<int64_t>(word(begin_)) * 1'000'000'000 + static_cast<int64_t>(word(begin_ + 4)) * fraction_;
+    packet.time =
+        static_cast<int64_t>(word(begin_)) * 1'000'000'000 + static_cast<int64_t>(word(begin_ + 4)) * fraction_;
     begin_ += kRecordHeader + captured;
     return true;
 }
