@@ -73,6 +73,7 @@ class Registry {
     const std::vector<Registered> &protocols() const { return protocols_; } // after freeze() in order of rank
     std::shared_ptr<Schema> schema() const { return schema_; }
     uint16_t find(const char *name) const; // index or kNoProtocol
+    uint16_t name_later(const std::string &name) const; // engine thread: names index; 0 = not valid, or no room left
     uint16_t counter_name(size_t counter) const { return counter_names_[counter]; }
 
     ProtocolSet select(uint8_t transport, const uint8_t *data, size_t length, uint16_t port, uint16_t other_port) const;

@@ -24,6 +24,7 @@ class BatchWriter {
     bool flush();                     // hands the open batch over if it holds anything
     bool due(int64_t monotonic_ns) const { return open_ && has_content() && monotonic_ns - opened_ >= flush_; }
     void note_time(int64_t monotonic_ns) { now_ = monotonic_ns; }
+    int64_t now() const { return now_; } // monotonic, as noted last
 
     bool ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length);
 

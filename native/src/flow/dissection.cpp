@@ -16,6 +16,7 @@ namespace {
 constexpr uint8_t kMaxTcpPayloads = 16;
 constexpr uint8_t kMaxUdpPayloads = 8;
 constexpr uint8_t kMaxUdpMore = 32;
+constexpr uint16_t kMaxQuestions = 32; // to Python about one flow, at once
 
 size_t state_words(const Registered &r) { return (r.protocol->state_size + 7) / 8; }
 
@@ -117,7 +118,7 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
         asking.each([&](size_t i) {
             const Registered &r = registry_.protocols()[i];
             if (r.python) {
-                if (!cold.asked[d].has(i) && ask_(flow, static_cast<uint16_t>(i), d, data, length, other_data, other_length)) cold.asked[d].add(i);
+                question(flow, cold, static_cast<uint16_t>(i), d, data, length, other);
                 return true;
             }
             scratch_.clear();
@@ -173,6 +174,38 @@ void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_
     }
 }
 
+// What the flow knows already stays, as after a hand-over. True if something is new.
+bool Dissection::merge(Cold &cold, const AttributeSet &values) {
+    AttributeSet &own = cold.attributes;
+    if (values.items.empty()) return false;
+    cold.batch = 0;
+    if (own.items.empty()) {
+        own.items.assign(values.items.begin(), values.items.end());
+        own.text.assign(values.text);
+        return true;
+    }
+    const size_t items = own.items.size(), text = own.text.size();
+    bool changed = false;
+    for (const Attribute &a : values.items) {
+        const auto *bytes = reinterpret_cast<const uint8_t *>(values.text.data()) + a.value;
+        switch (static_cast<FieldType>(a.type)) {
+        case FieldType::string: own.set_string(a.field, bytes, a.length); break;
+        case FieldType::list: own.add_string(a.field, bytes, a.length); break;
+        default: changed |= own.set_integer(a.field, a.value);
+        }
+    }
+    return changed || own.items.size() != items || own.text.size() != text;
+}
+
+// To a Python protocol: about a stream one at a time, about datagrams each.
+void Dissection::question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, const uint8_t *data, size_t length, const Stream *other) {
+    if (cold.questions >= kMaxQuestions || (flow.table == 0 && cold.asked[d].has(index))) return;
+    if (!ask_(flow, index, d, data, length, other ? other->buffer.data() : nullptr, other ? other->buffer.size() : 0)) return;
+    cold.asked[d].add(index);
+    cold.asked_length[d] = static_cast<uint32_t>(length);
+    ++cold.questions;
+}
+
 // The first YES: the protocol's values become the flow's, its state is kept.
 bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int answer) {
     const Registered &r = registry_.protocols()[index];
@@ -180,20 +213,7 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     flow.warm.layer7_by = Layer7By::payload;
     flow.warm.updated_packets = UINT64_MAX;
     if (call.anomaly) note_anomaly(flow.warm, call.anomaly);
-    if (cold.attributes.items.empty()) {
-        cold.attributes.items.assign(scratch_.items.begin(), scratch_.items.end());
-        cold.attributes.text.assign(scratch_.text);
-    } else { // after a hand-over: what the earlier protocol learnt stays
-        for (const Attribute &a : scratch_.items) {
-            const auto *bytes = reinterpret_cast<const uint8_t *>(scratch_.text.data()) + a.value;
-            switch (static_cast<FieldType>(a.type)) {
-            case FieldType::string: cold.attributes.set_string(a.field, bytes, a.length); break;
-            case FieldType::list: cold.attributes.add_string(a.field, bytes, a.length); break;
-            default: cold.attributes.set_integer(a.field, a.value); break;
-            }
-        }
-    }
-    cold.batch = 0;
+    merge(cold, scratch_);
     for (ProtocolSet *set : {cold.candidates, cold.asked}) set[0] = set[1] = {};
     cold.payloads = 0;
     if (call.handed_over) {
@@ -224,7 +244,15 @@ void Dissection::after_hand_over(FlowRef flow, Cold &cold, const Call &call) {
 bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time) {
     const Registered &r = registry_.protocols()[cold.owner];
     if (r.python) {
-        if (!cold.asked[d].has(cold.owner) && ask_(flow, cold.owner, d, data, length, nullptr, 0)) cold.asked[d].add(cold.owner);
+        if (flow.table == 0) { // what comes while an answer is out waits in the buffer
+            Stream &waiting = streams_of(cold).direction[d];
+            if (flags & AICORE_GAP || waiting.buffer.size() + length > limits_.stream_bytes) keep(cold, waiting, nullptr, 0);
+            waiting.buffer.insert(waiting.buffer.end(), data, data + length);
+            held(*cold.streams, static_cast<ptrdiff_t>(length));
+            data = waiting.buffer.data();
+            length = waiting.buffer.size();
+        }
+        question(flow, cold, cold.owner, d, data, length, nullptr);
         return false;
     }
     Stream *stream = flow.table == 0 ? &streams_of(cold).direction[d] : nullptr;
@@ -264,21 +292,40 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
 }
 
 bool Dissection::answer(FlowRef flow, uint16_t index, uint8_t d, int answer, uint16_t layer7, const AttributeSet &values) {
-    if (flow.hot.bits & kDone || flow.warm.cold == kNoSlot) return false;
+    if (flow.warm.cold == kNoSlot) return false;
     Cold &cold = pool_[flow.warm.cold];
-    if (!cold.asked[d].has(index)) return false; // recognised by somebody else meanwhile
+    if (cold.questions > 0) --cold.questions;
+    const bool owner = cold.owner == index;
+    if (flow.hot.bits & kDone || (!owner && (cold.owner != kNoProtocol || !cold.candidates[d].has(index)))) return false;
     cold.asked[d].remove(index);
+    bool notify = false;
     if (answer == AICORE_YES || answer == AICORE_DONE) {
-        scratch_ = values;
-        Call call(*this, flow, cold);
-        call.layer7 = layer7;
-        return own(flow, cold, call, index, answer);
+        const uint16_t name = layer7 ? layer7 : registry_.protocols()[index].layer7;
+        if (owner) {
+            notify = merge(cold, values) || (layer7 && layer7 != flow.warm.layer7);
+            if (notify) flow.warm.updated_packets = UINT64_MAX;
+            if (layer7) flow.warm.layer7 = layer7;
+            if (answer == AICORE_DONE) stop(flow, cold);
+        } else {
+            scratch_ = values;
+            Call call(*this, flow, cold);
+            call.layer7 = name;
+            notify = own(flow, cold, call, index, answer);
+        }
+        if (flow.hot.bits & kDone || flow.table != 0) return notify;
+    } else if (answer != AICORE_MORE) {
+        if (!owner && flow.table == 0) cold.candidates[d].remove(index);
+        if (!owner && exhausted(flow, cold, false)) give_up(flow, cold);
+        return false;
     }
-    if (answer != AICORE_MORE && cold.owner == kNoProtocol) {
-        cold.candidates[d].remove(index);
-        if (exhausted(flow, cold, false)) give_up(flow, cold);
+    if (flow.table == 0 && cold.streams) { // what came while the answer was out
+        Stream &stream = cold.streams->direction[d];
+        const size_t shown = std::min<size_t>(cold.asked_length[d], stream.buffer.size());
+        const bool more = stream.buffer.size() > shown;
+        if (answer == AICORE_YES) consume(cold, stream, true, stream.buffer.data(), stream.buffer.size(), shown);
+        if (more) question(flow, cold, index, d, stream.buffer.data(), stream.buffer.size(), nullptr);
     }
-    return false;
+    return notify;
 }
 
 } // namespace aicore

@@ -2,6 +2,7 @@
 #include "aicore/engine.h"
 
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -15,6 +16,7 @@ namespace aicore {
 namespace {
 
 constexpr int kBurst = 512;  // packets between looks at stop(), timers and counters
+constexpr int64_t kLastAnswersNs = 1'000'000'000; // for answers of Python protocols at the end of the input
 constexpr int kWaitMs = 50;  // a live source's wait for a packet: bounds how late timers run
 
 int64_t monotonic_ns() {
@@ -110,6 +112,7 @@ struct Engine::Impl {
     std::string error;
     std::vector<std::string> warnings;
     std::vector<Answer> answers; // written by the reader, taken by the engine thread
+    std::condition_variable answered;
 };
 
 void Engine::Impl::publish() {
@@ -162,6 +165,15 @@ void Engine::Impl::run() {
     }
     writer.set_waiting(true); // nothing is read any more: the last events may wait for their reader
     tracker.end_all();
+    for (const int64_t until = monotonic_ns() + kLastAnswersNs; tracker.asking() && monotonic_ns() < until && !queue.closed();) {
+        writer.flush(); // the questions
+        std::unique_lock lock(mutex);
+        answered.wait_for(lock, std::chrono::milliseconds(10), [&] { return !answers.empty(); });
+        std::vector<Answer> taken = std::exchange(answers, {});
+        lock.unlock();
+        for (const Answer &a : taken) tracker.answer(a);
+    }
+    tracker.finish_all();
     writer.flush();
     publish();
     queue.finish();
@@ -198,6 +210,7 @@ const Registry &Engine::registry() const { return *impl_->registry; }
 void Engine::answer(Answer answer) {
     const std::lock_guard lock(impl_->mutex);
     impl_->answers.push_back(std::move(answer));
+    impl_->answered.notify_one();
 }
 
 void Engine::stop() {

@@ -18,6 +18,8 @@ bool valid_name(const char *name, size_t limit, bool dash) {
     });
 }
 
+constexpr size_t kMaxNamesLater = 256; // layer7 names that Python protocols give while a run goes on
+
 // Names that stand in every record: a protocol's field must not hide one.
 constexpr const char *kCoreNames[] = {
     "key", "event", "new", "version", "flow_id", "seq", "sensor", "ipsrc", "portsrc", "proto", "ipdst", "portdst", "vlan", "vlan_inner",
@@ -118,6 +120,13 @@ void Registry::add_python(const PythonProtocol &source) {
     owned_.push_back(std::move(owned));
 }
 
+uint16_t Registry::name_later(const std::string &name) const {
+    for (size_t i = 0; i < schema_->names.size(); ++i)
+        if (schema_->names[i] == name) return static_cast<uint16_t>(i);
+    if (schema_->names.size() == schema_->names.capacity() || !valid_name(name.c_str(), 32, true)) return 0;
+    return schema_->name_index(name);
+}
+
 uint16_t Registry::find(const char *name) const {
     for (size_t i = 0; i < protocols_.size(); ++i)
         if (std::strcmp(protocols_[i].protocol->name, name) == 0) return static_cast<uint16_t>(i);
@@ -127,6 +136,7 @@ uint16_t Registry::find(const char *name) const {
 void Registry::freeze(const std::vector<const char *> &counters) {
     if (frozen_) return;
     frozen_ = true;
+    schema_->names.reserve(schema_->names.size() + counters.size() + kMaxNamesLater);
     counter_names_.push_back(0);
     for (size_t i = 1; i < counters.size(); ++i) counter_names_.push_back(schema_->name_index(counters[i]));
     std::stable_sort(protocols_.begin(), protocols_.end(), [](const Registered &a, const Registered &b) { return a.protocol->rank < b.protocol->rank; });

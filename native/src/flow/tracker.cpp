@@ -12,6 +12,7 @@ constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kMaxStep = 300 * kSecond; // the clock of a file moves at most this far at one packet
 constexpr int64_t kSweepEvery = kSecond / 10;
 constexpr size_t kSweepAtPacket = 16; // looks at list heads during one packet: bounds its time
+constexpr int64_t kMaxWait = kSecond;  // of an ended flow for the answer of a Python protocol
 constexpr size_t kMaxAsked = 65536;   // questions to Python protocols out at once
 constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp and are told apart by an ordinal
 
@@ -49,7 +50,7 @@ void Tracker::advance(int64_t time) {
                 for (const List list : {List::lingering, List::half_open, List::open})
                     for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
                         const FlowRef flow = ref(t, slot);
-                        if (!end(flow, list == List::lingering ? natural_reason(flow) : EndReason::idle)) return;
+                        end(flow, list == List::lingering ? natural_reason(flow) : EndReason::idle);
                     }
             clock_ = time;
             next_sweep_ = INT64_MIN;
@@ -320,15 +321,29 @@ void Tracker::update(FlowRef flow) {
 }
 
 bool Tracker::end(FlowRef flow, EndReason reason) {
+    const bool waits = flow.warm.list == List::ended;
+    if (dissection_.waiting(flow.warm) && (!waits || writer_.now() - flow.warm.touched < kMaxWait)) {
+        if (!waits) wait_in_ended(flow, reason);
+        return false;
+    }
+    return finish(flow, reason);
+}
+
+void Tracker::wait_in_ended(FlowRef flow, EndReason reason) {
+    flow.warm.end_reason = reason;
+    flow.warm.touched = writer_.now();
+    tables_[flow.table].to_tail(flow.slot, List::ended);
+}
+
+bool Tracker::finish(FlowRef flow, EndReason reason) {
     dissection_.end(flow);
     const bool last_update = writer_.wanted(EventKind::update) && flow.warm.updated_packets != flow.hot.packets[0] + flow.hot.packets[1];
     const bool remove = writer_.wanted(EventKind::remove);
     if ((last_update || remove) && !writer_.room(last_update + remove)) {
-        flow.warm.end_reason = reason;
-        tables_[flow.table].to_tail(flow.slot, List::ended);
+        if (flow.warm.list != List::ended) wait_in_ended(flow, reason);
         return false;
     }
-    if (last_update) writer_.append(EventKind::update, flow, dissection_.cold(), EndReason::none);
+    if (last_update) writer_.append(EventKind::update, flow, dissection_.cold(), reason);
     if (remove) writer_.append(EventKind::remove, flow, dissection_.cold(), reason);
     if (options_.top) add_tops(flow);
     dissection_.forget(flow.warm);
@@ -336,18 +351,19 @@ bool Tracker::end(FlowRef flow, EndReason reason) {
     return true;
 }
 
-bool Tracker::ending() const {
-    return tables_[0].head(List::ended) != kNoSlot || tables_[1].head(List::ended) != kNoSlot;
-}
-
 void Tracker::end_all() {
     for (size_t t = 0; t < 2; ++t)
-        for (const List list : {List::ended, List::lingering, List::half_open, List::open})
+        for (const List list : {List::lingering, List::half_open, List::open})
             for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
                 const FlowRef flow = ref(t, slot);
-                const EndReason reason = list == List::ended ? flow.warm.end_reason : list == List::lingering ? natural_reason(flow) : EndReason::shutdown;
-                if (!end(flow, reason)) return; // the reader has gone
+                end(flow, list == List::lingering ? natural_reason(flow) : EndReason::shutdown);
             }
+}
+
+void Tracker::finish_all() {
+    for (size_t t = 0; t < 2; ++t)
+        for (uint32_t slot; (slot = tables_[t].head(List::ended)) != kNoSlot;)
+            if (!finish(ref(t, slot), tables_[t].warm(slot).end_reason)) return; // the reader has gone
 }
 
 void Tracker::add_tops(const FlowRef &flow) {
@@ -379,7 +395,7 @@ void Tracker::answer(const Answer &a) {
     const Asked asked = it->second;
     asked_.erase(it);
     const FlowRef flow = ref(asked.table, asked.slot);
-    if (flow.warm.flow_id[0] != asked.flow_id[0] || flow.warm.flow_id[1] != asked.flow_id[1] || flow.warm.list == List::ended) return; // it has ended
+    if (flow.warm.flow_id[0] != asked.flow_id[0] || flow.warm.flow_id[1] != asked.flow_id[1]) return; // it has ended
     const Registered &protocol = registry_.protocols()[asked.protocol];
     const auto &fields = registry_.schema()->fields;
     const auto field = [&](const std::string &name, FieldType type) -> uint16_t {
@@ -396,7 +412,8 @@ void Tracker::answer(const Answer &a) {
     for (const auto &[name, list] : a.lists)
         if (const uint16_t f = field(name, FieldType::list); f != UINT16_MAX)
             for (const auto &item : list) values.add_string(f, bytes(item), item.size());
-    if (dissection_.answer(flow, asked.protocol, asked.direction, a.answer, 0, values)) update(flow);
+    const uint16_t layer7 = a.layer7.empty() ? 0 : registry_.name_later(a.layer7);
+    if (dissection_.answer(flow, asked.protocol, asked.direction, a.answer, layer7, values) && flow.warm.list != List::ended) update(flow);
 }
 
 } // namespace aicore

@@ -28,8 +28,9 @@ class Tracker {
     void set_live(int64_t clock) { live_ = true; clock_ = clock; }
     void tick(int64_t clock); // live: the clock moves without packets
     void sweep(size_t budget); // ends what is due, at most so many looks
-    void end_all();            // end of the input
-    bool ending() const;       // ended flows still wait for room
+    void end_all();            // end of the input; what waits for answers goes to List::ended
+    void finish_all();         // ends those too
+    bool asking() const { return !asked_.empty(); } // answers of Python protocols are out
     void answer(const Answer &answer);
 
     int64_t clock() const { return clock_; }
@@ -58,7 +59,9 @@ class Tracker {
     bool tcp(FlowRef flow, const Packet &packet, uint8_t d);
     void tcp_state(FlowRef flow, const Packet &packet, uint8_t d);
     void update(FlowRef flow);
-    bool end(FlowRef flow, EndReason reason); // false: it waits in List::ended for room
+    bool end(FlowRef flow, EndReason reason); // false: it waits in List::ended for room or for an answer
+    bool finish(FlowRef flow, EndReason reason); // false: no room
+    void wait_in_ended(FlowRef flow, EndReason reason);
     EndReason natural_reason(const FlowRef &flow) const;
     void add_tops(const FlowRef &flow);
 
