@@ -62,7 +62,7 @@ class Engine {
   public:
     Engine(std::shared_ptr<Registry> registry, const EngineOptions &options); // std::invalid_argument, std::bad_alloc
     ~Engine();                                                               // close()
-    void open(std::unique_ptr<Source> source);                               // before start()
+    void open(std::unique_ptr<Source> source); // before start(); std::runtime_error if no frame of it can be decoded
     void start();
     std::unique_ptr<Batch> pull(int timeout_ms); // null: nothing within the time, or finished()
     bool finished() const;                       // the input has ended and all was pulled

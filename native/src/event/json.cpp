@@ -147,11 +147,15 @@ void append_json_string(std::string &out, std::string_view text) {
     for (size_t i = 0; i < text.size(); ++i) {
         const uint8_t c = bytes[i];
         const bool c1 = c == 0xc2 && i + 1 < text.size() && bytes[i + 1] < 0xa0; // U+0080..U+009F
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !c1) continue;
+        const bool line = c == 0xe2 && i + 2 < text.size() && bytes[i + 1] == 0x80 && (bytes[i + 2] | 1) == 0xa9;
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !c1 && !line) continue;
         out.append(text, done, i - done);
         if (c == '"' || c == '\\') {
             out += '\\';
             out += static_cast<char>(c);
+        } else if (line) { // U+2028, U+2029: readers of JSON lines may take them for the end of one
+            out += (bytes[i + 2] & 1) ? "\\u2029" : "\\u2028";
+            i += 2;
         } else {
             const uint8_t code = c1 ? bytes[++i] : c;
             const char escaped[6] = {'\\', 'u', '0', '0', kHex[code >> 4], kHex[code & 15]};

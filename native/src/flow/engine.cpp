@@ -194,7 +194,15 @@ Engine::Engine(std::shared_ptr<Registry> registry, const EngineOptions &o) {
 
 Engine::~Engine() { close(); }
 
-void Engine::open(std::unique_ptr<Source> source) { impl_->source = std::move(source); }
+void Engine::open(std::unique_ptr<Source> source) {
+    std::vector<std::string> unknown;
+    const auto links = source->links();
+    for (const Link &link : links)
+        if (!Decoder::supports(link.linktype)) unknown.push_back(link.name + ": link type " + linktype_name(link.linktype) + " is not known to aicore");
+    if (!unknown.empty() && unknown.size() == links.size()) throw std::runtime_error(unknown[0]);
+    for (auto &u : unknown) impl_->warnings.push_back(u + "; its packets are counted as other_link");
+    impl_->source = std::move(source);
+}
 
 void Engine::start() {
     if (!impl_->source) throw std::invalid_argument("no source was opened");

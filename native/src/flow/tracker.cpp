@@ -52,10 +52,12 @@ void Tracker::advance(int64_t time) {
                         const FlowRef flow = ref(t, slot);
                         end(flow, list == List::lingering ? natural_reason(flow) : EndReason::idle);
                     }
-            clock_ = time;
             next_sweep_ = INT64_MIN;
+            clock_ = time;
             return;
         }
+        clock_ = std::max(clock_, time); // hours may lie between two files; the bound of a step is against broken times
+        return;
     }
     if (time > clock_) {
         if (time - clock_ > kMaxStep) {
