@@ -29,7 +29,8 @@ std::string utf8(const py::handle &text); // lone surrogates as \udcxx text
 
 py::list core_fields();
 bool is_core_field(const std::string &name);
-py::object core_column(const std::shared_ptr<aicore::Batch> &batch, const std::string &name); // null handle: no such column
+py::object core_column(const std::shared_ptr<aicore::Batch> &batch,
+                       const std::string &name); // null handle: no such column
 py::object core_valid(const std::shared_ptr<aicore::Batch> &batch, const std::string &name);
 const char *core_type(const std::string &name);
 py::object core_value(const aicore::Batch &batch, size_t row, const char *name); // None if absent

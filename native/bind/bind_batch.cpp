@@ -7,7 +7,9 @@ using namespace aicore;
 
 namespace {
 
-py::str text(std::string_view s) { return py::str(s.data(), s.size()); }
+py::str text(std::string_view s) {
+    return py::str(s.data(), s.size());
+}
 
 // Position of a protocol field or an added column; -1 where there is none.
 int field_of(const Batch &b, const std::string &name) {
@@ -25,15 +27,18 @@ const AddedColumn *added_of(const Batch &b, const std::string &name) {
 // The first attribute of a row with that field, and how many there are.
 std::pair<const Attribute *, size_t> values(const Batch &b, const Row &row, int field) {
     const Attribute *a = b.strings->attributes.data() + row.attribute_first, *end = a + row.attribute_count;
-    while (a != end && a->field < field) ++a;
+    while (a != end && a->field < field)
+        ++a;
     size_t n = 0;
-    while (a + n != end && a[n].field == field) ++n;
+    while (a + n != end && a[n].field == field)
+        ++n;
     return {a, n};
 }
 
 py::list list_of(const Batch &b, const Attribute *a, size_t n) {
     py::list out(n);
-    for (size_t i = 0; i < n; ++i) out[i] = text(b.text(a[i]));
+    for (size_t i = 0; i < n; ++i)
+        out[i] = text(b.text(a[i]));
     return out;
 }
 
@@ -41,23 +46,32 @@ py::object attribute_value(const Batch &b, const Row &row, int field) {
     const auto [a, n] = values(b, row, field);
     if (n == 0) return py::none();
     switch (b.schema->fields[static_cast<size_t>(field)].type) {
-    case FieldType::integer: return py::int_(a->value);
-    case FieldType::list: return list_of(b, a, n);
-    default: return text(b.text(*a));
+    case FieldType::integer:
+        return py::int_(a->value);
+    case FieldType::list:
+        return list_of(b, a, n);
+    default:
+        return text(b.text(*a));
     }
 }
 
 py::object added_value(const AddedColumn &c, size_t i) {
     if (!c.valid[i]) return py::none();
     switch (c.type) {
-    case FieldType::integer: return py::int_(c.integers[i]);
-    case FieldType::real: return py::float_(c.reals[i]);
-    case FieldType::string: return text(c.strings[i]);
-    default: return py::cast(c.lists[i]);
+    case FieldType::integer:
+        return py::int_(c.integers[i]);
+    case FieldType::real:
+        return py::float_(c.reals[i]);
+    case FieldType::string:
+        return text(c.strings[i]);
+    default:
+        return py::cast(c.lists[i]);
     }
 }
 
-[[noreturn]] void unknown(const std::string &name) { throw py::key_error(name); }
+[[noreturn]] void unknown(const std::string &name) {
+    throw py::key_error(name);
+}
 
 py::object column(const PyBatch &self, const std::string &name) {
     const Batch &b = *self.batch;
@@ -73,7 +87,8 @@ py::object column(const PyBatch &self, const std::string &name) {
             return int_column(std::move(out));
         }
         py::list out(b.rows.size());
-        for (size_t i = 0; i < b.rows.size(); ++i) out[i] = attribute_value(b, b.rows[i], field);
+        for (size_t i = 0; i < b.rows.size(); ++i)
+            out[i] = attribute_value(b, b.rows[i], field);
         return out;
     }
     const AddedColumn *c = added_of(b, name);
@@ -81,7 +96,8 @@ py::object column(const PyBatch &self, const std::string &name) {
     if (c->type == FieldType::integer) return int_column(c->integers);
     if (c->type == FieldType::real) return float_column(c->reals);
     py::list out(b.rows.size());
-    for (size_t i = 0; i < b.rows.size(); ++i) out[i] = added_value(*c, i);
+    for (size_t i = 0; i < b.rows.size(); ++i)
+        out[i] = added_value(*c, i);
     return out;
 }
 
@@ -90,7 +106,8 @@ py::object valid(const PyBatch &self, const std::string &name) {
     if (py::object core = core_valid(self.batch, name)) return core;
     std::vector<uint8_t> out;
     if (const int field = field_of(b, name); field >= 0) {
-        for (const Row &row : b.rows) out.push_back(values(b, row, field).second > 0);
+        for (const Row &row : b.rows)
+            out.push_back(values(b, row, field).second > 0);
         return byte_column(std::move(out));
     }
     const AddedColumn *c = added_of(b, name);
@@ -100,16 +117,21 @@ py::object valid(const PyBatch &self, const std::string &name) {
 
 const char *type_name(FieldType type) {
     switch (type) {
-    case FieldType::integer: return "int";
-    case FieldType::real: return "float";
-    case FieldType::list: return "list";
-    default: return "str";
+    case FieldType::integer:
+        return "int";
+    case FieldType::real:
+        return "float";
+    case FieldType::list:
+        return "list";
+    default:
+        return "str";
     }
 }
 
 const char *type(const PyBatch &self, const std::string &name) {
     if (const char *core = core_type(name)) return core;
-    if (const int field = field_of(*self.batch, name); field >= 0) return type_name(self.batch->schema->fields[static_cast<size_t>(field)].type);
+    if (const int field = field_of(*self.batch, name); field >= 0)
+        return type_name(self.batch->schema->fields[static_cast<size_t>(field)].type);
     const AddedColumn *c = added_of(*self.batch, name);
     if (!c) unknown(name);
     return type_name(c->type);
@@ -117,9 +139,12 @@ const char *type(const PyBatch &self, const std::string &name) {
 
 py::list names(const PyBatch &self) {
     py::list out;
-    for (const auto &field : core_fields()) out.append(field["name"]);
-    for (const auto &f : self.batch->schema->fields) out.append(f.name);
-    for (const auto &c : self.batch->added) out.append(c.name);
+    for (const auto &field : core_fields())
+        out.append(field["name"]);
+    for (const auto &f : self.batch->schema->fields)
+        out.append(f.name);
+    for (const auto &c : self.batch->added)
+        out.append(c.name);
     return out;
 }
 
@@ -132,7 +157,8 @@ py::dict row(const PyBatch &self, size_t i) {
         if (py::object value = core_value(b, i, name.c_str()); !value.is_none()) out[field["name"]] = value;
     }
     for (size_t f = 0; f < b.schema->fields.size(); ++f)
-        if (py::object value = attribute_value(b, b.rows[i], static_cast<int>(f)); !value.is_none()) out[py::str(b.schema->fields[f].name)] = value;
+        if (py::object value = attribute_value(b, b.rows[i], static_cast<int>(f)); !value.is_none())
+            out[py::str(b.schema->fields[f].name)] = value;
     for (const auto &c : b.added)
         if (c.valid[i]) out[py::str(c.name)] = added_value(c, i);
     return out;
@@ -178,13 +204,15 @@ py::object kind(const PyBatch &self, const std::string &event) {
 
 PyBatch take(const PyBatch &self, const std::vector<uint32_t> &indexes) {
     for (const uint32_t i : indexes)
-        if (i >= self.batch->rows.size()) throw py::index_error("row " + std::to_string(i) + " of " + std::to_string(self.batch->rows.size()));
+        if (i >= self.batch->rows.size())
+            throw py::index_error("row " + std::to_string(i) + " of " + std::to_string(self.batch->rows.size()));
     return PyBatch(self.batch->take(indexes));
 }
 
 PyBatch concat(const std::vector<const PyBatch *> &batches) {
     std::vector<const Batch *> native;
-    for (const PyBatch *b : batches) native.push_back(b->batch.get());
+    for (const PyBatch *b : batches)
+        native.push_back(b->batch.get());
     auto out = Batch::concat(native);
     if (!out) throw py::value_error("only batches of one run, with columns of one type, can be joined");
     return PyBatch(std::move(out));
@@ -192,9 +220,11 @@ PyBatch concat(const std::vector<const PyBatch *> &batches) {
 
 void add(PyBatch &self, const std::string &name, const py::sequence &column_values) {
     if (self.sealed) throw py::value_error("the batch is sealed: fields are added in flow_enrich only");
-    if (is_core_field(name) || field_of(*self.batch, name) >= 0 || added_of(*self.batch, name)) throw py::value_error("there is a column '" + name + "' already");
+    if (is_core_field(name) || field_of(*self.batch, name) >= 0 || added_of(*self.batch, name))
+        throw py::value_error("there is a column '" + name + "' already");
     if (column_values.size() != self.batch->rows.size())
-        throw py::value_error("column '" + name + "' has " + std::to_string(column_values.size()) + " values for " + std::to_string(self.batch->rows.size()) + " rows");
+        throw py::value_error("column '" + name + "' has " + std::to_string(column_values.size()) + " values for " +
+                              std::to_string(self.batch->rows.size()) + " rows");
     self.batch->added.push_back(added_column(name, column_values));
     self.json[0] = self.json[1] = py::object();
 }
@@ -202,7 +232,9 @@ void add(PyBatch &self, const std::string &name, const py::sequence &column_valu
 py::list questions(const PyBatch &self) {
     py::list out;
     for (const Question &q : self.batch->questions) {
-        out.append(py::make_tuple(q.id, q.protocol, py::bytes(q.data), q.has_other ? py::object(py::bytes(q.other)) : py::object(py::none()), int{q.reverse}, q.row));
+        out.append(py::make_tuple(q.id, q.protocol, py::bytes(q.data),
+                                  q.has_other ? py::object(py::bytes(q.other)) : py::object(py::none()), int{q.reverse},
+                                  q.row));
     }
     return out;
 }

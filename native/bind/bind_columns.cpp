@@ -12,8 +12,8 @@ using Text = void (*)(std::string &out, const Batch &batch, const Row &row); // 
 
 struct CoreColumn {
     const char *name;
-    const char *type;   // int or str
-    size_t offset = 0;  // int: in Row
+    const char *type;  // int or str
+    size_t offset = 0; // int: in Row
     size_t size = 0;
     const char *format = nullptr; // int: of struct module
     Text text = nullptr;
@@ -23,16 +23,28 @@ struct CoreColumn {
 };
 
 template <typename T> constexpr const char *format_of() {
-    if constexpr (std::is_same_v<T, uint64_t>) return "Q";
-    else if constexpr (std::is_same_v<T, int64_t>) return "q";
-    else if constexpr (std::is_same_v<T, uint32_t>) return "I";
-    else if constexpr (std::is_same_v<T, uint16_t>) return "H";
-    else return "B";
+    if constexpr (std::is_same_v<T, uint64_t>)
+        return "Q";
+    else if constexpr (std::is_same_v<T, int64_t>)
+        return "q";
+    else if constexpr (std::is_same_v<T, uint32_t>)
+        return "I";
+    else if constexpr (std::is_same_v<T, uint16_t>)
+        return "H";
+    else
+        return "B";
 }
 
-#define NUMBER(member, ...) {#member, "int", offsetof(Row, member), sizeof(Row::member), format_of<decltype(Row::member)>(), nullptr, ##__VA_ARGS__}
-#define TEXT(name, expression)                                                                                                                  \
-    {name, "str", 0, 0, nullptr, [](std::string &out, [[maybe_unused]] const Batch &batch, [[maybe_unused]] const Row &row) { expression; }}
+#define NUMBER(member, ...)                                                                                            \
+    {                                                                                                                  \
+#member, "int", offsetof(Row, member), sizeof(Row::member), format_of < decltype(Row::member)>(), nullptr,     \
+            ##__VA_ARGS__                                                                                              \
+    }
+#define TEXT(name, expression)                                                                                         \
+    {                                                                                                                  \
+        name, "str", 0, 0, nullptr,                                                                                    \
+            [](std::string &out, [[maybe_unused]] const Batch &batch, [[maybe_unused]] const Row &row) { expression; } \
+    }
 
 const CoreColumn kColumns[] = {
     TEXT("key", append_key(out, row)),
@@ -79,7 +91,9 @@ const CoreColumn *find(const std::string &name) {
     return nullptr;
 }
 
-bool is_meta(const CoreColumn &c) { return c.meta || std::string_view(c.name) == "event"; }
+bool is_meta(const CoreColumn &c) {
+    return c.meta || std::string_view(c.name) == "event";
+}
 
 // Exports the buffer of a column. Whatever holds the numbers lives as long as a view on them.
 struct Column {
@@ -96,7 +110,8 @@ py::object view(Column column) {
 
 template <typename T> py::object own_column(std::vector<T> values) {
     auto held = std::make_shared<const std::vector<T>>(std::move(values));
-    return view({held, held->data(), sizeof(T), sizeof(T), static_cast<ptrdiff_t>(held->size()), std::is_same_v<T, double> ? "d" : format_of<T>()});
+    return view({held, held->data(), sizeof(T), sizeof(T), static_cast<ptrdiff_t>(held->size()),
+                 std::is_same_v<T, double> ? "d" : format_of<T>()});
 }
 
 bool present(const CoreColumn &c, const Row &row) {
@@ -109,9 +124,15 @@ bool present(const CoreColumn &c, const Row &row) {
 
 } // namespace
 
-py::object byte_column(std::vector<uint8_t> values) { return own_column(std::move(values)); }
-py::object int_column(std::vector<int64_t> values) { return own_column(std::move(values)); }
-py::object float_column(std::vector<double> values) { return own_column(std::move(values)); }
+py::object byte_column(std::vector<uint8_t> values) {
+    return own_column(std::move(values));
+}
+py::object int_column(std::vector<int64_t> values) {
+    return own_column(std::move(values));
+}
+py::object float_column(std::vector<double> values) {
+    return own_column(std::move(values));
+}
 
 py::list core_fields() {
     py::list out;
@@ -125,7 +146,9 @@ py::list core_fields() {
     return out;
 }
 
-bool is_core_field(const std::string &name) { return find(name) != nullptr; }
+bool is_core_field(const std::string &name) {
+    return find(name) != nullptr;
+}
 
 const char *core_type(const std::string &name) {
     const CoreColumn *c = find(name);
@@ -136,7 +159,9 @@ py::object core_column(const std::shared_ptr<Batch> &batch, const std::string &n
     const CoreColumn *c = find(name);
     if (!c) return {};
     const auto rows = static_cast<ptrdiff_t>(batch->rows.size());
-    if (!c->text) return view({batch, reinterpret_cast<const char *>(batch->rows.data()) + c->offset, static_cast<ptrdiff_t>(c->size), sizeof(Row), rows, c->format});
+    if (!c->text)
+        return view({batch, reinterpret_cast<const char *>(batch->rows.data()) + c->offset,
+                     static_cast<ptrdiff_t>(c->size), sizeof(Row), rows, c->format});
     py::list out(rows);
     std::string text;
     for (ptrdiff_t i = 0; i < rows; ++i) {

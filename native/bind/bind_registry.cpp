@@ -7,7 +7,8 @@ namespace {
 
 const aicore_protocol *pointer(const py::handle &object) {
     if (!PyCapsule_IsValid(object.ptr(), AICORE_PROTOCOL_CAPSULE))
-        throw py::value_error(std::string("it is no PyCapsule named '") + AICORE_PROTOCOL_CAPSULE + "' but " + Py_TYPE(object.ptr())->tp_name);
+        throw py::value_error(std::string("it is no PyCapsule named '") + AICORE_PROTOCOL_CAPSULE + "' but " +
+                              Py_TYPE(object.ptr())->tp_name);
     return static_cast<const aicore_protocol *>(PyCapsule_GetPointer(object.ptr(), AICORE_PROTOCOL_CAPSULE));
 }
 
@@ -22,10 +23,14 @@ py::object abi_error(const py::object &capsule) {
 
 const char *type_name(FieldType type) {
     switch (type) {
-    case FieldType::integer: return "int";
-    case FieldType::list: return "list";
-    case FieldType::real: return "float";
-    default: return "str";
+    case FieldType::integer:
+        return "int";
+    case FieldType::list:
+        return "list";
+    case FieldType::real:
+        return "float";
+    default:
+        return "str";
     }
 }
 
@@ -44,21 +49,30 @@ py::dict field_dict(const FieldInfo &f) {
 
 FieldInfo field_info(const py::handle &item) {
     const auto d = py::cast<py::dict>(item);
-    const auto text = [&](const char *key) { return d.contains(key) && !d[key].is_none() ? py::cast<std::string>(d[key]) : std::string(); };
+    const auto text = [&](const char *key) {
+        return d.contains(key) && !d[key].is_none() ? py::cast<std::string>(d[key]) : std::string();
+    };
     const std::string type = text("type");
     FieldInfo f{text("name"), FieldType::string, false, 64, text("unit"), text("ecs"), text("help"), ""};
-    if (type == "int") f.type = FieldType::integer;
-    else if (type == "list") f.type = FieldType::list;
-    else if (type != "str") throw py::value_error("field '" + f.name + "' has type '" + type + "', must be int, str or list");
+    if (type == "int")
+        f.type = FieldType::integer;
+    else if (type == "list")
+        f.type = FieldType::list;
+    else if (type != "str")
+        throw py::value_error("field '" + f.name + "' has type '" + type + "', must be int, str or list");
     if (d.contains("notify")) f.notify = py::cast<bool>(d["notify"]);
     if (d.contains("width")) f.width = py::cast<uint32_t>(d["width"]);
     return f;
 }
 
-std::string add_python(Registry &registry, const std::string &name, uint32_t transports, uint32_t rank, const std::vector<uint16_t> &ports, const std::vector<py::bytes> &prefixes, const py::sequence &fields) {
+std::string add_python(Registry &registry, const std::string &name, uint32_t transports, uint32_t rank,
+                       const std::vector<uint16_t> &ports, const std::vector<py::bytes> &prefixes,
+                       const py::sequence &fields) {
     PythonProtocol p{name, "", transports, rank, ports, {}, {}};
-    for (const auto &prefix : prefixes) p.prefixes.push_back(prefix);
-    for (const auto &f : fields) p.fields.push_back(field_info(f));
+    for (const auto &prefix : prefixes)
+        p.prefixes.push_back(prefix);
+    for (const auto &f : fields)
+        p.fields.push_back(field_info(f));
     registry.add_python(p);
     return name;
 }
@@ -74,7 +88,8 @@ py::list protocols(const Registry &registry) {
         d["rank"] = p.rank;
         d["ports"] = std::vector<uint16_t>(p.ports, p.ports + p.port_count);
         py::list fields;
-        for (const uint16_t f : r.fields) fields.append(registry.schema()->fields[f].name);
+        for (const uint16_t f : r.fields)
+            fields.append(registry.schema()->fields[f].name);
         d["fields"] = fields;
         out.append(d);
     }
@@ -87,17 +102,22 @@ void bind_registry(py::module_ &m) {
     m.def("abi_error", abi_error, py::arg("capsule"));
     py::class_<Registry, std::shared_ptr<Registry>>(m, "Registry")
         .def(py::init<>())
-        .def("add", [](Registry &r, const py::object &capsule) {
-            const aicore_protocol *p = pointer(capsule);
-            if (const std::string why = Registry::check(p); !why.empty()) throw py::value_error(why);
-            r.add(p);
-            return std::string(p->name);
-        }, py::arg("capsule"))
-        .def("add_python", add_python, py::arg("name"), py::arg("transports"), py::arg("rank"), py::arg("ports"), py::arg("prefixes"), py::arg("fields"))
+        .def(
+            "add",
+            [](Registry &r, const py::object &capsule) {
+                const aicore_protocol *p = pointer(capsule);
+                if (const std::string why = Registry::check(p); !why.empty()) throw py::value_error(why);
+                r.add(p);
+                return std::string(p->name);
+            },
+            py::arg("capsule"))
+        .def("add_python", add_python, py::arg("name"), py::arg("transports"), py::arg("rank"), py::arg("ports"),
+             py::arg("prefixes"), py::arg("fields"))
         .def("protocols", protocols)
         .def("fields", [](const Registry &r) {
             py::list out;
-            for (const FieldInfo &f : r.schema()->fields) out.append(field_dict(f));
+            for (const FieldInfo &f : r.schema()->fields)
+                out.append(field_dict(f));
             return out;
         });
 }

@@ -13,19 +13,24 @@ using namespace aicore;
 
 namespace {
 
-[[noreturn]] void bad(const std::string &field, const std::string &why) { throw py::value_error(field + " " + why); }
+[[noreturn]] void bad(const std::string &field, const std::string &why) {
+    throw py::value_error(field + " " + why);
+}
 
 uint64_t unsigned_of(const std::string &field, const py::handle &value, uint64_t limit = INT64_MAX) {
     if (!PyLong_Check(value.ptr()) || PyBool_Check(value.ptr())) bad(field, "must be an integer");
     int overflow = 0;
     const long long n = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
     if (overflow < 0 || (overflow == 0 && n < 0)) bad(field, "must not be negative");
-    const uint64_t value64 = overflow > 0 ? static_cast<uint64_t>(INT64_MAX) : static_cast<uint64_t>(n); // clipped to 63 bits
+    const uint64_t value64 =
+        overflow > 0 ? static_cast<uint64_t>(INT64_MAX) : static_cast<uint64_t>(n); // clipped to 63 bits
     if (value64 > limit) bad(field, "must be at most " + std::to_string(limit));
     return value64;
 }
 
-std::string_view view(const std::string &s, size_t from, size_t length) { return std::string_view(s).substr(from, length); }
+std::string_view view(const std::string &s, size_t from, size_t length) {
+    return std::string_view(s).substr(from, length);
+}
 
 int64_t digits(const std::string &field, std::string_view s) {
     int64_t n = 0;
@@ -38,23 +43,31 @@ int64_t digits(const std::string &field, std::string_view s) {
 int64_t time_of(const std::string &field, const py::handle &value) {
     if (PyLong_Check(value.ptr())) return py::cast<int64_t>(value);
     const std::string s = utf8(value);
-    if (s.size() < 20 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != 't' && s[10] != ' ') || s[13] != ':' || s[16] != ':') bad(field, "is no RFC 3339 time");
-    const int64_t year = digits(field, view(s, 0, 4)), month = digits(field, view(s, 5, 2)), day = digits(field, view(s, 8, 2));
-    const int64_t seconds = digits(field, view(s, 11, 2)) * 3600 + digits(field, view(s, 14, 2)) * 60 + digits(field, view(s, 17, 2));
+    if (s.size() < 20 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != 't' && s[10] != ' ') || s[13] != ':' ||
+        s[16] != ':')
+        bad(field, "is no RFC 3339 time");
+    const int64_t year = digits(field, view(s, 0, 4)), month = digits(field, view(s, 5, 2)),
+                  day = digits(field, view(s, 8, 2));
+    const int64_t seconds =
+        digits(field, view(s, 11, 2)) * 3600 + digits(field, view(s, 14, 2)) * 60 + digits(field, view(s, 17, 2));
     size_t i = 19;
     int64_t nanoseconds = 0;
     if (s[i] == '.') {
         const size_t begin = ++i;
-        while (i < s.size() && s[i] >= '0' && s[i] <= '9') ++i;
+        while (i < s.size() && s[i] >= '0' && s[i] <= '9')
+            ++i;
         if (i - begin > 9) bad(field, "has more than 9 decimals");
         nanoseconds = digits(field, view(s, begin, i - begin));
-        for (size_t k = i - begin; k < 9; ++k) nanoseconds *= 10;
+        for (size_t k = i - begin; k < 9; ++k)
+            nanoseconds *= 10;
     }
     const std::string zone = s.substr(i);
     if (zone != "Z" && zone != "z" && zone != "+00:00") bad(field, "must be in UTC");
-    if (month < 1 || month > 12 || day < 1 || day > 31 || year < 1678 || year > 2261) bad(field, "is no time that fits in 64 bits of nanoseconds");
+    if (month < 1 || month > 12 || day < 1 || day > 31 || year < 1678 || year > 2261)
+        bad(field, "is no time that fits in 64 bits of nanoseconds");
     const int64_t y = year - (month <= 2), era = (y >= 0 ? y : y - 399) / 400, yoe = y - era * 400;
-    const int64_t doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1, doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    const int64_t doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1,
+                  doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
     return ((era * 146097 + doe - 719468) * 86400 + seconds) * 1000000000 + nanoseconds;
 }
 
@@ -87,25 +100,68 @@ void tunnel(const std::string &s, Row &row) { // as append_tunnel() writes it
 }
 
 using Set = void (*)(Schema &, Row &, const std::string &field, const py::handle &value);
-#define UNSIGNED(member) {#member, [](Schema &, Row &r, const std::string &f, const py::handle &v) { r.member = static_cast<decltype(r.member)>(unsigned_of(f, v, sizeof r.member == 8 ? INT64_MAX : (1ull << (8 * sizeof r.member % 64)) - 1)); }}
-#define NAMED(member) {#member, [](Schema &s, Row &r, const std::string &, const py::handle &v) { r.member = s.name_index(utf8(v)); }}
-#define TIME(member) {#member, [](Schema &, Row &r, const std::string &f, const py::handle &v) { r.member = time_of(f, v); }}
-#define ONE_OF(member, type, names) {#member, [](Schema &, Row &r, const std::string &f, const py::handle &v) { r.member = static_cast<type>(one_of(f, utf8(v), names)); }}
+#define UNSIGNED(member)                                                                                                                                                                                                 \
+    {                                                                                                                                                                                                                    \
+#member, [](Schema &, Row &r, const std::string &f, const py::handle &v) { r.member = static_cast<decltype(r.member)>(unsigned_of(f, v, sizeof r.member == 8 ? INT64_MAX : (1ull << (8 * sizeof r.member % 64)) - 1)); } \
+    }
+#define NAMED(member)                                                                                                  \
+    {                                                                                                                  \
+#member,                                                                                                       \
+            [](Schema & s, Row & r, const std::string &, const py::handle &v) { r.member = s.name_index(utf8(v)); }    \
+    }
+#define TIME(member)                                                                                                   \
+    {                                                                                                                  \
+#member, [](Schema &, Row & r, const std::string &f, const py::handle &v) { r.member = time_of(f, v); }        \
+    }
+#define ONE_OF(member, type, names)                                                                                    \
+    {                                                                                                                  \
+#member, [](Schema &, Row & r, const std::string &f,                                                           \
+                    const py::handle &v) { r.member = static_cast<type>(one_of(f, utf8(v), names)); }                  \
+    }
 
 const std::unordered_map<std::string, Set> kSetters = {
     {"key", [](Schema &, Row &, const std::string &, const py::handle &) {}}, // made of the addresses and ports
     {"community_id", [](Schema &, Row &, const std::string &, const py::handle &) {}},
     {"flow_id", [](Schema &, Row &r, const std::string &, const py::handle &v) { flow_id(utf8(v), r); }},
-    {"ipsrc", [](Schema &, Row &r, const std::string &f, const py::handle &v) { address(f, utf8(v), r.ipsrc, r.ip_version); }},
-    {"ipdst", [](Schema &, Row &r, const std::string &f, const py::handle &v) { address(f, utf8(v), r.ipdst, r.ip_version); }},
+    {"ipsrc",
+     [](Schema &, Row &r, const std::string &f, const py::handle &v) { address(f, utf8(v), r.ipsrc, r.ip_version); }},
+    {"ipdst",
+     [](Schema &, Row &r, const std::string &f, const py::handle &v) { address(f, utf8(v), r.ipdst, r.ip_version); }},
     {"tunnel", [](Schema &, Row &r, const std::string &, const py::handle &v) { tunnel(utf8(v), r); }},
-    {"event", [](Schema &, Row &r, const std::string &f, const py::handle &v) { r.kind = static_cast<EventKind>(one_of(f, utf8(v), kEventNames)); }},
-    {"new", [](Schema &, Row &r, const std::string &f, const py::handle &v) { r.is_new = PyBool_Check(v.ptr()) ? v.ptr() == Py_True : unsigned_of(f, v, 1) != 0; }},
-    UNSIGNED(seq), UNSIGNED(version), UNSIGNED(portsrc), UNSIGNED(portdst), UNSIGNED(proto), UNSIGNED(vlan), UNSIGNED(vlan_inner), UNSIGNED(duration),
-    UNSIGNED(packets), UNSIGNED(bytes), UNSIGNED(payload_bytes), UNSIGNED(src_packets), UNSIGNED(dst_packets), UNSIGNED(src_bytes), UNSIGNED(dst_bytes),
-    UNSIGNED(src_payload_bytes), UNSIGNED(dst_payload_bytes), UNSIGNED(src_tcpflags), UNSIGNED(dst_tcpflags), UNSIGNED(retransmissions),
-    TIME(first_seen), TIME(last_seen), NAMED(sensor), NAMED(layer7), NAMED(anomaly),
-    ONE_OF(layer7_by, Layer7By, kLayer7ByNames), ONE_OF(tcp_state, TcpState, kTcpStateNames), ONE_OF(end_reason, EndReason, kEndReasonNames),
+    {"event", [](Schema &, Row &r, const std::string &f,
+                 const py::handle &v) { r.kind = static_cast<EventKind>(one_of(f, utf8(v), kEventNames)); }},
+    {"new",
+     [](Schema &, Row &r, const std::string &f, const py::handle &v) {
+         r.is_new = PyBool_Check(v.ptr()) ? v.ptr() == Py_True : unsigned_of(f, v, 1) != 0;
+     }},
+    UNSIGNED(seq),
+    UNSIGNED(version),
+    UNSIGNED(portsrc),
+    UNSIGNED(portdst),
+    UNSIGNED(proto),
+    UNSIGNED(vlan),
+    UNSIGNED(vlan_inner),
+    UNSIGNED(duration),
+    UNSIGNED(packets),
+    UNSIGNED(bytes),
+    UNSIGNED(payload_bytes),
+    UNSIGNED(src_packets),
+    UNSIGNED(dst_packets),
+    UNSIGNED(src_bytes),
+    UNSIGNED(dst_bytes),
+    UNSIGNED(src_payload_bytes),
+    UNSIGNED(dst_payload_bytes),
+    UNSIGNED(src_tcpflags),
+    UNSIGNED(dst_tcpflags),
+    UNSIGNED(retransmissions),
+    TIME(first_seen),
+    TIME(last_seen),
+    NAMED(sensor),
+    NAMED(layer7),
+    NAMED(anomaly),
+    ONE_OF(layer7_by, Layer7By, kLayer7ByNames),
+    ONE_OF(tcp_state, TcpState, kTcpStateNames),
+    ONE_OF(end_reason, EndReason, kEndReasonNames),
 };
 
 bool valid_name(const std::string &name) {
@@ -118,11 +174,14 @@ bool valid_name(const std::string &name) {
 } // namespace
 
 std::string utf8(const py::handle &value) {
-    if (!PyUnicode_Check(value.ptr())) throw py::value_error(std::string("must be text, not ") + Py_TYPE(value.ptr())->tp_name);
+    if (!PyUnicode_Check(value.ptr()))
+        throw py::value_error(std::string("must be text, not ") + Py_TYPE(value.ptr())->tp_name);
     Py_ssize_t size = 0;
-    if (const char *bytes = PyUnicode_AsUTF8AndSize(value.ptr(), &size)) return std::string(bytes, static_cast<size_t>(size));
+    if (const char *bytes = PyUnicode_AsUTF8AndSize(value.ptr(), &size))
+        return std::string(bytes, static_cast<size_t>(size));
     PyErr_Clear();
-    const auto encoded = py::reinterpret_steal<py::bytes>(PyUnicode_AsEncodedString(value.ptr(), "utf-8", "backslashreplace"));
+    const auto encoded =
+        py::reinterpret_steal<py::bytes>(PyUnicode_AsEncodedString(value.ptr(), "utf-8", "backslashreplace"));
     if (!encoded) throw py::error_already_set();
     return encoded;
 }
@@ -136,20 +195,33 @@ AddedColumn added_column(const std::string &name, const py::sequence &values) {
         const py::object v = values[i];
         if (v.is_none()) continue;
         typed = true;
-        if (PyLong_Check(v.ptr())) c.type = FieldType::integer; // bool too, as 0 and 1
-        else if (PyFloat_Check(v.ptr())) c.type = FieldType::real;
-        else if (py::isinstance<py::list>(v) || py::isinstance<py::tuple>(v)) c.type = FieldType::list;
-        else if (!PyUnicode_Check(v.ptr())) throw py::value_error("column '" + name + "', row " + std::to_string(i) + ": " + Py_TYPE(v.ptr())->tp_name + " is not int, float, bool, str or a list of str");
+        if (PyLong_Check(v.ptr()))
+            c.type = FieldType::integer; // bool too, as 0 and 1
+        else if (PyFloat_Check(v.ptr()))
+            c.type = FieldType::real;
+        else if (py::isinstance<py::list>(v) || py::isinstance<py::tuple>(v))
+            c.type = FieldType::list;
+        else if (!PyUnicode_Check(v.ptr()))
+            throw py::value_error("column '" + name + "', row " + std::to_string(i) + ": " + Py_TYPE(v.ptr())->tp_name +
+                                  " is not int, float, bool, str or a list of str");
     }
     if (c.type == FieldType::integer) // integers with a float among them are floats
         for (size_t i = 0; i < n; ++i)
             if (PyFloat_Check(py::object(values[i]).ptr())) c.type = FieldType::real;
     c.valid.resize(n);
     switch (c.type) {
-    case FieldType::integer: c.integers.resize(n); break;
-    case FieldType::real: c.reals.resize(n); break;
-    case FieldType::string: c.strings.resize(n); break;
-    case FieldType::list: c.lists.resize(n); break;
+    case FieldType::integer:
+        c.integers.resize(n);
+        break;
+    case FieldType::real:
+        c.reals.resize(n);
+        break;
+    case FieldType::string:
+        c.strings.resize(n);
+        break;
+    case FieldType::list:
+        c.lists.resize(n);
+        break;
     }
     for (size_t i = 0; i < n; ++i) {
         const py::object v = values[i];
@@ -168,10 +240,14 @@ AddedColumn added_column(const std::string &name, const py::sequence &values) {
                 c.reals[i] = PyFloat_AsDouble(v.ptr());
                 if (PyErr_Occurred()) throw py::error_already_set();
                 break;
-            case FieldType::string: c.strings[i] = utf8(v); break;
+            case FieldType::string:
+                c.strings[i] = utf8(v);
+                break;
             case FieldType::list:
-                if (!py::isinstance<py::list>(v) && !py::isinstance<py::tuple>(v)) throw py::value_error("must be a list");
-                for (const auto &item : v) c.lists[i].push_back(utf8(item));
+                if (!py::isinstance<py::list>(v) && !py::isinstance<py::tuple>(v))
+                    throw py::value_error("must be a list");
+                for (const auto &item : v)
+                    c.lists[i].push_back(utf8(item));
                 break;
             }
         } catch (const py::value_error &e) {
@@ -209,15 +285,18 @@ PyBatch batch_from_rows(const py::sequence &records) {
                 auto [it, fresh] = extra_values.try_emplace(name);
                 if (fresh) {
                     extra.push_back(name);
-                    for (size_t k = 0; k < i; ++k) it->second.append(py::none());
+                    for (size_t k = 0; k < i; ++k)
+                        it->second.append(py::none());
                 }
                 it->second.append(py::reinterpret_borrow<py::object>(value));
             }
-            if (!record.contains("flow_id")) { // who makes records by hand needs no identity: key and first_seen give one
+            if (!record.contains(
+                    "flow_id")) { // who makes records by hand needs no identity: key and first_seen give one
                 std::string key;
                 append_key(key, row);
                 SipHash<2, 4> h({0, 0});
-                for (const char c : key) h.add(static_cast<uint8_t>(c));
+                for (const char c : key)
+                    h.add(static_cast<uint8_t>(c));
                 h.add(static_cast<uint64_t>(row.first_seen));
                 const auto id = h.finish128();
                 row.flow_id[0] = id[0];
@@ -230,6 +309,7 @@ PyBatch batch_from_rows(const py::sequence &records) {
             if (extra_values[name].size() == i) extra_values[name].append(py::none());
         batch->rows.push_back(row);
     }
-    for (const auto &name : extra) batch->added.push_back(added_column(name, extra_values[name]));
+    for (const auto &name : extra)
+        batch->added.push_back(added_column(name, extra_values[name]));
     return PyBatch(std::move(batch));
 }

@@ -7,11 +7,14 @@
 
 namespace {
 
-py::capsule capsule(const aicore_protocol *protocol) { return py::capsule(static_cast<const void *>(protocol), AICORE_PROTOCOL_CAPSULE); }
+py::capsule capsule(const aicore_protocol *protocol) {
+    return py::capsule(static_cast<const void *>(protocol), AICORE_PROTOCOL_CAPSULE);
+}
 
 py::dict counters_info() {
     py::dict out;
-    for (size_t i = 1; i < aicore::kCounterCount; ++i) out[aicore::kCounterInfo[i].name] = aicore::kCounterInfo[i].meaning;
+    for (size_t i = 1; i < aicore::kCounterCount; ++i)
+        out[aicore::kCounterInfo[i].name] = aicore::kCounterInfo[i].meaning;
     out["received"] = "live: packets that passed the filter in the kernel";
     out["kernel_drop"] = "live: packets lost because the capture buffer was full";
     out["interface_drop"] = "live: packets dropped by the interface or its driver";

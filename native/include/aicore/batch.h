@@ -22,7 +22,8 @@ enum class EndReason : uint8_t { none, fin, rst, idle, active, evicted, shutdown
 
 inline constexpr const char *kEventNames[] = {"insert", "update", "remove"};
 inline constexpr const char *kLayer7ByNames[] = {"", "payload", "port"};
-inline constexpr const char *kTcpStateNames[] = {"", "syn_sent", "syn_received", "established", "closing", "closed", "reset"};
+inline constexpr const char *kTcpStateNames[] = {"",        "syn_sent", "syn_received", "established",
+                                                 "closing", "closed",   "reset"};
 inline constexpr const char *kEndReasonNames[] = {"", "fin", "rst", "idle", "active", "evicted", "shutdown"};
 inline constexpr const char *kTunnelNames[] = {"", "ipip", "gre", "erspan", "vxlan", "geneve", "gtpu", "teredo"};
 
@@ -142,9 +143,7 @@ class Batch {
     std::unique_ptr<Batch> net() const;
     // All of one schema, else null.
     static std::unique_ptr<Batch> concat(const std::vector<const Batch *> &batches);
-    std::string_view text(const Attribute &a) const {
-        return {strings->text.data() + a.value, a.length};
-    }
+    std::string_view text(const Attribute &a) const { return {strings->text.data() + a.value, a.length}; }
 
   private:
     static constexpr size_t kMaxKeptText = 1 << 20;
@@ -154,10 +153,10 @@ class Batch {
 // Text forms, appended to `out`. Addresses as in RFC 5952; the key as design: IPv6 in brackets.
 void append_address(std::string &out, const uint8_t *address, uint8_t ip_version);
 void append_key(std::string &out, const Row &row);
-void append_flow_id(std::string &out, const Row &row);         // 32 hex digits
+void append_flow_id(std::string &out, const Row &row);            // 32 hex digits
 void append_tunnel(std::string &out, Tunnel tunnel, uint32_t id); // "vxlan:7", "gre", nothing for none
-void append_community_id(std::string &out, const Row &row);    // Community ID v1, seed 0
-void append_time(std::string &out, int64_t ns);                // RFC 3339, UTC, 9 decimals
+void append_community_id(std::string &out, const Row &row);       // Community ID v1, seed 0
+void append_time(std::string &out, int64_t ns);                   // RFC 3339, UTC, 9 decimals
 void append_json_string(std::string &out, std::string_view text);
 
 // Each row as one JSON object. ends[i] = offset behind row i (and its newline if asked for).

@@ -15,7 +15,7 @@
 
 namespace aicore {
 
-struct EngineOptions { // times in nanoseconds
+struct EngineOptions {           // times in nanoseconds
     bool tcp = true, udp = true; // track this transport
     uint32_t tcp_flows = 163840, udp_flows = 163840;
     uint32_t every_tcp = 32, every_udp = 32; // packets between sampled updates; 0 = on detections only
@@ -50,7 +50,7 @@ struct Tops {
 
 struct Answer { // of a Python protocol
     uint64_t question;
-    int answer; // aicore_answer
+    int answer;         // aicore_answer
     std::string layer7; // empty = the protocol's name
     std::vector<std::pair<std::string, int64_t>> integers;
     std::vector<std::pair<std::string, std::string>> strings;
@@ -61,7 +61,7 @@ struct Answer { // of a Python protocol
 class Engine {
   public:
     Engine(std::shared_ptr<Registry> registry, const EngineOptions &options); // std::invalid_argument, std::bad_alloc
-    ~Engine();                                                               // close()
+    ~Engine();                                                                // close()
     void open(std::unique_ptr<Source> source); // before start(); std::runtime_error if no frame of it can be decoded
     void start();
     std::unique_ptr<Batch> pull(int timeout_ms); // null: nothing within the time, or finished()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The live flows of one transport: slots, an index from key to slot, and one list per timeout class. Engine thread only.
+// The live flows of one transport: slots, an index from key to slot, and one list per timeout class. Engine thread
+// only.
 //
 // A slot has a hot part (two cache lines, touched by every packet) and a warm part (one line, touched when a flow
 // opens, is dissected or emits). Memory is mapped once and touched on first use; nothing is allocated per flow.
@@ -36,12 +37,12 @@ struct Hot {
     uint64_t bytes[2]; // [0] from src, [1] to src, as all pairs
     uint64_t packets[2];
     uint64_t payload[2];
-    int64_t last_seen; // highest packet time
-    uint32_t next, prev; // links of its list, or of the free list
-    uint32_t next_seq[2]; // TCP: behind the highest sequence number seen
+    int64_t last_seen;     // highest packet time
+    uint32_t next, prev;   // links of its list, or of the free list
+    uint32_t next_seq[2];  // TCP: behind the highest sequence number seen
     uint32_t until_update; // packets until the next sampled update; 0 = never
-    uint8_t flags[2]; // all TCP flags seen
-    uint8_t bits;     // HotBit
+    uint8_t flags[2];      // all TCP flags seen
+    uint8_t bits;          // HotBit
     TcpState state;
 };
 static_assert(sizeof(Hot) == 128);
@@ -49,7 +50,7 @@ static_assert(sizeof(Hot) == 128);
 struct Warm {
     int64_t first_seen; // lowest packet time
     uint64_t flow_id[2];
-    int64_t touched; // clock at the last packet if kSkewed; clock at FIN or RST if lingering
+    int64_t touched;          // clock at the last packet if kSkewed; clock at FIN or RST if lingering
     uint64_t updated_packets; // packets at the last update event; UINT64_MAX = something else changed since
     uint32_t cold;            // index of the cold block, kNoSlot = none
     uint32_t retransmissions;
@@ -71,7 +72,7 @@ class FlowTable {
     FlowTable &operator=(const FlowTable &) = delete;
 
     uint64_t hash(const FlowKey &key) const;
-    uint32_t find(const FlowKey &key, uint64_t hash) const; // slot or kNoSlot
+    uint32_t find(const FlowKey &key, uint64_t hash) const;      // slot or kNoSlot
     uint32_t open(const FlowKey &key, uint64_t hash, List list); // kNoSlot if full; the key must not be in the table
     void close(uint32_t slot);
 

@@ -41,7 +41,9 @@ struct FlowKey {
 };
 static_assert(sizeof(FlowKey) == 48);
 
-inline bool operator==(const FlowKey &x, const FlowKey &y) { return std::memcmp(&x, &y, sizeof x) == 0; }
+inline bool operator==(const FlowKey &x, const FlowKey &y) {
+    return std::memcmp(&x, &y, sizeof x) == 0;
+}
 
 // One decoded packet: the innermost IP datagram that carries TCP or UDP.
 struct Packet {
@@ -56,10 +58,10 @@ struct Packet {
     uint16_t window;         // TCP
     uint16_t vlan;           // for the record, also when not part of the key
     uint16_t vlan_inner;
-    uint16_t anomaly;   // Counter of the first thing wrong with this packet that did not stop decoding, 0 = none
-    uint8_t tcp_flags;  // TcpFlag bits
-    Tunnel tunnel;      // innermost tunnel, for the record
-    bool reversed;      // the sender is endpoint b
+    uint16_t anomaly;    // Counter of the first thing wrong with this packet that did not stop decoding, 0 = none
+    uint8_t tcp_flags;   // TcpFlag bits
+    Tunnel tunnel;       // innermost tunnel, for the record
+    bool reversed;       // the sender is endpoint b
     bool first_fragment; // more fragments follow: payload is cut, not a dissector's datagram
     bool later_fragment; // no transport header: only key (found through the fragment table) and ip_bytes are set
 };

@@ -81,13 +81,14 @@ enum aicore_field_flags {
 
 /* One field that a protocol adds to the record. All pointers must stay valid for the life of the process. */
 typedef struct aicore_field {
-    const char *name;   /* column and JSON key, ^[a-z][a-z0-9_]{0,47}$; the same name may be shared by protocols if the type agrees */
-    uint32_t type;      /* aicore_field_type */
-    uint32_t flags;     /* aicore_field_flags */
-    uint32_t width;     /* bytes in fixed-width stores; 0 = 64 */
-    const char *unit;   /* NULL if none */
-    const char *ecs;    /* name in the Elastic Common Schema, NULL if none */
-    const char *help;   /* one sentence */
+    const char *name; /* column and JSON key, ^[a-z][a-z0-9_]{0,47}$; the same name may be shared by protocols if the
+                         type agrees */
+    uint32_t type;    /* aicore_field_type */
+    uint32_t flags;   /* aicore_field_flags */
+    uint32_t width;   /* bytes in fixed-width stores; 0 = 64 */
+    const char *unit; /* NULL if none */
+    const char *ecs;  /* name in the Elastic Common Schema, NULL if none */
+    const char *help; /* one sentence */
 } aicore_field;
 
 /* First bytes that make a flow a candidate. A payload shorter than the prefix fits if it fits as far as it goes. */
@@ -119,11 +120,11 @@ typedef struct aicore_payload {
     size_t length;
     const uint8_t *other; /* before recognition: what the other direction has sent so far, else NULL */
     size_t other_length;
-    uint8_t reverse;      /* 0: from src to dst, 1: from dst to src */
-    uint8_t flags;        /* aicore_payload_flags */
+    uint8_t reverse; /* 0: from src to dst, 1: from dst to src */
+    uint8_t flags;   /* aicore_payload_flags */
     uint8_t reserved[6];
-    int64_t time;         /* of the packet, nanoseconds since the epoch */
-    size_t consumed;      /* out: see PAYLOAD above; preset by the core to SIZE_MAX = the default of the answer */
+    int64_t time;    /* of the packet, nanoseconds since the epoch */
+    size_t consumed; /* out: see PAYLOAD above; preset by the core to SIZE_MAX = the default of the answer */
 } aicore_payload;
 
 /* What a dissector may call, during `inspect` only. `field`, `anomaly` and `alias` are indexes into the arrays of
@@ -135,23 +136,23 @@ typedef struct aicore_host {
     void (*set_string)(aicore_flow *flow, uint32_t field, const void *bytes, size_t length); /* the last one wins */
     void (*set_integer)(aicore_flow *flow, uint32_t field, int64_t value);
     void (*add_string)(aicore_flow *flow, uint32_t field, const void *bytes, size_t length); /* to a list, once each */
-    int (*has)(const aicore_flow *flow, uint32_t field); /* 1 if the record has a value for it */
-    void (*anomaly)(aicore_flow *flow, uint32_t anomaly); /* counted; the flow's first stands in its record */
+    int (*has)(const aicore_flow *flow, uint32_t field);   /* 1 if the record has a value for it */
+    void (*anomaly)(aicore_flow *flow, uint32_t anomaly);  /* counted; the flow's first stands in its record */
     void (*set_layer7)(aicore_flow *flow, uint32_t alias); /* name the flow by aliases[alias] instead of `name` */
     /* From the next payload on the flow is another protocol's (STARTTLS, CONNECT, WebSocket): `protocol` names the one
-     * that owns it at once, or is NULL to recognise anew among all. What either direction has not consumed when the call
-     * returns (answer AICORE_YES and set `consumed`) are the first bytes the successor sees. If nothing is recognised
-     * then, or `protocol` is not loaded, layer7 stays and the flow is done. */
+     * that owns it at once, or is NULL to recognise anew among all. What either direction has not consumed when the
+     * call returns (answer AICORE_YES and set `consumed`) are the first bytes the successor sees. If nothing is
+     * recognised then, or `protocol` is not loaded, layer7 stays and the flow is done. */
     void (*hand_over)(aicore_flow *flow, const char *protocol);
 } aicore_host;
 
 typedef struct aicore_protocol {
-    uint32_t abi;  /* AICORE_PROTOCOL_ABI */
-    uint32_t size; /* sizeof(aicore_protocol) */
-    const char *name; /* layer7 in the record, ^[a-z][a-z0-9_-]{0,31}$ */
-    const char *help; /* one sentence */
-    uint32_t transports; /* AICORE_TCP | AICORE_UDP */
-    uint32_t rank;       /* 0 = proof by magic bytes ... 100 = heuristic; order of asking */
+    uint32_t abi;          /* AICORE_PROTOCOL_ABI */
+    uint32_t size;         /* sizeof(aicore_protocol) */
+    const char *name;      /* layer7 in the record, ^[a-z][a-z0-9_-]{0,31}$ */
+    const char *help;      /* one sentence */
+    uint32_t transports;   /* AICORE_TCP | AICORE_UDP */
+    uint32_t rank;         /* 0 = proof by magic bytes ... 100 = heuristic; order of asking */
     const uint16_t *ports; /* NULL if none */
     uint32_t port_count;
     uint32_t prefix_count;

@@ -27,7 +27,8 @@ class ProtocolSet {
     bool has(size_t i) const { return word_[i / 64] >> i % 64 & 1; }
     bool empty() const { return (word_[0] | word_[1] | word_[2] | word_[3]) == 0; }
     ProtocolSet &operator|=(const ProtocolSet &o) {
-        for (size_t w = 0; w < 4; ++w) word_[w] |= o.word_[w];
+        for (size_t w = 0; w < 4; ++w)
+            word_[w] |= o.word_[w];
         return *this;
     }
     template <typename Visit> void each(Visit visit) const { // visit(index) returns false to stop
@@ -66,13 +67,13 @@ class Registry {
     // Why it cannot be used, or empty.
     static std::string check(const aicore_protocol *protocol);
 
-    void add(const aicore_protocol *protocol);      // std::invalid_argument says why not
-    void add_python(const PythonProtocol &protocol); // same
+    void add(const aicore_protocol *protocol);               // std::invalid_argument says why not
+    void add_python(const PythonProtocol &protocol);         // same
     void freeze(const std::vector<const char *> &anomalies); // names of the core's counters; idempotent
 
     const std::vector<Registered> &protocols() const { return protocols_; } // after freeze() in order of rank
     std::shared_ptr<Schema> schema() const { return schema_; }
-    uint16_t find(const char *name) const; // index or kNoProtocol
+    uint16_t find(const char *name) const;              // index or kNoProtocol
     uint16_t name_later(const std::string &name) const; // engine thread: names index; 0 = not valid, or no room left
     uint16_t counter_name(size_t counter) const { return counter_names_[counter]; }
 

@@ -23,7 +23,8 @@ template <int compress, int finish> class SipHash {
 
     constexpr void add(uint64_t word) {
         v3_ ^= word;
-        for (int i = 0; i < compress; ++i) round();
+        for (int i = 0; i < compress; ++i)
+            round();
         v0_ ^= word;
         words_++;
     }
@@ -31,7 +32,8 @@ template <int compress, int finish> class SipHash {
     constexpr uint64_t finish64() {
         add(words_ << 59); // length in bytes modulo 256 in the top byte: whole words only
         v2_ ^= 0xff;
-        for (int i = 0; i < finish; ++i) round();
+        for (int i = 0; i < finish; ++i)
+            round();
         return v0_ ^ v1_ ^ v2_ ^ v3_;
     }
 
@@ -39,10 +41,12 @@ template <int compress, int finish> class SipHash {
         v1_ ^= 0xee;
         add(words_ << 59);
         v2_ ^= 0xee;
-        for (int i = 0; i < finish; ++i) round();
+        for (int i = 0; i < finish; ++i)
+            round();
         const uint64_t high = v0_ ^ v1_ ^ v2_ ^ v3_;
         v1_ ^= 0xdd;
-        for (int i = 0; i < finish; ++i) round();
+        for (int i = 0; i < finish; ++i)
+            round();
         return {high, v0_ ^ v1_ ^ v2_ ^ v3_};
     }
 

@@ -15,10 +15,10 @@ namespace aicore {
 using PacketHandler = void (*)(void *user, const RawPacket &packet);
 
 enum class ReadStatus {
-    ok,    // packets were handed out, more may follow
-    idle,  // live, pipe: nothing came within the wait; the caller looks at its timers and calls again
-    end,   // file: no more packets in any file; live: every interface is gone, error() names them
-    error  // error() says what and where; what could be read before and, of a list of files, behind it was handed out
+    ok,   // packets were handed out, more may follow
+    idle, // live, pipe: nothing came within the wait; the caller looks at its timers and calls again
+    end,  // file: no more packets in any file; live: every interface is gone, error() names them
+    error // error() says what and where; what could be read before and, of a list of files, behind it was handed out
 };
 
 struct Link {
@@ -27,9 +27,9 @@ struct Link {
 };
 
 struct SourceStats {
-    uint64_t received = 0;        // by the kernel's filter, live
-    uint64_t kernel_drop = 0;     // no room in the capture buffer
-    uint64_t interface_drop = 0;  // dropped by the interface or driver
+    uint64_t received = 0;       // by the kernel's filter, live
+    uint64_t kernel_drop = 0;    // no room in the capture buffer
+    uint64_t interface_drop = 0; // dropped by the interface or driver
 };
 
 class Source {
@@ -48,25 +48,27 @@ class Source {
     virtual bool stable() const { return false; }
 
     virtual bool live() const = 0;
-    virtual SourceStats stats() const { return {}; }   // any thread
+    virtual SourceStats stats() const { return {}; } // any thread
     // Any thread: makes a waiting read() return soon. Live: with idle, reading may go on. Files: with end, for good.
     virtual void interrupt() {}
     virtual std::vector<Link> links() const { return {}; } // link types known by now: of pipes only from their packets
-    virtual std::string error() const { return {}; }    // what went wrong, naming the file or interface
-    virtual std::vector<std::string> warnings() { return {}; } // since the last call, e.g. "x.pcap: capture ends inside packet 8; read 7"
-    virtual uint64_t bytes_read() const { return 0; }   // of bytes_total, for progress
-    virtual uint64_t bytes_total() const { return 0; }  // 0 = unknown (standard input, live)
-    virtual std::string current() const { return {}; }  // file or interface being read
+    virtual std::string error() const { return {}; }       // what went wrong, naming the file or interface
+    virtual std::vector<std::string> warnings() {
+        return {};
+    } // since the last call, e.g. "x.pcap: capture ends inside packet 8; read 7"
+    virtual uint64_t bytes_read() const { return 0; }  // of bytes_total, for progress
+    virtual uint64_t bytes_total() const { return 0; } // 0 = unknown (standard input, live)
+    virtual std::string current() const { return {}; } // file or interface being read
 };
 
 struct LiveOptions {
-    int snaplen = 65535;            // bytes kept of a packet
-    int buffer_bytes = 64 << 20;    // kernel buffer: holds a 1 s stall at 50 k packets/s (measured)
+    int snaplen = 65535;         // bytes kept of a packet
+    int buffer_bytes = 64 << 20; // kernel buffer: holds a 1 s stall at 50 k packets/s (measured)
     bool promiscuous = true;
-    bool immediate = false;         // hand packets over one by one instead of in TPACKET_V3 blocks
-    int timeout_ms = 100;           // after which a partly filled block is handed over
-    int gone_after_ms = 10'000;     // read() says end when every interface has been gone (deleted) for so long; one that
-                                    // is only down is waited for without limit
+    bool immediate = false;     // hand packets over one by one instead of in TPACKET_V3 blocks
+    int timeout_ms = 100;       // after which a partly filled block is handed over
+    int gone_after_ms = 10'000; // read() says end when every interface has been gone (deleted) for so long; one that
+                                // is only down is waited for without limit
 };
 
 // Both throw std::runtime_error with one clear line (what, where, and the fix if there is one). `filter` is a BPF

@@ -10,24 +10,37 @@ namespace {
 template <typename T> void pick(std::vector<T> &out, const std::vector<T> &in, const std::vector<uint32_t> &indexes) {
     if (in.empty()) return;
     out.reserve(indexes.size());
-    for (const uint32_t i : indexes) out.push_back(in[i]);
+    for (const uint32_t i : indexes)
+        out.push_back(in[i]);
 }
 
 void append_absent(AddedColumn &column, size_t rows) {
     const size_t size = column.valid.size() + rows;
     column.valid.resize(size);
     switch (column.type) {
-    case FieldType::integer: column.integers.resize(size); break;
-    case FieldType::real: column.reals.resize(size); break;
-    case FieldType::string: column.strings.resize(size); break;
-    case FieldType::list: column.lists.resize(size); break;
+    case FieldType::integer:
+        column.integers.resize(size);
+        break;
+    case FieldType::real:
+        column.reals.resize(size);
+        break;
+    case FieldType::string:
+        column.strings.resize(size);
+        break;
+    case FieldType::list:
+        column.lists.resize(size);
+        break;
     }
 }
 
-template <typename T> void extend(std::vector<T> &out, const std::vector<T> &in) { out.insert(out.end(), in.begin(), in.end()); }
+template <typename T> void extend(std::vector<T> &out, const std::vector<T> &in) {
+    out.insert(out.end(), in.begin(), in.end());
+}
 
 struct IdHash {
-    size_t operator()(const std::pair<uint64_t, uint64_t> &id) const { return static_cast<size_t>(id.first ^ id.second); }
+    size_t operator()(const std::pair<uint64_t, uint64_t> &id) const {
+        return static_cast<size_t>(id.first ^ id.second);
+    }
 };
 
 } // namespace
@@ -37,9 +50,11 @@ size_t Batch::bytes() const {
                strings->attributes.capacity() * sizeof(Attribute);
     for (const auto &c : added) {
         n += c.name.size() + c.valid.size() + 8 * (c.integers.size() + c.reals.size());
-        for (const auto &s : c.strings) n += sizeof s + s.capacity();
+        for (const auto &s : c.strings)
+            n += sizeof s + s.capacity();
         for (const auto &list : c.lists)
-            for (const auto &s : list) n += sizeof s + s.capacity();
+            for (const auto &s : list)
+                n += sizeof s + s.capacity();
     }
     return n;
 }
@@ -69,7 +84,8 @@ std::unique_ptr<Batch> Batch::net() const {
     std::vector<uint8_t> is_new;
     for (auto i = static_cast<uint32_t>(rows.size()); i-- > 0;) {
         const Row &row = rows[i];
-        const auto [it, fresh] = kept.try_emplace({row.flow_id[0], row.flow_id[1]}, static_cast<uint32_t>(indexes.size()));
+        const auto [it, fresh] =
+            kept.try_emplace({row.flow_id[0], row.flow_id[1]}, static_cast<uint32_t>(indexes.size()));
         if (fresh) {
             indexes.push_back(i);
             is_new.push_back(row.is_new);
@@ -78,7 +94,8 @@ std::unique_ptr<Batch> Batch::net() const {
     }
     const std::vector<uint32_t> forwards(indexes.rbegin(), indexes.rend());
     auto out = take(forwards);
-    for (size_t i = 0; i < out->rows.size(); ++i) out->rows[i].is_new = is_new[is_new.size() - 1 - i];
+    for (size_t i = 0; i < out->rows.size(); ++i)
+        out->rows[i].is_new = is_new[is_new.size() - 1 - i];
     return out;
 }
 

@@ -82,12 +82,18 @@ void added(std::string &out, const AddedColumn &column, size_t i) {
     append_json_string(out, column.name);
     out += ':';
     switch (column.type) {
-    case FieldType::integer: append_number(out, column.integers[i]); break;
-    case FieldType::real:
-        if (std::isfinite(column.reals[i])) append_number(out, column.reals[i]);
-        else out += "null";
+    case FieldType::integer:
+        append_number(out, column.integers[i]);
         break;
-    case FieldType::string: append_json_string(out, column.strings[i]); break;
+    case FieldType::real:
+        if (std::isfinite(column.reals[i]))
+            append_number(out, column.reals[i]);
+        else
+            out += "null";
+        break;
+    case FieldType::string:
+        append_json_string(out, column.strings[i]);
+        break;
     case FieldType::list: {
         out += '[';
         bool first = true;
@@ -196,7 +202,8 @@ void record(std::string &out, const Batch &batch, const Row &row, size_t i, bool
     f.flush(out);
     if (row.anomaly) text_member(out, "anomaly", names[row.anomaly]);
     attributes(out, batch, row);
-    for (const auto &column : batch.added) added(out, column, i);
+    for (const auto &column : batch.added)
+        added(out, column, i);
     out += '}';
 }
 
@@ -205,7 +212,8 @@ void record(std::string &out, const Batch &batch, const Row &row, size_t i, bool
 void append_json_string(std::string &out, std::string_view text) {
     static constexpr auto kPlain = [] { // bytes that never begin what must be escaped
         std::array<bool, 256> plain{};
-        for (size_t c = 0x20; c < 256; ++c) plain[c] = c != '"' && c != '\\' && c != 0x7f && c != 0xc2 && c != 0xe2;
+        for (size_t c = 0x20; c < 256; ++c)
+            plain[c] = c != '"' && c != '\\' && c != 0x7f && c != 0xc2 && c != 0xe2;
         return plain;
     }();
     static constexpr char kHex[] = "0123456789abcdef";

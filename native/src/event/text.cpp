@@ -39,11 +39,13 @@ void append_ipv6(std::string &out, const uint8_t *a) {
         return;
     }
     uint16_t group[8];
-    for (int i = 0; i < 8; ++i) group[i] = static_cast<uint16_t>(a[2 * i] << 8 | a[2 * i + 1]);
+    for (int i = 0; i < 8; ++i)
+        group[i] = static_cast<uint16_t>(a[2 * i] << 8 | a[2 * i + 1]);
     int best = -1, best_length = 1;
     for (int i = 0; i < 8;) {
         int j = i;
-        while (j < 8 && group[j] == 0) ++j;
+        while (j < 8 && group[j] == 0)
+            ++j;
         if (j - i > best_length) {
             best = i;
             best_length = j - i;
@@ -65,14 +67,18 @@ void append_ipv6(std::string &out, const uint8_t *a) {
     out.append(buffer, p);
 }
 
-// Length of the valid UTF-8 sequence at p (RFC 3629 section 4: no overlong forms, no surrogates, at most U+10FFFF), 0 if none.
+// Length of the valid UTF-8 sequence at p (RFC 3629 section 4: no overlong forms, no surrogates, at most U+10FFFF), 0
+// if none.
 size_t utf8_sequence(const uint8_t *p, size_t left) {
-    const auto tail = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) { return i < left && p[i] >= low && p[i] <= high; };
+    const auto tail = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) {
+        return i < left && p[i] >= low && p[i] <= high;
+    };
     const uint8_t c = p[0];
     if (c < 0x80) return 1;
     if (c >= 0xc2 && c <= 0xdf) return tail(1) ? 2 : 0;
     if (c >= 0xe0 && c <= 0xef) return tail(1, c == 0xe0 ? 0xa0 : 0x80, c == 0xed ? 0x9f : 0xbf) && tail(2) ? 3 : 0;
-    if (c >= 0xf0 && c <= 0xf4) return tail(1, c == 0xf0 ? 0x90 : 0x80, c == 0xf4 ? 0x8f : 0xbf) && tail(2) && tail(3) ? 4 : 0;
+    if (c >= 0xf0 && c <= 0xf4)
+        return tail(1, c == 0xf0 ? 0x90 : 0x80, c == 0xf4 ? 0x8f : 0xbf) && tail(2) && tail(3) ? 4 : 0;
     return 0;
 }
 
@@ -99,8 +105,10 @@ void digits(char *p, uint64_t n, int width) {
 } // namespace
 
 void append_address(std::string &out, const uint8_t *address, uint8_t ip_version) {
-    if (ip_version == 6) append_ipv6(out, address);
-    else append_ipv4(out, address);
+    if (ip_version == 6)
+        append_ipv6(out, address);
+    else
+        append_ipv4(out, address);
 }
 
 void append_key(std::string &out, const Row &row) {
@@ -121,7 +129,8 @@ void append_key(std::string &out, const Row &row) {
 
 void append_flow_id(std::string &out, const Row &row) {
     char buffer[32];
-    for (int i = 0; i < 32; ++i) buffer[i] = kHex[row.flow_id[i / 16] >> (60 - 4 * (i % 16)) & 15];
+    for (int i = 0; i < 32; ++i)
+        buffer[i] = kHex[row.flow_id[i / 16] >> (60 - 4 * (i % 16)) & 15];
     out.append(buffer, sizeof buffer);
 }
 
@@ -188,7 +197,8 @@ void append_community_id(std::string &out, const Row &row) {
 bool append_utf8(std::string &out, const uint8_t *bytes, size_t length, size_t limit) {
     const size_t plain_limit = std::min(length, limit);
     size_t i = 0;
-    while (i < plain_limit && bytes[i] < 0x80 && bytes[i] != 0) ++i; // nearly every string is ASCII to its end
+    while (i < plain_limit && bytes[i] < 0x80 && bytes[i] != 0)
+        ++i; // nearly every string is ASCII to its end
     out.append(reinterpret_cast<const char *>(bytes), i);
     size_t used = i;
     while (i < length) {

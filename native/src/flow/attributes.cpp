@@ -10,7 +10,8 @@ bool AttributeSet::set_integer(uint16_t field, int64_t value) {
         return true;
     }
     if (items.size() >= kMaxAttributes) return false;
-    items.insert(items.begin() + static_cast<ptrdiff_t>(i), {value, 0, field, static_cast<uint16_t>(FieldType::integer)});
+    items.insert(items.begin() + static_cast<ptrdiff_t>(i),
+                 {value, 0, field, static_cast<uint16_t>(FieldType::integer)});
     return true;
 }
 
@@ -21,7 +22,8 @@ bool AttributeSet::set_string(uint16_t field, const uint8_t *bytes, size_t lengt
     const size_t room = before < kMaxRecordText ? kMaxRecordText - before : 0;
     const bool cut = append_utf8(text, bytes, length, room < kMaxString ? room : kMaxString);
     const auto size = static_cast<uint32_t>(text.size() - before);
-    if (there && size == items[i].length && text.compare(static_cast<size_t>(items[i].value), size, text, before, size) == 0) {
+    if (there && size == items[i].length &&
+        text.compare(static_cast<size_t>(items[i].value), size, text, before, size) == 0) {
         text.resize(before);
         return !cut;
     }
@@ -48,12 +50,14 @@ bool AttributeSet::add_string(uint16_t field, const uint8_t *bytes, size_t lengt
     if (size == 0 && length > 0) return false;
     size_t i = position(field);
     for (; i < items.size() && items[i].field == field; ++i) {
-        if (items[i].length == size && text.compare(static_cast<size_t>(items[i].value), size, text, before, size) == 0) {
+        if (items[i].length == size &&
+            text.compare(static_cast<size_t>(items[i].value), size, text, before, size) == 0) {
             text.resize(before); // once each
             return !cut;
         }
     }
-    items.insert(items.begin() + static_cast<ptrdiff_t>(i), {static_cast<int64_t>(before), size, field, static_cast<uint16_t>(FieldType::list)});
+    items.insert(items.begin() + static_cast<ptrdiff_t>(i),
+                 {static_cast<int64_t>(before), size, field, static_cast<uint16_t>(FieldType::list)});
     return !cut;
 }
 

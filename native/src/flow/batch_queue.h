@@ -28,7 +28,8 @@ class BatchQueue {
     // Reader, any one thread. Null after the time, or when nothing will come any more.
     std::unique_ptr<Batch> pop(int timeout_ms) {
         std::unique_lock lock(mutex_);
-        ready_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] { return closed_ || finished_ || !batches_.empty(); });
+        ready_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                        [&] { return closed_ || finished_ || !batches_.empty(); });
         if (batches_.empty()) return nullptr;
         auto batch = std::move(batches_.front());
         batches_.pop_front();

@@ -6,13 +6,14 @@
 namespace aicore {
 
 namespace {
-constexpr size_t kMaxBatchText = 8 << 20;      // a batch of long strings is handed over early
-constexpr size_t kMaxQuestionBytes = 1 << 20;  // payload copies for Python protocols in one batch
+constexpr size_t kMaxBatchText = 8 << 20;     // a batch of long strings is handed over early
+constexpr size_t kMaxQuestionBytes = 1 << 20; // payload copies for Python protocols in one batch
 } // namespace
 
-BatchWriter::BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor, BatchQueue &queue, Counters &counters)
-    : schema_(std::move(schema)), queue_(queue), counters_(counters), capacity_(options.batch_rows), flush_(options.flush),
-      version_base_(options.version_base), sensor_(sensor), wanted_(options.events) {}
+BatchWriter::BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor,
+                         BatchQueue &queue, Counters &counters)
+    : schema_(std::move(schema)), queue_(queue), counters_(counters), capacity_(options.batch_rows),
+      flush_(options.flush), version_base_(options.version_base), sensor_(sensor), wanted_(options.events) {}
 
 bool BatchWriter::room(size_t n) {
     if (open_ && open_->rows.size() + n <= capacity_ && open_->strings->text.size() < kMaxBatchText) return true;
@@ -102,12 +103,15 @@ void BatchWriter::append(EventKind kind, const FlowRef &flow, ColdPool &cold, En
     fill(open_->rows.emplace_back(), kind, flow, cold, reason);
 }
 
-bool BatchWriter::ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
+bool BatchWriter::ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse,
+                      const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
     if (question_bytes_ + length + other_length > kMaxQuestionBytes && !(open_ && flush())) return false;
     if (!room(1)) return false;
     question_bytes_ += length + other_length;
     const auto text = [](const uint8_t *p, size_t n) { return std::string(reinterpret_cast<const char *>(p), n); };
-    open_->questions.push_back({id, protocol, reverse, other != nullptr, text(data, length), other ? text(other, other_length) : std::string(), static_cast<uint32_t>(open_->question_rows.size())});
+    open_->questions.push_back({id, protocol, reverse, other != nullptr, text(data, length),
+                                other ? text(other, other_length) : std::string(),
+                                static_cast<uint32_t>(open_->question_rows.size())});
     fill(open_->question_rows.emplace_back(), EventKind::update, flow, cold, EndReason::none);
     return true;
 }

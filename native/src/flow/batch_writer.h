@@ -13,7 +13,8 @@ namespace aicore {
 
 class BatchWriter {
   public:
-    BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor, BatchQueue &queue, Counters &counters);
+    BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor, BatchQueue &queue,
+                Counters &counters);
 
     // From a file: waits until n rows fit; false only if the reader has closed the queue. Live: never waits.
     bool room(size_t n);
@@ -21,12 +22,13 @@ class BatchWriter {
 
     bool wanted(EventKind kind) const { return wanted_ & 1u << static_cast<unsigned>(kind); }
     void append(EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason); // after room()
-    bool flush();                     // hands the open batch over if it holds anything
+    bool flush(); // hands the open batch over if it holds anything
     bool due(int64_t monotonic_ns) const { return open_ && has_content() && monotonic_ns - opened_ >= flush_; }
     void note_time(int64_t monotonic_ns) { now_ = monotonic_ns; }
     int64_t now() const { return now_; } // monotonic, as noted last
 
-    bool ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length);
+    bool ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse, const uint8_t *data,
+             size_t length, const uint8_t *other, size_t other_length);
 
   private:
     bool has_content() const { return !open_->rows.empty() || !open_->questions.empty(); }

@@ -14,10 +14,10 @@
 
 namespace aicore {
 
-constexpr size_t kMaxString = 1024;       // bytes of one packet string
-constexpr size_t kMaxRecordText = 32768;  // bytes of all strings of a record
-constexpr size_t kMaxAttributes = 256;    // values of a record
-constexpr size_t kMaxLaterSegments = 32;  // out-of-order segments kept a direction
+constexpr size_t kMaxString = 1024;      // bytes of one packet string
+constexpr size_t kMaxRecordText = 32768; // bytes of all strings of a record
+constexpr size_t kMaxAttributes = 256;   // values of a record
+constexpr size_t kMaxLaterSegments = 32; // out-of-order segments kept a direction
 
 // The values that protocols gave to a flow, in the shape in which they are copied into a batch.
 struct AttributeSet {
@@ -30,7 +30,8 @@ struct AttributeSet {
     }
     size_t position(uint16_t field) const { // of the first item with a field >= `field`
         size_t i = items.size();
-        while (i > 0 && items[i - 1].field >= field) --i;
+        while (i > 0 && items[i - 1].field >= field)
+            --i;
         return i;
     }
     bool has(uint16_t field) const {
@@ -68,8 +69,8 @@ struct Cold {
     AttributeSet attributes;
     uint64_t batch = 0; // serial of the batch that holds the attributes already, 0 = none
     uint32_t batch_first = 0, batch_count = 0;
-    ProtocolSet candidates[2]; // by direction
-    ProtocolSet asked[2];      // Python protocols whose answer about a direction's stream is out
+    ProtocolSet candidates[2];         // by direction
+    ProtocolSet asked[2];              // Python protocols whose answer about a direction's stream is out
     uint32_t asked_length[2] = {0, 0}; // bytes of the stream in the last question
     uint16_t questions = 0;            // whose answers are out
     std::unique_ptr<uint64_t[]> state;

@@ -18,13 +18,15 @@ constexpr uint8_t kMaxUdpPayloads = 8;
 constexpr uint8_t kMaxUdpMore = 32;
 constexpr uint16_t kMaxQuestions = 32; // to Python about one flow, at once
 
-size_t state_words(const Registered &r) { return (r.protocol->state_size + 7) / 8; }
+size_t state_words(const Registered &r) {
+    return (r.protocol->state_size + 7) / 8;
+}
 
 } // namespace
 
 Dissection::Dissection(const Registry &registry, const DissectionLimits &limits, Counters &counters, Ask ask)
-    : registry_(registry), limits_(limits), counters_(counters), ask_(std::move(ask)), scratch_state_(AICORE_STATE_MAX / 8),
-      anomalies_(registry.schema()->names.size()) {}
+    : registry_(registry), limits_(limits), counters_(counters), ask_(std::move(ask)),
+      scratch_state_(AICORE_STATE_MAX / 8), anomalies_(registry.schema()->names.size()) {}
 
 Dissection::~Dissection() = default;
 
@@ -63,7 +65,8 @@ void Dissection::stop(FlowRef flow, Cold &cold) {
     drop_streams(cold);
     cold.state.reset();
     cold.owner = kNoProtocol;
-    for (ProtocolSet *set : {cold.candidates, cold.asked}) set[0] = set[1] = {};
+    for (ProtocolSet *set : {cold.candidates, cold.asked})
+        set[0] = set[1] = {};
     if (cold.attributes.items.empty()) forget(flow.warm);
 }
 
@@ -83,7 +86,8 @@ bool Dissection::deliver(FlowRef flow, uint8_t d, const uint8_t *data, size_t le
                                      : continue_owned(flow, cold, d, data, length, flags, time);
 }
 
-bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time) {
+bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
+                           int64_t time) {
     const bool tcp = flow.table == 0;
     Stream *stream = tcp ? &streams_of(cold).direction[d] : nullptr;
     if (stream && flags & AICORE_GAP) { // what came before the hole cannot be continued
@@ -108,7 +112,8 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
 
     if (!candidates.empty()) {
         Call call(*this, flow, cold);
-        const Stream *other = tcp && !cold.streams->direction[d ^ 1].buffer.empty() ? &cold.streams->direction[d ^ 1] : nullptr;
+        const Stream *other =
+            tcp && !cold.streams->direction[d ^ 1].buffer.empty() ? &cold.streams->direction[d ^ 1] : nullptr;
         const uint8_t *other_data = other ? other->buffer.data() : nullptr;
         const size_t other_length = other ? other->buffer.size() : 0;
         uint16_t winner = kNoProtocol;
@@ -125,7 +130,8 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
             std::fill_n(scratch_state_.begin(), state_words(r), 0);
             call.start(r, scratch_, false);
             payload = {data, length, other_data, other_length, d, flags, {}, time, SIZE_MAX};
-            answer = r.protocol->inspect(&call.view, &payload, r.protocol->state_size ? scratch_state_.data() : nullptr);
+            answer =
+                r.protocol->inspect(&call.view, &payload, r.protocol->state_size ? scratch_state_.data() : nullptr);
             if (answer == AICORE_YES || answer == AICORE_DONE) {
                 winner = static_cast<uint16_t>(i);
                 return false;
@@ -143,7 +149,8 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
         give_up(flow, cold);
     } else if (stream) {
         if (!cold.undecided()) {
-            for (Stream &s : cold.streams->direction) keep(cold, s, nullptr, 0);
+            for (Stream &s : cold.streams->direction)
+                keep(cold, s, nullptr, 0);
         } else if (length >= limits_.stream_bytes) {
             ++counters_[Counter::reassembly_full];
             give_up(flow, cold);
@@ -161,7 +168,8 @@ bool Dissection::exhausted(const FlowRef &flow, const Cold &cold, bool anywhere)
     return (cold.begun == 3 && !anywhere) || cold.payloads >= kMaxTcpPayloads;
 }
 
-void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length, size_t consumed) {
+void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length,
+                         size_t consumed) {
     if (length - consumed >= limits_.stream_bytes) {
         ++counters_[Counter::reassembly_full];
         keep(cold, stream, nullptr, 0);
@@ -189,18 +197,25 @@ bool Dissection::merge(Cold &cold, const AttributeSet &values) {
     for (const Attribute &a : values.items) {
         const auto *bytes = reinterpret_cast<const uint8_t *>(values.text.data()) + a.value;
         switch (static_cast<FieldType>(a.type)) {
-        case FieldType::string: own.set_string(a.field, bytes, a.length); break;
-        case FieldType::list: own.add_string(a.field, bytes, a.length); break;
-        default: changed |= own.set_integer(a.field, a.value);
+        case FieldType::string:
+            own.set_string(a.field, bytes, a.length);
+            break;
+        case FieldType::list:
+            own.add_string(a.field, bytes, a.length);
+            break;
+        default:
+            changed |= own.set_integer(a.field, a.value);
         }
     }
     return changed || own.items.size() != items || own.text.size() != text;
 }
 
 // To a Python protocol: about a stream one at a time, about datagrams each.
-void Dissection::question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, const uint8_t *data, size_t length, const Stream *other) {
+void Dissection::question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, const uint8_t *data, size_t length,
+                          const Stream *other) {
     if (cold.questions >= kMaxQuestions || (flow.table == 0 && cold.asked[d].has(index))) return;
-    if (!ask_(flow, index, d, data, length, other ? other->buffer.data() : nullptr, other ? other->buffer.size() : 0)) return;
+    if (!ask_(flow, index, d, data, length, other ? other->buffer.data() : nullptr, other ? other->buffer.size() : 0))
+        return;
     cold.asked[d].add(index);
     cold.asked_length[d] = static_cast<uint32_t>(length);
     ++cold.questions;
@@ -214,7 +229,8 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     flow.warm.updated_packets = UINT64_MAX;
     if (call.anomaly) note_anomaly(flow.warm, call.anomaly);
     merge(cold, scratch_);
-    for (ProtocolSet *set : {cold.candidates, cold.asked}) set[0] = set[1] = {};
+    for (ProtocolSet *set : {cold.candidates, cold.asked})
+        set[0] = set[1] = {};
     cold.payloads = 0;
     if (call.handed_over) {
         after_hand_over(flow, cold, call);
@@ -236,17 +252,21 @@ void Dissection::after_hand_over(FlowRef flow, Cold &cold, const Call &call) {
     cold.owner = call.next_owner;
     cold.state.reset();
     if (call.next_owner != kNoProtocol)
-        if (const size_t words = state_words(registry_.protocols()[call.next_owner])) cold.state = std::make_unique<uint64_t[]>(words);
-    for (ProtocolSet *set : {cold.candidates, cold.asked}) set[0] = set[1] = {};
+        if (const size_t words = state_words(registry_.protocols()[call.next_owner]))
+            cold.state = std::make_unique<uint64_t[]>(words);
+    for (ProtocolSet *set : {cold.candidates, cold.asked})
+        set[0] = set[1] = {};
     cold.begun = cold.payloads = 0;
 }
 
-bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time) {
+bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
+                                int64_t time) {
     const Registered &r = registry_.protocols()[cold.owner];
     if (r.python) {
         if (flow.table == 0) { // what comes while an answer is out waits in the buffer
             Stream &waiting = streams_of(cold).direction[d];
-            if (flags & AICORE_GAP || waiting.buffer.size() + length > limits_.stream_bytes) keep(cold, waiting, nullptr, 0);
+            if (flags & AICORE_GAP || waiting.buffer.size() + length > limits_.stream_bytes)
+                keep(cold, waiting, nullptr, 0);
             waiting.buffer.insert(waiting.buffer.end(), data, data + length);
             held(*cold.streams, static_cast<ptrdiff_t>(length));
             data = waiting.buffer.data();
@@ -274,7 +294,10 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
         flow.warm.updated_packets = UINT64_MAX;
     }
     // A protocol that was handed the flow names it with its first answer; one that owns it may rename it.
-    const uint16_t layer7 = call.layer7 ? call.layer7 : flow.warm.layer7 == r.layer7 || answer == AICORE_NO ? flow.warm.layer7 : cold.payloads == 0 ? r.layer7 : flow.warm.layer7;
+    const uint16_t layer7 = call.layer7                                           ? call.layer7
+                            : flow.warm.layer7 == r.layer7 || answer == AICORE_NO ? flow.warm.layer7
+                            : cold.payloads == 0                                  ? r.layer7
+                                                                                  : flow.warm.layer7;
     cold.payloads = 1;
     if (layer7 != flow.warm.layer7) {
         flow.warm.layer7 = layer7;
@@ -283,20 +306,26 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
         notify = true;
     }
     if (stream) {
-        const size_t consumed = payload.consumed != SIZE_MAX ? std::min(payload.consumed, length) : answer == AICORE_MORE ? 0 : length;
+        const size_t consumed = payload.consumed != SIZE_MAX ? std::min(payload.consumed, length)
+                                : answer == AICORE_MORE      ? 0
+                                                             : length;
         consume(cold, *stream, buffered, data, length, consumed);
     }
-    if (call.handed_over) after_hand_over(flow, cold, call);
-    else if (answer == AICORE_DONE) stop(flow, cold);
+    if (call.handed_over)
+        after_hand_over(flow, cold, call);
+    else if (answer == AICORE_DONE)
+        stop(flow, cold);
     return notify;
 }
 
-bool Dissection::answer(FlowRef flow, uint16_t index, uint8_t d, int answer, uint16_t layer7, const AttributeSet &values) {
+bool Dissection::answer(FlowRef flow, uint16_t index, uint8_t d, int answer, uint16_t layer7,
+                        const AttributeSet &values) {
     if (flow.warm.cold == kNoSlot) return false;
     Cold &cold = pool_[flow.warm.cold];
     if (cold.questions > 0) --cold.questions;
     const bool owner = cold.owner == index;
-    if (flow.hot.bits & kDone || (!owner && (cold.owner != kNoProtocol || !cold.candidates[d].has(index)))) return false;
+    if (flow.hot.bits & kDone || (!owner && (cold.owner != kNoProtocol || !cold.candidates[d].has(index))))
+        return false;
     cold.asked[d].remove(index);
     bool notify = false;
     if (answer == AICORE_YES || answer == AICORE_DONE) {

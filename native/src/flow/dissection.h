@@ -43,11 +43,12 @@ class Dissection {
     bool acknowledged(FlowRef flow, uint8_t direction, uint32_t ack, int64_t time);
 
     // A Python protocol's answer to what it was asked about that direction.
-    bool answer(FlowRef flow, uint16_t protocol, uint8_t direction, int answer, uint16_t layer7, const AttributeSet &values);
+    bool answer(FlowRef flow, uint16_t protocol, uint8_t direction, int answer, uint16_t layer7,
+                const AttributeSet &values);
     bool waiting(const Warm &warm) { return warm.cold != kNoSlot && pool_[warm.cold].questions > 0; } // for answers
     void note_anomaly(Warm &warm, uint16_t name);
-    void end(FlowRef flow); // before the last events: a name by port if payload gave none
-    void forget(Warm &warm);  // gives the cold block back
+    void end(FlowRef flow);  // before the last events: a name by port if payload gave none
+    void forget(Warm &warm); // gives the cold block back
 
     ColdPool &cold() { return pool_; }
     const std::vector<uint64_t> &anomalies() const { return anomalies_; } // by names index
@@ -58,9 +59,12 @@ class Dissection {
     Cold &cold_of(Warm &warm);
     Streams &streams_of(Cold &cold);
     bool deliver(FlowRef flow, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time);
-    bool recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time);
-    bool continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time);
-    void question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, const uint8_t *data, size_t length, const Stream *other);
+    bool recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
+                   int64_t time);
+    bool continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
+                        int64_t time);
+    void question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, const uint8_t *data, size_t length,
+                  const Stream *other);
     bool merge(Cold &cold, const AttributeSet &values);
     bool own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int answer);
     void after_hand_over(FlowRef flow, Cold &cold, const Call &call);

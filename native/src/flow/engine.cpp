@@ -15,30 +15,34 @@ namespace aicore {
 
 namespace {
 
-constexpr int kBurst = 512;  // packets between looks at stop(), timers and counters
+constexpr int kBurst = 512;                       // packets between looks at stop(), timers and counters
 constexpr int64_t kLastAnswersNs = 5'000'000'000; // for answers of Python protocols at the end of the input
-constexpr int kWaitMs = 50;  // a live source's wait for a packet: bounds how late timers run
+constexpr int kWaitMs = 50;                       // a live source's wait for a packet: bounds how late timers run
 
 int64_t monotonic_ns() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
 }
 
 int64_t wall_ns() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
 }
 
 std::vector<const char *> counter_names() {
     std::vector<const char *> names;
-    for (const auto &info : kCounterInfo) names.push_back(info.name);
+    for (const auto &info : kCounterInfo)
+        names.push_back(info.name);
     return names;
 }
 
 template <typename T> void check(const char *name, T value, T low, T high) {
     if (value < low || value > high)
-        throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ", must be from " + std::to_string(low) + " to " + std::to_string(high));
+        throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ", must be from " +
+                                    std::to_string(low) + " to " + std::to_string(high));
 }
 
-constexpr uint32_t kMaxFlows = 1u << 26;      // 13 GB of slots
+constexpr uint32_t kMaxFlows = 1u << 26; // 13 GB of slots
 constexpr int64_t kMaxTime = 1'000'000'000ll * 86400 * 366;
 
 } // namespace
@@ -81,7 +85,8 @@ struct Engine::Impl {
         tracker.packet(first.packet, first.hash);
     }
     void drain_line() {
-        while (line_begin != line_end) advance_line();
+        while (line_begin != line_end)
+            advance_line();
     }
 
     void run();
@@ -91,10 +96,10 @@ struct Engine::Impl {
     const std::shared_ptr<Registry> registry;
     Counters counters; // engine thread
     BatchQueue queue;
-    BatchWriter writer;       // engine thread
+    BatchWriter writer; // engine thread
     std::atomic<bool> admit{true};
-    Decoder decoder;          // engine thread
-    Tracker tracker;          // engine thread, but tops()
+    Decoder decoder; // engine thread
+    Tracker tracker; // engine thread, but tops()
     std::unique_ptr<Source> source;
     struct Waiting {
         Packet packet;
@@ -118,7 +123,8 @@ struct Engine::Impl {
 void Engine::Impl::publish() {
     const std::lock_guard lock(mutex);
     published.clear();
-    for (size_t i = 1; i < kCounterCount; ++i) published.emplace_back(kCounterInfo[i].name, counters.value[i]);
+    for (size_t i = 1; i < kCounterCount; ++i)
+        published.emplace_back(kCounterInfo[i].name, counters.value[i]);
     const auto &anomalies = tracker.dissection().anomalies();
     for (size_t i = 1; i < anomalies.size(); ++i)
         if (anomalies[i]) published.emplace_back(registry->schema()->names[i], anomalies[i]);
@@ -129,12 +135,14 @@ void Engine::Impl::publish() {
     progress.bytes_read = source->bytes_read();
     progress.bytes_total = source->bytes_total();
     progress.current = source->current();
-    for (auto &w : source->warnings()) warnings.push_back(std::move(w));
+    for (auto &w : source->warnings())
+        warnings.push_back(std::move(w));
 }
 
 void Engine::Impl::run() {
     const bool live = source->live();
-    const int64_t clock_base = wall_ns() - monotonic_ns(); // the wall clock may be set while we run; the monotonic one may not
+    const int64_t clock_base =
+        wall_ns() - monotonic_ns(); // the wall clock may be set while we run; the monotonic one may not
     if (live) tracker.set_live(clock_base + monotonic_ns());
     writer.set_waiting(!live);
     int64_t next_publish = 0;
@@ -155,7 +163,8 @@ void Engine::Impl::run() {
             const std::lock_guard lock(mutex);
             taken.swap(answers);
         }
-        for (const Answer &a : taken) tracker.answer(a);
+        for (const Answer &a : taken)
+            tracker.answer(a);
         if (status == ReadStatus::end || status == ReadStatus::error) {
             const std::lock_guard lock(mutex);
             error = source->error();
@@ -165,13 +174,15 @@ void Engine::Impl::run() {
     }
     writer.set_waiting(true); // nothing is read any more: the last events may wait for their reader
     tracker.end_all();
-    for (const int64_t until = monotonic_ns() + kLastAnswersNs; tracker.asking() && monotonic_ns() < until && !queue.closed();) {
+    for (const int64_t until = monotonic_ns() + kLastAnswersNs;
+         tracker.asking() && monotonic_ns() < until && !queue.closed();) {
         writer.flush(); // the questions
         std::unique_lock lock(mutex);
         answered.wait_for(lock, std::chrono::milliseconds(10), [&] { return !answers.empty(); });
         std::vector<Answer> taken = std::exchange(answers, {});
         lock.unlock();
-        for (const Answer &a : taken) tracker.answer(a);
+        for (const Answer &a : taken)
+            tracker.answer(a);
     }
     tracker.finish_all();
     writer.flush();
@@ -182,7 +193,12 @@ void Engine::Impl::run() {
 Engine::Engine(std::shared_ptr<Registry> registry, const EngineOptions &o) {
     check<uint32_t>("tcp_flows", o.tcp_flows, 1, kMaxFlows);
     check<uint32_t>("udp_flows", o.udp_flows, 1, kMaxFlows);
-    for (const auto &[name, value] : {std::pair{"idle_tcp", o.idle_tcp}, {"idle_udp", o.idle_udp}, {"half_open", o.half_open}, {"linger", o.linger}, {"active", o.active}, {"flush", o.flush}})
+    for (const auto &[name, value] : {std::pair{"idle_tcp", o.idle_tcp},
+                                      {"idle_udp", o.idle_udp},
+                                      {"half_open", o.half_open},
+                                      {"linger", o.linger},
+                                      {"active", o.active},
+                                      {"flush", o.flush}})
         check<int64_t>(name, value, 0, kMaxTime);
     check<size_t>("batch_rows", o.batch_rows, 2, 1 << 20); // a flow's last update and its remove fit
     check<size_t>("queue_batches", o.queue_batches, 1, 1 << 16);
@@ -192,15 +208,19 @@ Engine::Engine(std::shared_ptr<Registry> registry, const EngineOptions &o) {
     impl_ = std::make_unique<Impl>(std::move(registry), o);
 }
 
-Engine::~Engine() { close(); }
+Engine::~Engine() {
+    close();
+}
 
 void Engine::open(std::unique_ptr<Source> source) {
     std::vector<std::string> unknown;
     const auto links = source->links();
     for (const Link &link : links)
-        if (!Decoder::supports(link.linktype)) unknown.push_back(link.name + ": link type " + linktype_name(link.linktype) + " is not known to aicore");
+        if (!Decoder::supports(link.linktype))
+            unknown.push_back(link.name + ": link type " + linktype_name(link.linktype) + " is not known to aicore");
     if (!unknown.empty() && unknown.size() == links.size()) throw std::runtime_error(unknown[0]);
-    for (auto &u : unknown) impl_->warnings.push_back(u + "; its packets are counted as other_link");
+    for (auto &u : unknown)
+        impl_->warnings.push_back(u + "; its packets are counted as other_link");
     impl_->source = std::move(source);
 }
 
@@ -211,9 +231,15 @@ void Engine::start() {
     impl_->thread = std::thread([this] { impl_->run(); });
 }
 
-std::unique_ptr<Batch> Engine::pull(int timeout_ms) { return impl_->queue.pop(timeout_ms); }
-bool Engine::finished() const { return impl_->queue.drained(); }
-const Registry &Engine::registry() const { return *impl_->registry; }
+std::unique_ptr<Batch> Engine::pull(int timeout_ms) {
+    return impl_->queue.pop(timeout_ms);
+}
+bool Engine::finished() const {
+    return impl_->queue.drained();
+}
+const Registry &Engine::registry() const {
+    return *impl_->registry;
+}
 
 void Engine::answer(Answer answer) {
     const std::lock_guard lock(impl_->mutex);
@@ -226,13 +252,17 @@ void Engine::stop() {
     if (impl_->source) impl_->source->interrupt();
 }
 
-void Engine::admit(bool allowed) { impl_->admit = allowed; }
+void Engine::admit(bool allowed) {
+    impl_->admit = allowed;
+}
 
 void Engine::close() {
     stop();
     impl_->queue.close();
-    if (impl_->thread.joinable()) impl_->thread.join();
-    else impl_->queue.finish();
+    if (impl_->thread.joinable())
+        impl_->thread.join();
+    else
+        impl_->queue.finish();
 }
 
 std::string Engine::error() const {

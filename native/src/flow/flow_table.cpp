@@ -41,7 +41,8 @@ uint32_t load32(const uint8_t *p) {
 
 HashKey random_hash_key() {
     HashKey key;
-    if (getrandom(&key, sizeof key, 0) != sizeof key) throw std::runtime_error("getrandom failed: no key for the flow table");
+    if (getrandom(&key, sizeof key, 0) != sizeof key)
+        throw std::runtime_error("getrandom failed: no key for the flow table");
     return key;
 }
 
@@ -117,7 +118,8 @@ uint32_t FlowTable::open(const FlowKey &key, uint64_t hash, List list) {
     for (uint64_t i = hash & mask_;; i = (i + 1) & mask_) {
         Bucket &bucket = buckets_[i];
         int place = 0;
-        while (place < 10 && bucket.tag[place]) ++place;
+        while (place < 10 && bucket.tag[place])
+            ++place;
         if (place == 10) {
             ++bucket.passed;
             continue;
@@ -141,7 +143,8 @@ void FlowTable::close(uint32_t slot) {
     for (uint64_t i = h & mask_;; i = (i + 1) & mask_) {
         Bucket &bucket = buckets_[i];
         int place = 0;
-        while (place < 10 && !(bucket.tag[place] == tag && bucket.slot[place] == slot)) ++place;
+        while (place < 10 && !(bucket.tag[place] == tag && bucket.slot[place] == slot))
+            ++place;
         if (place < 10) {
             bucket.tag[place] = 0;
             break;
@@ -163,10 +166,14 @@ void FlowTable::to_tail(uint32_t slot, List list) {
 void FlowTable::unlink(uint32_t slot) {
     Hot &h = hot_[slot];
     Ends &ends = lists_[static_cast<size_t>(warm_[slot].list)];
-    if (h.prev == kNoSlot) ends.head = h.next;
-    else hot_[h.prev].next = h.next;
-    if (h.next == kNoSlot) ends.tail = h.prev;
-    else hot_[h.next].prev = h.prev;
+    if (h.prev == kNoSlot)
+        ends.head = h.next;
+    else
+        hot_[h.prev].next = h.next;
+    if (h.next == kNoSlot)
+        ends.tail = h.prev;
+    else
+        hot_[h.next].prev = h.prev;
 }
 
 void FlowTable::append(uint32_t slot, List list) {
@@ -174,8 +181,10 @@ void FlowTable::append(uint32_t slot, List list) {
     Ends &ends = lists_[static_cast<size_t>(list)];
     h.prev = ends.tail;
     h.next = kNoSlot;
-    if (ends.tail == kNoSlot) ends.head = slot;
-    else hot_[ends.tail].next = slot;
+    if (ends.tail == kNoSlot)
+        ends.head = slot;
+    else
+        hot_[ends.tail].next = slot;
     ends.tail = slot;
     warm_[slot].list = list;
 }

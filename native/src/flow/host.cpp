@@ -54,8 +54,10 @@ struct HostFunctions {
         Dissection::Call &c = call(flow);
         if (anomaly >= c.protocol->anomalies.size()) return;
         const uint16_t name = c.protocol->anomalies[anomaly];
-        if (c.view.recognised) c.dissection.note_anomaly(c.flow.warm, name);
-        else if (c.anomaly == 0) c.anomaly = name; // counts if this call recognises the flow
+        if (c.view.recognised)
+            c.dissection.note_anomaly(c.flow.warm, name);
+        else if (c.anomaly == 0)
+            c.anomaly = name; // counts if this call recognises the flow
     }
 
     static void set_layer7(aicore_flow *flow, uint32_t alias) {
@@ -71,7 +73,11 @@ struct HostFunctions {
     }
 };
 
-static constexpr aicore_host kHost = {sizeof(aicore_host), 0, HostFunctions::set_string, HostFunctions::set_integer, HostFunctions::add_string, HostFunctions::has, HostFunctions::anomaly, HostFunctions::set_layer7, HostFunctions::hand_over};
+static constexpr aicore_host kHost = {sizeof(aicore_host),       0,
+                                      HostFunctions::set_string, HostFunctions::set_integer,
+                                      HostFunctions::add_string, HostFunctions::has,
+                                      HostFunctions::anomaly,    HostFunctions::set_layer7,
+                                      HostFunctions::hand_over};
 
 Dissection::Call::Call(Dissection &d, FlowRef f, Cold &c) : dissection(d), flow(f), cold(c) {
     const FlowKey &key = f.hot.key;

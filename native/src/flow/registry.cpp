@@ -21,25 +21,59 @@ bool valid_name(const char *name, size_t limit, bool dash) {
 constexpr size_t kMaxNamesLater = 256; // layer7 names that Python protocols give while a run goes on
 
 // Names that stand in every record: a protocol's field must not hide one.
-constexpr const char *kCoreNames[] = {
-    "key", "event", "new", "version", "flow_id", "seq", "sensor", "ipsrc", "portsrc", "proto", "ipdst", "portdst", "vlan", "vlan_inner",
-    "tunnel", "community_id", "first_seen", "last_seen", "duration", "packets", "bytes", "payload_bytes", "src_packets",
-    "dst_packets", "src_bytes", "dst_bytes", "src_payload_bytes", "dst_payload_bytes", "layer7", "layer7_by",
-    "src_tcpflags", "dst_tcpflags", "tcp_state", "end_reason", "retransmissions", "anomaly"};
+constexpr const char *kCoreNames[] = {"key",
+                                      "event",
+                                      "new",
+                                      "version",
+                                      "flow_id",
+                                      "seq",
+                                      "sensor",
+                                      "ipsrc",
+                                      "portsrc",
+                                      "proto",
+                                      "ipdst",
+                                      "portdst",
+                                      "vlan",
+                                      "vlan_inner",
+                                      "tunnel",
+                                      "community_id",
+                                      "first_seen",
+                                      "last_seen",
+                                      "duration",
+                                      "packets",
+                                      "bytes",
+                                      "payload_bytes",
+                                      "src_packets",
+                                      "dst_packets",
+                                      "src_bytes",
+                                      "dst_bytes",
+                                      "src_payload_bytes",
+                                      "dst_payload_bytes",
+                                      "layer7",
+                                      "layer7_by",
+                                      "src_tcpflags",
+                                      "dst_tcpflags",
+                                      "tcp_state",
+                                      "end_reason",
+                                      "retransmissions",
+                                      "anomaly"};
 
 std::string check_shape(const aicore_protocol *p) { // all but the function
     if (!valid_name(p->name, 32, true)) return "its name is missing or not ^[a-z][a-z0-9_-]{0,31}$";
     const std::string who = std::string("protocol '") + p->name + "': ";
-    if (!(p->transports & (AICORE_TCP | AICORE_UDP)) || p->transports & ~(AICORE_TCP | AICORE_UDP)) return who + "transports must be AICORE_TCP, AICORE_UDP or both";
+    if (!(p->transports & (AICORE_TCP | AICORE_UDP)) || p->transports & ~(AICORE_TCP | AICORE_UDP))
+        return who + "transports must be AICORE_TCP, AICORE_UDP or both";
     if ((p->port_count && !p->ports) || (p->prefix_count && !p->prefixes) || (p->field_count && !p->fields) ||
         (p->anomaly_count && !p->anomalies) || (p->alias_count && !p->aliases))
         return who + "a count is above 0 while its array is NULL";
     if (p->state_size > AICORE_STATE_MAX) return who + "state_size is above " + std::to_string(AICORE_STATE_MAX);
     for (uint32_t i = 0; i < p->prefix_count; ++i)
-        if (!p->prefixes[i].bytes || p->prefixes[i].length > 16) return who + "prefix " + std::to_string(i) + " is not 0 to 16 bytes";
+        if (!p->prefixes[i].bytes || p->prefixes[i].length > 16)
+            return who + "prefix " + std::to_string(i) + " is not 0 to 16 bytes";
     for (uint32_t i = 0; i < p->field_count; ++i) {
         const aicore_field &f = p->fields[i];
-        if (!valid_name(f.name, 48, false)) return who + "field " + std::to_string(i) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
+        if (!valid_name(f.name, 48, false))
+            return who + "field " + std::to_string(i) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
         if (f.type < AICORE_STRING || f.type > AICORE_LIST) return who + "field '" + f.name + "' has an unknown type";
         for (const char *name : kCoreNames)
             if (std::strcmp(name, f.name) == 0) return who + "field '" + f.name + "' is a name of the core record";
@@ -65,9 +99,11 @@ Registry::~Registry() = default;
 
 std::string Registry::check(const aicore_protocol *p) {
     if (p->abi != AICORE_PROTOCOL_ABI)
-        return "it is built for protocol ABI " + std::to_string(p->abi) + ", this aicore has " + std::to_string(AICORE_PROTOCOL_ABI);
+        return "it is built for protocol ABI " + std::to_string(p->abi) + ", this aicore has " +
+               std::to_string(AICORE_PROTOCOL_ABI);
     if (p->size != sizeof(aicore_protocol))
-        return "its structure has " + std::to_string(p->size) + " bytes, ABI " + std::to_string(AICORE_PROTOCOL_ABI) + " has " + std::to_string(sizeof(aicore_protocol));
+        return "its structure has " + std::to_string(p->size) + " bytes, ABI " + std::to_string(AICORE_PROTOCOL_ABI) +
+               " has " + std::to_string(sizeof(aicore_protocol));
     if (auto why = check_shape(p); !why.empty()) return why;
     if (!p->inspect) return std::string("protocol '") + p->name + "': inspect is NULL";
     return {};
@@ -77,32 +113,40 @@ uint16_t Registry::field_index(const aicore_field &f, const char *protocol, Fiel
     for (size_t i = 0; i < schema_->fields.size(); ++i) {
         if (schema_->fields[i].name != f.name) continue;
         if (schema_->fields[i].type != type)
-            throw std::invalid_argument(std::string("protocol '") + protocol + "': field '" + f.name + "' has another type in protocol '" + schema_->fields[i].protocol + "'");
+            throw std::invalid_argument(std::string("protocol '") + protocol + "': field '" + f.name +
+                                        "' has another type in protocol '" + schema_->fields[i].protocol + "'");
         return static_cast<uint16_t>(i);
     }
     const auto text = [](const char *s) { return std::string(s ? s : ""); };
-    schema_->fields.push_back({f.name, type, (f.flags & AICORE_NOTIFY) != 0, f.width ? f.width : 64, text(f.unit), text(f.ecs), text(f.help), protocol});
+    schema_->fields.push_back({f.name, type, (f.flags & AICORE_NOTIFY) != 0, f.width ? f.width : 64, text(f.unit),
+                               text(f.ecs), text(f.help), protocol});
     return static_cast<uint16_t>(schema_->fields.size() - 1);
 }
 
 void Registry::add(const aicore_protocol *p) {
     if (frozen_) throw std::invalid_argument("protocols can only be added before the run");
     if (auto why = p->inspect ? check(p) : check_shape(p); !why.empty()) throw std::invalid_argument(why);
-    if (find(p->name) != kNoProtocol) throw std::invalid_argument(std::string("protocol '") + p->name + "' is there already");
+    if (find(p->name) != kNoProtocol)
+        throw std::invalid_argument(std::string("protocol '") + p->name + "' is there already");
     if (protocols_.size() == ProtocolSet::kMax) throw std::invalid_argument("more than 256 protocols");
     Registered r{p, {}, {}, {}, schema_->name_index(p->name), p->inspect == nullptr};
-    for (uint32_t i = 0; i < p->field_count; ++i) r.fields.push_back(field_index(p->fields[i], p->name, static_cast<FieldType>(p->fields[i].type)));
-    for (uint32_t i = 0; i < p->anomaly_count; ++i) r.anomalies.push_back(schema_->name_index(p->anomalies[i]));
-    for (uint32_t i = 0; i < p->alias_count; ++i) r.aliases.push_back(schema_->name_index(p->aliases[i]));
+    for (uint32_t i = 0; i < p->field_count; ++i)
+        r.fields.push_back(field_index(p->fields[i], p->name, static_cast<FieldType>(p->fields[i].type)));
+    for (uint32_t i = 0; i < p->anomaly_count; ++i)
+        r.anomalies.push_back(schema_->name_index(p->anomalies[i]));
+    for (uint32_t i = 0; i < p->alias_count; ++i)
+        r.aliases.push_back(schema_->name_index(p->aliases[i]));
     protocols_.push_back(std::move(r));
 }
 
 void Registry::add_python(const PythonProtocol &source) {
     auto owned = std::make_unique<Owned>();
     owned->source = source;
-    for (const auto &prefix : owned->source.prefixes) owned->prefixes.push_back({prefix.data(), static_cast<uint32_t>(prefix.size())});
+    for (const auto &prefix : owned->source.prefixes)
+        owned->prefixes.push_back({prefix.data(), static_cast<uint32_t>(prefix.size())});
     for (const auto &f : owned->source.fields)
-        owned->fields.push_back({f.name.c_str(), static_cast<uint32_t>(f.type), f.notify ? uint32_t{AICORE_NOTIFY} : 0u, f.width, f.unit.c_str(), f.ecs.c_str(), f.help.c_str()});
+        owned->fields.push_back({f.name.c_str(), static_cast<uint32_t>(f.type), f.notify ? uint32_t{AICORE_NOTIFY} : 0u,
+                                 f.width, f.unit.c_str(), f.ecs.c_str(), f.help.c_str()});
     aicore_protocol &p = owned->protocol;
     p.abi = AICORE_PROTOCOL_ABI;
     p.size = sizeof p;
@@ -138,8 +182,10 @@ void Registry::freeze(const std::vector<const char *> &counters) {
     frozen_ = true;
     schema_->names.reserve(schema_->names.size() + counters.size() + kMaxNamesLater);
     counter_names_.push_back(0);
-    for (size_t i = 1; i < counters.size(); ++i) counter_names_.push_back(schema_->name_index(counters[i]));
-    std::stable_sort(protocols_.begin(), protocols_.end(), [](const Registered &a, const Registered &b) { return a.protocol->rank < b.protocol->rank; });
+    for (size_t i = 1; i < counters.size(); ++i)
+        counter_names_.push_back(schema_->name_index(counters[i]));
+    std::stable_sort(protocols_.begin(), protocols_.end(),
+                     [](const Registered &a, const Registered &b) { return a.protocol->rank < b.protocol->rank; });
     for (size_t i = 0; i < protocols_.size(); ++i) {
         const aicore_protocol &p = *protocols_[i].protocol;
         for (uint32_t t = 0; t < 2; ++t) {
@@ -147,8 +193,10 @@ void Registry::freeze(const std::vector<const char *> &counters) {
             Table &table = tables_[t];
             if (p.prefix_count == 0 && p.port_count == 0) table.always.add(i);
             for (uint32_t k = 0; k < p.prefix_count; ++k) {
-                if (p.prefixes[k].length == 0) table.always.add(i);
-                else table.first_byte[static_cast<uint8_t>(p.prefixes[k].bytes[0])].add(i);
+                if (p.prefixes[k].length == 0)
+                    table.always.add(i);
+                else
+                    table.first_byte[static_cast<uint8_t>(p.prefixes[k].bytes[0])].add(i);
             }
             for (uint32_t k = 0; k < p.port_count; ++k) {
                 table.port[p.ports[k]].add(i);
@@ -159,7 +207,8 @@ void Registry::freeze(const std::vector<const char *> &counters) {
     }
 }
 
-ProtocolSet Registry::select(uint8_t transport, const uint8_t *data, size_t length, uint16_t port, uint16_t other_port) const {
+ProtocolSet Registry::select(uint8_t transport, const uint8_t *data, size_t length, uint16_t port,
+                             uint16_t other_port) const {
     const Table &table = tables_[transport == AICORE_TCP ? 0 : 1];
     ProtocolSet out = table.always;
     if (length == 0) return out;

@@ -29,8 +29,10 @@ Streams &Dissection::streams_of(Cold &cold) {
 
 void Dissection::use(Streams &s) {
     if (newest_ == &s) return;
-    if (s.older) s.older->newer = s.newer;
-    else oldest_ = s.newer;
+    if (s.older)
+        s.older->newer = s.newer;
+    else
+        oldest_ = s.newer;
     s.newer->older = s.older;
     s.older = newest_;
     s.newer = nullptr;
@@ -42,10 +44,14 @@ void Dissection::drop_streams(Cold &cold) {
     if (!cold.streams) return;
     Streams &s = *cold.streams;
     held_ -= s.held;
-    if (s.older) s.older->newer = s.newer;
-    else oldest_ = s.newer;
-    if (s.newer) s.newer->older = s.older;
-    else newest_ = s.older;
+    if (s.older)
+        s.older->newer = s.newer;
+    else
+        oldest_ = s.newer;
+    if (s.newer)
+        s.newer->older = s.older;
+    else
+        newest_ = s.older;
     if (spare_.size() < kMaxSpare) {
         for (Stream &d : s.direction) {
             d.buffer.clear();
@@ -86,9 +92,11 @@ void Dissection::keep(Cold &cold, Stream &stream, const uint8_t *data, size_t le
     if (static_cast<ptrdiff_t>(length) != before) held(*cold.streams, static_cast<ptrdiff_t>(length) - before);
 }
 
-void Dissection::keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length, bool truncated) {
+void Dissection::keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length,
+                            bool truncated) {
     auto at = stream.later.begin();
-    while (at != stream.later.end() && static_cast<int32_t>(seq - at->seq) > 0) ++at;
+    while (at != stream.later.end() && static_cast<int32_t>(seq - at->seq) > 0)
+        ++at;
     if (at != stream.later.end() && at->seq == seq && at->data.size() >= length) return; // a copy of one that waits
     stream.later.insert(at, Segment{seq, truncated, std::vector<uint8_t>(data, data + length)});
     held(*cold.streams, static_cast<ptrdiff_t>(length));
@@ -116,10 +124,11 @@ bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t exp
     } else if (ahead > 0) {
         keep_later(cold, stream, seq, data, length, length < wire);
         size_t waiting = 0;
-        for (const Segment &s : stream.later) waiting += s.data.size();
+        for (const Segment &s : stream.later)
+            waiting += s.data.size();
         if (waiting < limits_.stream_bytes && stream.later.size() <= kMaxLaterSegments) return false;
         if (stream.later.empty()) return false; // evicted to make room for itself
-        ++counters_[Counter::reassembly_gaps]; // the hole will not be filled any more
+        ++counters_[Counter::reassembly_gaps];  // the hole will not be filled any more
         stream.expected = stream.later.front().seq;
         stream.gap = true;
         return drain_later(flow, d, packet.time);
@@ -150,7 +159,8 @@ bool Dissection::drain_later(FlowRef flow, uint8_t d, int64_t time) {
         const uint32_t old = stream.expected - segment.seq;
         if (old >= segment.data.size()) continue;
         stream.expected = segment.seq + static_cast<uint32_t>(segment.data.size());
-        const uint8_t flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (segment.truncated ? AICORE_TRUNCATED : 0));
+        const uint8_t flags =
+            static_cast<uint8_t>(start_flags(flow.hot, stream) | (segment.truncated ? AICORE_TRUNCATED : 0));
         stream.gap = segment.truncated;
         notify |= deliver(flow, d, segment.data.data() + old, segment.data.size() - old, flags, time);
     }

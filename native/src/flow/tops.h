@@ -22,8 +22,11 @@ class TopList {
     }
     std::vector<TopEntry> top(size_t limit) const {
         std::vector<TopEntry> out;
-        for (const auto &[name, e] : entries_) out.push_back({name, e.flows, e.packets, e.bytes});
-        std::sort(out.begin(), out.end(), [](const TopEntry &a, const TopEntry &b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.name < b.name; });
+        for (const auto &[name, e] : entries_)
+            out.push_back({name, e.flows, e.packets, e.bytes});
+        std::sort(out.begin(), out.end(), [](const TopEntry &a, const TopEntry &b) {
+            return a.bytes != b.bytes ? a.bytes > b.bytes : a.name < b.name;
+        });
         if (out.size() > limit) out.resize(limit);
         return out;
     }
@@ -32,7 +35,8 @@ class TopList {
     static constexpr size_t kMax = 65536; // names kept: a heavy one is heavy long before it could be among the halved
     void shrink() {
         std::vector<uint64_t> sizes;
-        for (const auto &[name, e] : entries_) sizes.push_back(e.bytes);
+        for (const auto &[name, e] : entries_)
+            sizes.push_back(e.bytes);
         std::nth_element(sizes.begin(), sizes.begin() + kMax / 2, sizes.end());
         const uint64_t middle = sizes[kMax / 2];
         std::erase_if(entries_, [&](const auto &item) { return item.second.bytes <= middle; });

@@ -12,26 +12,32 @@ constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kMaxStep = 300 * kSecond; // the clock of a file moves at most this far at one packet
 constexpr int64_t kSweepEvery = kSecond / 10;
 constexpr size_t kSweepAtPacket = 16; // looks at list heads during one packet: bounds its time
-constexpr int64_t kMaxWait = 5 * kSecond; // of an ended flow for the answer of a Python protocol
 constexpr size_t kMaxAsked = 65536;   // questions to Python protocols out at once
 constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp and are told apart by an ordinal
 
 } // namespace
 
-Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters, const std::atomic<bool> &admit)
-    : options_(options), registry_(registry), writer_(writer), counters_(counters), admit_(admit),
-      tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()}, {options.udp ? options.udp_flows : 1, random_hash_key()}},
-      dissection_(registry, {options.stream_bytes, options.streams_bytes}, counters,
-                  [this](const FlowRef &flow, uint16_t protocol, bool reverse, const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
-                      if (asked_.size() >= kMaxAsked) return false;
-                      const uint64_t id = next_question_;
-                      if (!writer_.ask(id, flow, dissection_.cold(), registry_.protocols()[protocol].protocol->name, reverse, data, length, other, other_length)) return false;
-                      ++next_question_;
-                      asked_[id] = {flow.table, reverse, protocol, flow.slot, {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
-                      return true;
-                  }) {
+Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters,
+                 const std::atomic<bool> &admit)
+    : options_(options), registry_(registry), writer_(writer), counters_(counters),
+      admit_(admit), tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()},
+                             {options.udp ? options.udp_flows : 1, random_hash_key()}},
+      dissection_(
+          registry, {options.stream_bytes, options.streams_bytes}, counters,
+          [this](const FlowRef &flow, uint16_t protocol, bool reverse, const uint8_t *data, size_t length,
+                 const uint8_t *other, size_t other_length) {
+              if (asked_.size() >= kMaxAsked) return false;
+              const uint64_t id = next_question_;
+              if (!writer_.ask(id, flow, dissection_.cold(), registry_.protocols()[protocol].protocol->name, reverse,
+                               data, length, other, other_length))
+                  return false;
+              ++next_question_;
+              asked_[id] = {flow.table, reverse, protocol, flow.slot, {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
+              return true;
+          }) {
     SipHash<2, 4> h({0, 0});
-    for (const char c : options.sensor) h.add(static_cast<uint8_t>(c));
+    for (const char c : options.sensor)
+        h.add(static_cast<uint8_t>(c));
     sensor_hash_ = h.finish64();
 }
 
@@ -45,7 +51,8 @@ void Tracker::advance(int64_t time) {
     }
     if (new_file_) {
         new_file_ = false;
-        if (time < clock_ - std::max(options_.idle_tcp, options_.idle_udp)) { // recorded before what was read: another time
+        if (time <
+            clock_ - std::max(options_.idle_tcp, options_.idle_udp)) { // recorded before what was read: another time
             for (size_t t = 0; t < 2; ++t)
                 for (const List list : {List::lingering, List::half_open, List::open})
                     for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
@@ -77,13 +84,19 @@ void Tracker::tick(int64_t clock) {
 }
 
 bool Tracker::due(const FlowRef &flow) const {
-    const int64_t seen = flow.warm.list == List::lingering || flow.hot.bits & kSkewed ? flow.warm.touched : flow.hot.last_seen;
-    const int64_t limit = flow.warm.list == List::lingering ? options_.linger : flow.warm.list == List::half_open ? options_.half_open : flow.table == 0 ? options_.idle_tcp : options_.idle_udp;
+    const int64_t seen =
+        flow.warm.list == List::lingering || flow.hot.bits & kSkewed ? flow.warm.touched : flow.hot.last_seen;
+    const int64_t limit = flow.warm.list == List::lingering   ? options_.linger
+                          : flow.warm.list == List::half_open ? options_.half_open
+                          : flow.table == 0                   ? options_.idle_tcp
+                                                              : options_.idle_udp;
     return clock_ - seen >= limit;
 }
 
 EndReason Tracker::natural_reason(const FlowRef &flow) const {
-    return flow.hot.state == TcpState::reset ? EndReason::rst : flow.hot.state == TcpState::closed ? EndReason::fin : EndReason::idle;
+    return flow.hot.state == TcpState::reset    ? EndReason::rst
+           : flow.hot.state == TcpState::closed ? EndReason::fin
+                                                : EndReason::idle;
 }
 
 void Tracker::sweep(size_t budget) {
@@ -148,7 +161,8 @@ void Tracker::identify(Warm &warm, const Packet &packet) {
     std::memcpy(words, &packet.key, sizeof words);
     for (uint64_t ordinal = 0;; ++ordinal) {
         SipHash<2, 4> h({0, 0});
-        for (const uint64_t w : words) h.add(w);
+        for (const uint64_t w : words)
+            h.add(w);
         h.add(static_cast<uint64_t>(packet.time));
         h.add(ordinal << 1 | packet.reversed);
         h.add(sensor_hash_);
@@ -223,8 +237,10 @@ void Tracker::packet(const Packet &p, uint64_t hash) {
     count(flow, p, d);
     if (p.anomaly && flow.warm.anomaly == 0) flow.warm.anomaly = registry_.counter_name(p.anomaly);
     if (opened) {
-        if (t == 0 && !p.later_fragment) tcp_state(flow, p, d); // so that the insert shows the state that its packet made
-        if (writer_.wanted(EventKind::insert)) writer_.append(EventKind::insert, flow, dissection_.cold(), EndReason::none);
+        if (t == 0 && !p.later_fragment)
+            tcp_state(flow, p, d); // so that the insert shows the state that its packet made
+        if (writer_.wanted(EventKind::insert))
+            writer_.append(EventKind::insert, flow, dissection_.cold(), EndReason::none);
     }
     bool notify = false;
     if (!p.later_fragment) {
@@ -268,7 +284,8 @@ void Tracker::tcp_state(FlowRef flow, const Packet &p, uint8_t d) {
     if (p.tcp_flags & kRst) {
         hot.state = TcpState::reset;
     } else if (p.tcp_flags & kSyn) {
-        if (hot.state <= TcpState::syn_sent) hot.state = p.tcp_flags & kAck ? TcpState::syn_received : TcpState::syn_sent;
+        if (hot.state <= TcpState::syn_sent)
+            hot.state = p.tcp_flags & kAck ? TcpState::syn_received : TcpState::syn_sent;
     } else if (hot.state < TcpState::established) {
         hot.state = TcpState::established;
         if (flow.warm.list == List::half_open) tables_[0].to_tail(flow.slot, List::open);
@@ -294,7 +311,8 @@ bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d) {
         if (!known || static_cast<int32_t>(behind - expected) > 0) {
             hot.next_seq[d] = behind;
             hot.bits |= valid;
-        } else if (sequence_length > 0 && !(p.payload_bytes <= 1 && p.seq == expected - 1 && !(p.tcp_flags & (kSyn | kFin)))) {
+        } else if (sequence_length > 0 &&
+                   !(p.payload_bytes <= 1 && p.seq == expected - 1 && !(p.tcp_flags & (kSyn | kFin)))) {
             // Not a keep-alive, which repeats one byte on purpose.
             ++flow.warm.retransmissions;
             ++counters_[Counter::retransmissions];
@@ -308,114 +326,6 @@ bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d) {
         notify |= dissection_.tcp(flow, p, d, expected, known);
     }
     return notify;
-}
-
-// Events -----------------------------------------------------------------------------------------------------------
-
-void Tracker::update(FlowRef flow) {
-    if (!writer_.wanted(EventKind::update)) return;
-    if (!writer_.room(1)) {
-        ++counters_[Counter::updates_shed];
-        return;
-    }
-    writer_.append(EventKind::update, flow, dissection_.cold(), EndReason::none);
-    flow.warm.updated_packets = flow.hot.packets[0] + flow.hot.packets[1];
-}
-
-bool Tracker::end(FlowRef flow, EndReason reason) {
-    const bool waits = flow.warm.list == List::ended;
-    if (dissection_.waiting(flow.warm) && (!waits || writer_.now() - flow.warm.touched < kMaxWait)) {
-        if (!waits) wait_in_ended(flow, reason);
-        return false;
-    }
-    return finish(flow, reason);
-}
-
-void Tracker::wait_in_ended(FlowRef flow, EndReason reason) {
-    flow.warm.end_reason = reason;
-    flow.warm.touched = writer_.now();
-    tables_[flow.table].to_tail(flow.slot, List::ended);
-}
-
-bool Tracker::finish(FlowRef flow, EndReason reason) {
-    dissection_.end(flow);
-    const bool last_update = writer_.wanted(EventKind::update) && flow.warm.updated_packets != flow.hot.packets[0] + flow.hot.packets[1];
-    const bool remove = writer_.wanted(EventKind::remove);
-    if ((last_update || remove) && !writer_.room(last_update + remove)) {
-        if (flow.warm.list != List::ended) wait_in_ended(flow, reason);
-        return false;
-    }
-    if (last_update) writer_.append(EventKind::update, flow, dissection_.cold(), reason);
-    if (remove) writer_.append(EventKind::remove, flow, dissection_.cold(), reason);
-    if (options_.top) add_tops(flow);
-    dissection_.forget(flow.warm);
-    tables_[flow.table].close(flow.slot);
-    return true;
-}
-
-void Tracker::end_all() {
-    for (size_t t = 0; t < 2; ++t)
-        for (const List list : {List::lingering, List::half_open, List::open})
-            for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
-                const FlowRef flow = ref(t, slot);
-                end(flow, list == List::lingering ? natural_reason(flow) : EndReason::shutdown);
-            }
-}
-
-void Tracker::finish_all() {
-    for (size_t t = 0; t < 2; ++t)
-        for (uint32_t slot; (slot = tables_[t].head(List::ended)) != kNoSlot;)
-            if (!finish(ref(t, slot), tables_[t].warm(slot).end_reason)) return; // the reader has gone
-}
-
-void Tracker::add_tops(const FlowRef &flow) {
-    const uint64_t packets = flow.hot.packets[0] + flow.hot.packets[1], bytes = flow.hot.bytes[0] + flow.hot.bytes[1];
-    std::string talker;
-    append_address(talker, flow.hot.bits & kSourceIsB ? flow.hot.key.b : flow.hot.key.a, flow.hot.key.version);
-    const std::lock_guard lock(tops_mutex_);
-    top_protocols_.add(registry_.schema()->names[flow.warm.layer7], packets, bytes);
-    top_talkers_.add(talker, packets, bytes);
-    if (flow.warm.cold == kNoSlot) return;
-    const AttributeSet &set = dissection_.cold()[flow.warm.cold].attributes;
-    for (const Attribute &a : set.items) { // the first host or domain name there is
-        if (static_cast<FieldType>(a.type) != FieldType::string || !registry_.schema()->fields[a.field].notify) continue;
-        top_hosts_.add(set.text.substr(static_cast<size_t>(a.value), a.length), packets, bytes);
-        return;
-    }
-}
-
-void Tracker::tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &hosts, std::vector<TopEntry> &talkers, size_t limit) const {
-    const std::lock_guard lock(tops_mutex_);
-    protocols = top_protocols_.top(limit);
-    hosts = top_hosts_.top(limit);
-    talkers = top_talkers_.top(limit);
-}
-
-void Tracker::answer(const Answer &a) {
-    const auto it = asked_.find(a.question);
-    if (it == asked_.end()) return;
-    const Asked asked = it->second;
-    asked_.erase(it);
-    const FlowRef flow = ref(asked.table, asked.slot);
-    if (flow.warm.flow_id[0] != asked.flow_id[0] || flow.warm.flow_id[1] != asked.flow_id[1]) return; // it has ended
-    const Registered &protocol = registry_.protocols()[asked.protocol];
-    const auto &fields = registry_.schema()->fields;
-    const auto field = [&](const std::string &name, FieldType type) -> uint16_t {
-        for (const uint16_t f : protocol.fields)
-            if (fields[f].name == name && fields[f].type == type) return f;
-        return UINT16_MAX;
-    };
-    const auto bytes = [](const std::string &s) { return reinterpret_cast<const uint8_t *>(s.data()); };
-    AttributeSet values;
-    for (const auto &[name, value] : a.integers)
-        if (const uint16_t f = field(name, FieldType::integer); f != UINT16_MAX) values.set_integer(f, value);
-    for (const auto &[name, value] : a.strings)
-        if (const uint16_t f = field(name, FieldType::string); f != UINT16_MAX) values.set_string(f, bytes(value), value.size());
-    for (const auto &[name, list] : a.lists)
-        if (const uint16_t f = field(name, FieldType::list); f != UINT16_MAX)
-            for (const auto &item : list) values.add_string(f, bytes(item), item.size());
-    const uint16_t layer7 = a.layer7.empty() ? 0 : registry_.name_later(a.layer7);
-    if (dissection_.answer(flow, asked.protocol, asked.direction, a.answer, layer7, values) && flow.warm.list != List::ended) update(flow);
 }
 
 } // namespace aicore

@@ -18,25 +18,32 @@ namespace aicore {
 
 class Tracker {
   public:
-    Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters, const std::atomic<bool> &admit);
+    Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters,
+            const std::atomic<bool> &admit);
 
     uint64_t hash(const Packet &packet) const { return tables_[table_of(packet.key)].hash(packet.key); }
     void packet(const Packet &packet, uint64_t hash);
-    void prefetch_bucket(const Packet &packet, uint64_t hash) const { tables_[table_of(packet.key)].prefetch_bucket(hash); }
+    void prefetch_bucket(const Packet &packet, uint64_t hash) const {
+        tables_[table_of(packet.key)].prefetch_bucket(hash);
+    }
     void prefetch_slot(const Packet &packet, uint64_t hash) const { tables_[table_of(packet.key)].prefetch_slot(hash); }
     void begin_file() { new_file_ = true; } // the next packet is the first of another file
-    void set_live(int64_t clock) { live_ = true; clock_ = clock; }
-    void tick(int64_t clock); // live: the clock moves without packets
-    void sweep(size_t budget); // ends what is due, at most so many looks
-    void end_all();            // end of the input; what waits for answers goes to List::ended
-    void finish_all();         // ends those too
+    void set_live(int64_t clock) {
+        live_ = true;
+        clock_ = clock;
+    }
+    void tick(int64_t clock);                       // live: the clock moves without packets
+    void sweep(size_t budget);                      // ends what is due, at most so many looks
+    void end_all();                                 // end of the input; what waits for answers goes to List::ended
+    void finish_all();                              // ends those too
     bool asking() const { return !asked_.empty(); } // answers of Python protocols are out
     void answer(const Answer &answer);
 
     int64_t clock() const { return clock_; }
     uint32_t live(size_t table) const { return tables_[table].live(); }
     const Dissection &dissection() const { return dissection_; }
-    void tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &hosts, std::vector<TopEntry> &talkers, size_t limit) const;
+    void tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &hosts, std::vector<TopEntry> &talkers,
+              size_t limit) const;
 
   private:
     static size_t table_of(const FlowKey &key) { return key.proto == kProtoTcp ? 0 : 1; }
@@ -48,7 +55,9 @@ class Tracker {
         uint64_t flow_id[2];
     };
 
-    FlowRef ref(size_t table, uint32_t slot) { return {tables_[table].hot(slot), tables_[table].warm(slot), slot, static_cast<uint8_t>(table)}; }
+    FlowRef ref(size_t table, uint32_t slot) {
+        return {tables_[table].hot(slot), tables_[table].warm(slot), slot, static_cast<uint8_t>(table)};
+    }
     void advance(int64_t time);
     bool due(const FlowRef &flow) const;
     bool over(const FlowRef &flow, const Packet &packet, EndReason &reason) const; // this packet belongs to a new flow
@@ -59,7 +68,7 @@ class Tracker {
     bool tcp(FlowRef flow, const Packet &packet, uint8_t d);
     void tcp_state(FlowRef flow, const Packet &packet, uint8_t d);
     void update(FlowRef flow);
-    bool end(FlowRef flow, EndReason reason); // false: it waits in List::ended for room or for an answer
+    bool end(FlowRef flow, EndReason reason);    // false: it waits in List::ended for room or for an answer
     bool finish(FlowRef flow, EndReason reason); // false: no room
     void wait_in_ended(FlowRef flow, EndReason reason);
     EndReason natural_reason(const FlowRef &flow) const;

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a tracker emits: updates, ends, the summary's tops, and answers of Python protocols that lead to updates.
+#include "tracker.h"
+
+namespace aicore {
+
+namespace {
+constexpr int64_t kMaxWait = 5'000'000'000; // of an ended flow for the answer of a Python protocol
+} // namespace
+
+void Tracker::update(FlowRef flow) {
+    if (!writer_.wanted(EventKind::update)) return;
+    if (!writer_.room(1)) {
+        ++counters_[Counter::updates_shed];
+        return;
+    }
+    writer_.append(EventKind::update, flow, dissection_.cold(), EndReason::none);
+    flow.warm.updated_packets = flow.hot.packets[0] + flow.hot.packets[1];
+}
+
+bool Tracker::end(FlowRef flow, EndReason reason) {
+    const bool waits = flow.warm.list == List::ended;
+    if (dissection_.waiting(flow.warm) && (!waits || writer_.now() - flow.warm.touched < kMaxWait)) {
+        if (!waits) wait_in_ended(flow, reason);
+        return false;
+    }
+    return finish(flow, reason);
+}
+
+void Tracker::wait_in_ended(FlowRef flow, EndReason reason) {
+    flow.warm.end_reason = reason;
+    flow.warm.touched = writer_.now();
+    tables_[flow.table].to_tail(flow.slot, List::ended);
+}
+
+bool Tracker::finish(FlowRef flow, EndReason reason) {
+    dissection_.end(flow);
+    const bool last_update =
+        writer_.wanted(EventKind::update) && flow.warm.updated_packets != flow.hot.packets[0] + flow.hot.packets[1];
+    const bool remove = writer_.wanted(EventKind::remove);
+    if ((last_update || remove) && !writer_.room(last_update + remove)) {
+        if (flow.warm.list != List::ended) wait_in_ended(flow, reason);
+        return false;
+    }
+    if (last_update) writer_.append(EventKind::update, flow, dissection_.cold(), reason);
+    if (remove) writer_.append(EventKind::remove, flow, dissection_.cold(), reason);
+    if (options_.top) add_tops(flow);
+    dissection_.forget(flow.warm);
+    tables_[flow.table].close(flow.slot);
+    return true;
+}
+
+void Tracker::end_all() {
+    for (size_t t = 0; t < 2; ++t)
+        for (const List list : {List::lingering, List::half_open, List::open})
+            for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
+                const FlowRef flow = ref(t, slot);
+                end(flow, list == List::lingering ? natural_reason(flow) : EndReason::shutdown);
+            }
+}
+
+void Tracker::finish_all() {
+    for (size_t t = 0; t < 2; ++t)
+        for (uint32_t slot; (slot = tables_[t].head(List::ended)) != kNoSlot;)
+            if (!finish(ref(t, slot), tables_[t].warm(slot).end_reason)) return; // the reader has gone
+}
+
+void Tracker::add_tops(const FlowRef &flow) {
+    const uint64_t packets = flow.hot.packets[0] + flow.hot.packets[1], bytes = flow.hot.bytes[0] + flow.hot.bytes[1];
+    std::string talker;
+    append_address(talker, flow.hot.bits & kSourceIsB ? flow.hot.key.b : flow.hot.key.a, flow.hot.key.version);
+    const std::lock_guard lock(tops_mutex_);
+    top_protocols_.add(registry_.schema()->names[flow.warm.layer7], packets, bytes);
+    top_talkers_.add(talker, packets, bytes);
+    if (flow.warm.cold == kNoSlot) return;
+    const AttributeSet &set = dissection_.cold()[flow.warm.cold].attributes;
+    for (const Attribute &a : set.items) { // the first host or domain name there is
+        if (static_cast<FieldType>(a.type) != FieldType::string || !registry_.schema()->fields[a.field].notify)
+            continue;
+        top_hosts_.add(set.text.substr(static_cast<size_t>(a.value), a.length), packets, bytes);
+        return;
+    }
+}
+
+void Tracker::tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &hosts, std::vector<TopEntry> &talkers,
+                   size_t limit) const {
+    const std::lock_guard lock(tops_mutex_);
+    protocols = top_protocols_.top(limit);
+    hosts = top_hosts_.top(limit);
+    talkers = top_talkers_.top(limit);
+}
+
+void Tracker::answer(const Answer &a) {
+    const auto it = asked_.find(a.question);
+    if (it == asked_.end()) return;
+    const Asked asked = it->second;
+    asked_.erase(it);
+    const FlowRef flow = ref(asked.table, asked.slot);
+    if (flow.warm.flow_id[0] != asked.flow_id[0] || flow.warm.flow_id[1] != asked.flow_id[1]) return; // it has ended
+    const Registered &protocol = registry_.protocols()[asked.protocol];
+    const auto &fields = registry_.schema()->fields;
+    const auto field = [&](const std::string &name, FieldType type) -> uint16_t {
+        for (const uint16_t f : protocol.fields)
+            if (fields[f].name == name && fields[f].type == type) return f;
+        return UINT16_MAX;
+    };
+    const auto bytes = [](const std::string &s) { return reinterpret_cast<const uint8_t *>(s.data()); };
+    AttributeSet values;
+    for (const auto &[name, value] : a.integers)
+        if (const uint16_t f = field(name, FieldType::integer); f != UINT16_MAX) values.set_integer(f, value);
+    for (const auto &[name, value] : a.strings)
+        if (const uint16_t f = field(name, FieldType::string); f != UINT16_MAX)
+            values.set_string(f, bytes(value), value.size());
+    for (const auto &[name, list] : a.lists)
+        if (const uint16_t f = field(name, FieldType::list); f != UINT16_MAX)
+            for (const auto &item : list)
+                values.add_string(f, bytes(item), item.size());
+    const uint16_t layer7 = a.layer7.empty() ? 0 : registry_.name_later(a.layer7);
+    if (dissection_.answer(flow, asked.protocol, asked.direction, a.answer, layer7, values) &&
+        flow.warm.list != List::ended)
+        update(flow);
+}
+
+} // namespace aicore
