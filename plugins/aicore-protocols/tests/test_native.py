@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dissectors alone, in C++ under AddressSanitizer and UndefinedBehaviorSanitizer, with the conversations of
+`messages` as their input."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from messages import TALKS
+from talk import write_seeds
+
+SOURCE = Path(__file__).parents[1]
+
+
+def run(*command: str | Path, **environment: str) -> None:
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-8000:]
+
+
+@pytest.mark.timeout(1200)  # the first time, two cores compile for minutes
+def test_dissectors(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if not shutil.which("cmake") or not Path("/usr/include/gtest/gtest.h").exists():
+        pytest.skip("needs cmake and GoogleTest (Debian: libgtest-dev)")
+    build = request.config.cache.mkdir("aicore-protocols")
+    run("cmake", "-S", SOURCE, "-B", build, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DAICORE_SANITIZE=ON")
+    run("cmake", "--build", build, "--parallel", "2")
+    write_seeds(tmp_path / "seeds", TALKS.items())
+    run(build / "test_protocols", "--gtest_brief=1", AICORE_SEEDS=str(tmp_path / "seeds"))
