@@ -294,7 +294,7 @@ PyBatch batch_from_rows(const py::sequence &records) {
                     "flow_id")) { // who makes records by hand needs no identity: key and first_seen give one
                 std::string key;
                 append_key(key, row);
-                SipHash<2, 4> h({0, 0});
+                SipHash<2, 4, 128> h({0, 0});
                 for (const char c : key)
                     h.add(static_cast<uint8_t>(c));
                 h.add(static_cast<uint64_t>(row.first_seen));

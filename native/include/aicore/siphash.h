@@ -15,11 +15,13 @@ struct HashKey {
 
 HashKey random_hash_key(); // from getrandom(2), once a run
 
-template <int compress, int finish> class SipHash {
+template <int compress, int finish, int bits = 64> class SipHash {
   public:
     constexpr explicit SipHash(HashKey k)
         : v0_(k.k0 ^ 0x736f6d6570736575u), v1_(k.k1 ^ 0x646f72616e646f6du), v2_(k.k0 ^ 0x6c7967656e657261u),
-          v3_(k.k1 ^ 0x7465646279746573u) {}
+          v3_(k.k1 ^ 0x7465646279746573u) {
+        if (bits == 128) v1_ ^= 0xee;
+    }
 
     constexpr void add(uint64_t word) {
         v3_ ^= word;
@@ -30,6 +32,7 @@ template <int compress, int finish> class SipHash {
     }
 
     constexpr uint64_t finish64() {
+        static_assert(bits == 64);
         add(words_ << 59); // length in bytes modulo 256 in the top byte: whole words only
         v2_ ^= 0xff;
         for (int i = 0; i < finish; ++i)
@@ -38,7 +41,7 @@ template <int compress, int finish> class SipHash {
     }
 
     constexpr std::array<uint64_t, 2> finish128() {
-        v1_ ^= 0xee;
+        static_assert(bits == 128);
         add(words_ << 59);
         v2_ ^= 0xee;
         for (int i = 0; i < finish; ++i)
