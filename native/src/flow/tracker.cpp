@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace aicore {
 
@@ -45,12 +46,12 @@ Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWr
 
 void Tracker::advance(int64_t time) {
     if (live_) return;
+    const bool new_file = std::exchange(new_file_, false);
     if (clock_ == INT64_MIN) {
         clock_ = time;
         return;
     }
-    if (new_file_) {
-        new_file_ = false;
+    if (new_file) {
         if (time <
             clock_ - std::max(options_.idle_tcp, options_.idle_udp)) { // recorded before what was read: another time
             for (size_t t = 0; t < 2; ++t)
@@ -111,13 +112,8 @@ void Tracker::sweep(size_t budget) {
             for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot; --budget) {
                 if (budget == 0) return void(behind_ = true);
                 const FlowRef flow = ref(t, slot);
-                if (due(flow)) {
-                    end(flow, natural_reason(flow));
-                } else if (list != List::lingering && (flow.hot.bits & kSkewed || flow.hot.last_seen > clock_)) {
-                    tables_[t].to_tail(slot, list); // its place says nothing; it must not hide those behind it
-                } else {
-                    break;
-                }
+                if (!due(flow)) break;
+                end(flow, natural_reason(flow));
             }
         }
     }
@@ -144,12 +140,14 @@ bool Tracker::over(const FlowRef &flow, const Packet &packet, EndReason &reason)
 bool Tracker::make_room(size_t t) {
     FlowTable &table = tables_[t];
     if (!table.full()) return true;
-    for (const List list : {List::lingering, List::half_open, List::open}) {
+    if (!writer_.room(2)) return false; // no flow is ended early in vain: there is no room to tell it
+    for (const List list : {List::ended, List::lingering, List::half_open, List::open}) {
         const uint32_t slot = table.head(list);
         if (slot == kNoSlot) continue;
         const FlowRef flow = ref(t, slot);
+        if (list == List::ended) return finish(flow, flow.warm.end_reason); // whatever it waits for
         ++counters_[Counter::evicted];
-        return end(flow, list == List::lingering ? natural_reason(flow) : EndReason::evicted);
+        return finish(flow, list == List::lingering ? natural_reason(flow) : EndReason::evicted);
     }
     return false;
 }
@@ -159,25 +157,27 @@ bool Tracker::make_room(size_t t) {
 void Tracker::identify(Warm &warm, const Packet &packet) {
     uint64_t words[6];
     std::memcpy(words, &packet.key, sizeof words);
-    for (uint64_t ordinal = 0;; ++ordinal) {
-        SipHash<2, 4> h({0, 0});
+    const auto id_of = [&](uint64_t ordinal) {
+        SipHash<2, 4, 128> h({0, 0});
         for (const uint64_t w : words)
             h.add(w);
         h.add(static_cast<uint64_t>(packet.time));
         h.add(ordinal << 1 | packet.reversed);
         h.add(sensor_hash_);
-        const auto id = h.finish128();
-        warm.flow_id[0] = id[0];
-        warm.flow_id[1] = id[1];
-        if (packet.time != last_opened_) { // the common case: nothing to compare with, nothing allocated
-            if (!ids_now_.empty()) ids_now_.clear();
-            last_opened_ = packet.time;
-            last_id_ = id[0];
-            return;
-        }
-        if (ids_now_.empty()) ids_now_.insert(last_id_);
-        if (ids_now_.size() >= kMaxIdsNow || ids_now_.insert(id[0]).second) return;
+        return h.finish128();
+    };
+    auto id = id_of(0);
+    if (packet.time != last_opened_) { // the common case: nothing to compare with, nothing allocated
+        if (!ids_now_.empty()) ids_now_.clear();
+        last_opened_ = packet.time;
+        last_id_ = id[0];
+    } else {
+        if (ids_now_.empty()) ids_now_.emplace(last_id_, 1);
+        const auto it = ids_now_.size() < kMaxIdsNow ? ids_now_.try_emplace(id[0]).first : ids_now_.find(id[0]);
+        if (it != ids_now_.end() && it->second++ > 0) id = id_of(it->second - 1);
     }
+    warm.flow_id[0] = id[0];
+    warm.flow_id[1] = id[1];
 }
 
 uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
@@ -215,7 +215,7 @@ void Tracker::packet(const Packet &p, uint64_t hash) {
         const FlowRef flow = ref(t, slot);
         EndReason reason = flow.warm.end_reason;
         if (flow.warm.list == List::ended || over(flow, p, reason)) {
-            if (!end(flow, reason)) { // its remove must come first, and there is no room for it
+            if (!finish(flow, reason)) { // its remove must come first, and there is no room for it
                 ++counters_[Counter::not_admitted];
                 return;
             }
@@ -269,12 +269,17 @@ void Tracker::count(FlowRef flow, const Packet &p, uint8_t d) {
     } else if (p.time < hot.last_seen) {
         flow.warm.first_seen = std::min(flow.warm.first_seen, p.time);
     }
-    if (clock_ - hot.last_seen > kSecond) { // an old timestamp, now: the clock counts for idleness, not the timestamp
-        if (flow.warm.list != List::lingering) flow.warm.touched = clock_;
-        hot.bits |= kSkewed;
-    } else if (hot.bits & kSkewed) {
-        hot.bits &= static_cast<uint8_t>(~kSkewed);
-    }
+    const bool skewed = clock_ - hot.last_seen > kSecond || hot.last_seen - clock_ > kSecond;
+    if (skewed || hot.bits & kSkewed) note_skew(flow, skewed);
+}
+
+// Timestamps far from the clock: the clock counts for idleness and for the place in the list, not they.
+void Tracker::note_skew(FlowRef flow, bool skewed) {
+    const bool changed = skewed != ((flow.hot.bits & kSkewed) != 0);
+    if (changed) flow.hot.bits ^= kSkewed;
+    if (flow.warm.list == List::lingering) return;
+    if (changed || clock_ >> 30 != flow.warm.touched >> 30) tables_[flow.table].to_tail(flow.slot, flow.warm.list);
+    flow.warm.touched = clock_;
 }
 
 void Tracker::tcp_state(FlowRef flow, const Packet &p, uint8_t d) {

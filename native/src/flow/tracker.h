@@ -6,7 +6,6 @@
 #include <atomic>
 #include <mutex>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "aicore/counters.h"
 #include "aicore/engine.h"
@@ -65,6 +64,7 @@ class Tracker {
     bool make_room(size_t table);
     void identify(Warm &warm, const Packet &packet);
     void count(FlowRef flow, const Packet &packet, uint8_t d);
+    void note_skew(FlowRef flow, bool skewed);
     bool tcp(FlowRef flow, const Packet &packet, uint8_t d);
     void tcp_state(FlowRef flow, const Packet &packet, uint8_t d);
     void update(FlowRef flow);
@@ -86,7 +86,7 @@ class Tracker {
     bool live_ = false, new_file_ = false, behind_ = false;
     int64_t last_opened_ = INT64_MIN; // first_seen of the flow opened last, and the ids given at that time
     uint64_t last_id_ = 0;
-    std::unordered_set<uint64_t> ids_now_; // empty while there is but one
+    std::unordered_map<uint64_t, uint64_t> ids_now_; // id of ordinal 0 -> next ordinal; empty while there is but one
     std::unordered_map<uint64_t, Asked> asked_;
     uint64_t next_question_ = 1;
     mutable std::mutex tops_mutex_; // guards the three lists: written here, read by tops()
