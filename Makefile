@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 APT_BUILD := build-essential ca-certificates cmake git libpcap-dev ninja-build python3-dev python3-venv
 APT_DEMO := $(APT_BUILD) sqlite3
-APT_TEST := $(APT_BUILD) iproute2 libgtest-dev sqlite3
+APT_TEST := $(APT_BUILD) bind9-dnsutils curl dnsmasq-base iproute2 libgtest-dev redis-server ruby-redis tcpreplay
 
 PYTHON ?= python3
 BUILD := build
@@ -98,7 +98,7 @@ wheel: tools ## wheelhouse/: a wheel that carries libpcap, and the source distri
 	$(TOOLS)/bin/tox exec -e wheel -- auditwheel repair --wheel-dir wheelhouse dist/aicore-*.whl
 
 .PHONY: bench
-bench: tools ## packets per CPU second and peak memory, side by side
+bench: tools ## packets per CPU second and peak memory, side by side with the libpcap loop and NFStream
 	$(TOOLS)/bin/tox run -e bench
 
 .PHONY: captures
