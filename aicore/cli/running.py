@@ -43,6 +43,7 @@ class Ending:
 def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bool, metrics: str | None) -> RunSummary:
     """Runs the job to its end, or to the first SIGINT or SIGTERM. KeyboardInterrupt after a second one that came before
     there was a summary."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it must not end us
     ending = Ending()
     job.stack.use(ending)
     adaptors = [open_adaptor(url.text, job.plugins) for url in job.urls]
