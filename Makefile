@@ -10,7 +10,8 @@ APT_BUILD := build-essential ca-certificates cmake git libpcap-dev ninja-build p
 APT_DEMO := $(APT_BUILD) sqlite3
 APT_TEST := $(APT_BUILD) bind9-dnsutils curl dnsmasq-base iproute2 libgtest-dev redis-server ruby-redis tcpreplay
 
-PYTHON ?= python3
+# Debian's own first: one in a home directory cannot be run by the other users that tests become.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 BUILD := build
 DEMO := $(BUILD)/demo
 TOOLS := $(BUILD)/tools

@@ -33,3 +33,11 @@ def test_main_with_the_file_adaptor(capture_file: Path, visits: Any, tmp_path: P
     for key, record in records.items():
         assert (record["key"], record["bytes"], record["packets"]) == (key, expected[key].bytes, expected[key].packets)
         assert record["dnsdomain"] == expected[key].fields["dnsdomain"]
+
+
+def test_beside_an_asyncio_program(capture_file: Path, visits: Any) -> None:
+    program = [sys.executable, str(SEED.parent / "asyncio_program.py"), str(capture_file)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=50)
+    *flows, total = done.stdout.splitlines()
+    assert total == f"{len(visits.flows)} flows"
+    assert sorted(line.split()[0] for line in flows) == sorted(flow.key for flow in visits.flows)
