@@ -143,6 +143,20 @@ def midstream() -> Capture:
     return talks(talk)
 
 
+def midstream_http() -> Capture:
+    """The first packet of the capture begins a request whose head goes on in two more, the host in the last."""
+    names: dict[str, Any] = {
+        "layer7": "http",
+        "httphost": "long.example.org",
+        "httpstatus": 204,
+        "end_reason": "shutdown",
+    }
+    request = pay.http_request("long.example.org", "/track?" + "a" * 1500)
+    talk = Tcp((CLIENT, 40013), (SERVER, 80), **names).segment(p.ACK, request[:1440])
+    talk.segment(p.ACK | p.PSH, request[1440:1460]).segment(p.ACK | p.PSH, request[1460:])
+    return talks(talk.say(pay.http_response(b"", 204, "No Content"), True))
+
+
 def port_reuse() -> Capture:
     """The tuple is used again right after its close: two flows of one key."""
     first = http(40006, "one.example.org")
@@ -288,6 +302,7 @@ CAPTURES: dict[str, Callable[[], Capture]] = {
     "refused": refused,
     "half_open": half_open,
     "midstream": midstream,
+    "midstream_http": midstream_http,
     "port_reuse": port_reuse,
     "equal_ports": equal_ports,
     "short_segments": short_segments,
