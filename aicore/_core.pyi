@@ -34,7 +34,13 @@ class Registry:
     def add(self, capsule: object) -> str:
         """Adds a protocol and returns its name. ValueError says why it cannot be added."""
     def add_python(
-        self, name: str, transports: int, rank: int, ports: Sequence[int], prefixes: Sequence[bytes], fields: Sequence[Mapping[str, Any]]
+        self,
+        name: str,
+        transports: int,
+        rank: int,
+        ports: Sequence[int],
+        prefixes: Sequence[bytes],
+        fields: Sequence[Mapping[str, Any]],
     ) -> str:
         """Adds a protocol whose inspect() is Python: its payloads come back through Batch.questions()."""
     def protocols(self) -> list[dict[str, Any]]:
@@ -94,8 +100,8 @@ class Engine:
     Options (all by keyword): tcp, udp (bool: track it), tcp_flows, udp_flows, every_tcp, every_udp (0 = detections
     only), idle_tcp, idle_udp, half_open, linger, active (ns; active 0 = off), vlan_in_key (bool), sensor (str), events
     (list of insert, update, remove that are wanted), batch_rows, flush (ns), queue_batches, stream_bytes (buffered a
-    direction), streams_bytes (in all), max_fragments, top (bool: keep the summary's tops), version_base (µs since the epoch).
-    ValueError names the option and its bounds.
+    direction), streams_bytes (in all), max_fragments, top (bool: keep the summary's tops), version_base (µs since
+    the epoch). ValueError names the option and its bounds.
     """
 
     def __init__(self, registry: Registry, **options: Any) -> None: ...

@@ -33,7 +33,8 @@ def ipv4(src: int, dst: int, proto: int, body: bytes) -> bytes:
 
 
 def tcp(sport: int, dport: int, seq: int, ack: int, flags: int, payload: bytes = b"") -> bytes:
-    return struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, 65535, 0, 0) + payload
+    head = struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, 65535, 0, 0)
+    return head + payload
 
 
 def udp(sport: int, dport: int, payload: bytes) -> bytes:
@@ -73,7 +74,8 @@ def short(packets: int) -> Iterator[bytes]:
 def syn(packets: int) -> Iterator[bytes]:
     rng = random.Random(1)
     for _ in range(packets):
-        yield ipv4(rng.getrandbits(32), 0xC0000201, TCP, tcp(rng.randrange(1024, 65536), 443, rng.getrandbits(32), 0, SYN))
+        src, sport, seq = rng.getrandbits(32), rng.randrange(1024, 65536), rng.getrandbits(32)
+        yield ipv4(src, 0xC0000201, TCP, tcp(sport, 443, seq, 0, SYN))
 
 
 def live(packets: int) -> Iterator[bytes]:

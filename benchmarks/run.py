@@ -82,7 +82,8 @@ def bench(capture: Path, loop: Path, rounds: int, only: list[str]) -> dict[str, 
 
 
 def show(capture: Path, result: dict[str, dict[str, float]]) -> None:
-    print(f"\n{capture.name}\n{'subject':28} {'M packets/CPU s':>16} {'(low-high)':>14} {'of loop':>8} {'peak MiB':>9} {'flows':>8}")
+    print(f"\n{capture.name}")
+    print(f"{'subject':28} {'M packets/CPU s':>16} {'(low-high)':>14} {'of loop':>8} {'peak MiB':>9} {'flows':>8}")
     for name, f in result.items():
         spread = f"{f['lowest'] / 1e6:.2f}-{f['highest'] / 1e6:.2f}"
         rate, peak = f["packets_per_cpu_second"] / 1e6, f["peak_mib"]

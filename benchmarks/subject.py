@@ -109,7 +109,7 @@ if __name__ == "__main__":
         import nfstream as _  # noqa: F401  # imports are not measured
     else:
         import aicore._core
-        import aicore.run  # noqa: F401
+        import aicore.run
     start = cpu()
     read, found = SUBJECTS[name](path)
     print(json.dumps({"packets": read, "flows": found, "cpu": cpu() - start}))
