@@ -161,6 +161,11 @@ class Spool:
         _sync(fd, self.path)
         os.close(fd)
 
+    def sync_if_due(self) -> None:
+        """sync(), if something has waited for it for a second."""
+        if self._unsynced and time.monotonic() - self._synced >= SYNC_SECONDS:
+            self.sync()
+
     def close(self, *, sync: bool = True) -> None:
         """Ends. Rows that were read but not acknowledged are there at the next start. Idempotent."""
         if self._lock_fd < 0:
@@ -200,6 +205,8 @@ class Spool:
     def ack(self) -> None:
         """Every frame read so far is safe in the store: moves the cursor, then frees the segments before it."""
         with self._lock:
+            if not self._open_rows:
+                return
             for segment, rows in self._open_rows:
                 segment.rows -= rows
             self._open_rows.clear()
@@ -222,6 +229,13 @@ class Spool:
         """Rows not acknowledged."""
         with self._lock:
             return sum(segment.rows for segment in self._segments)
+
+    @property
+    def unread(self) -> bool:
+        """read() may find more."""
+        with self._lock:
+            left = self._segments[self._at :]
+            return len(left) > 1 or (len(left) == 1 and self._offset < left[0].size)
 
     @property
     def used_bytes(self) -> int:
@@ -334,11 +348,11 @@ class Spool:
     # -- recovery -----------------------------------------------------------------------------------------------
 
     def _recover(self) -> None:
-        name, offset, expected = _read_cursor(self.path)
+        name, offset, expected = read_cursor(self.path)
         self._resume = (name, offset)
         done = expected if name == "-" else int(name[:20] or 0)
         (self.path / "cursor.tmp").unlink(missing_ok=True)
-        found = _segment_files(self.path)
+        found = segment_files(self.path)
         for index, (path, head, first) in enumerate(found):
             if not head and first < done:
                 path.unlink(missing_ok=True)  # killed between cursor and unlink
@@ -438,7 +452,7 @@ def _write(fd: int, head: bytes, payload: bytes, size: int) -> None:
         raise
 
 
-def _segment_files(path: Path) -> list[tuple[Path, bool, int]]:
+def segment_files(path: Path) -> list[tuple[Path, bool, int]]:
     """Segments in the order of delivery: path, head, first_seq."""
     found = [
         (entry, match[1] is not None, int(match[2]))
@@ -453,7 +467,7 @@ def _cursor_line(name: str, offset: int, expected: int) -> bytes:
     return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
 
 
-def _read_cursor(path: Path) -> tuple[str, int, int]:
+def read_cursor(path: Path) -> tuple[str, int, int]:
     """Segment name (empty: no cursor, "-": all was delivered), offset and first_seq of the next frame.
 
     A damaged cursor delivers again from the first segment: too often is safe, too late is not.

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dead letters: rows that a store will never take, kept with the reason, to be looked at and replayed.
+
+One JSON object a line: time, adaptor, reason, version, attempts, record (with `event`, `new` and `version` in it).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from aicore.url import scrub
+
+log = logging.getLogger("aicore.delivery")
+
+
+class DeadLetters:
+    """`<directory>/<adaptor>-<date>.jsonl`, mode 0600. At most max_bytes a day: a flood must not fill the disk."""
+
+    def __init__(self, directory: Path | str, adaptor: str, *, max_bytes: int = 64 << 20) -> None:
+        self.directory = Path(directory)
+        self.adaptor = adaptor
+        self.max_bytes = max_bytes
+
+    def write(self, records: Iterable[tuple[bytes, str, int]]) -> int:
+        """(record as JSON, reason, attempts) each; returns how many could not be written."""
+        now = datetime.now(timezone.utc)
+        lines = [_line(now, self.adaptor, *record) for record in records]
+        path = self.directory / f"{self.adaptor}-{now:%Y-%m-%d}.jsonl"
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            log.error("dead letters cannot be written to %s: %s", path, error.strerror)
+            return len(lines)
+        try:
+            size = os.fstat(fd).st_size
+            for index, line in enumerate(lines):
+                if size + len(line) > self.max_bytes:
+                    log.error("%s has reached its %d bytes: dead letters are only counted now", path, self.max_bytes)
+                    return len(lines) - index
+                written = os.write(fd, line)
+                if written != len(line):
+                    os.ftruncate(fd, size)
+                    raise OSError(0, "no space left")
+                size += written
+        except OSError as error:
+            log.error("dead letters cannot be written to %s: %s", path, error.strerror)
+            return len(lines) - index
+        finally:
+            os.close(fd)
+        return 0
+
+
+def _line(now: datetime, adaptor: str, record: bytes, reason: str, attempts: int) -> bytes:
+    try:
+        version = json.loads(record).get("version")
+        body = record.decode()
+    except (ValueError, AttributeError):
+        version, body = None, json.dumps(record.decode(errors="backslashreplace"))
+    head = {
+        "time": now.isoformat(),
+        "adaptor": adaptor,
+        "reason": scrub(reason),
+        "version": version,
+        "attempts": attempts,
+    }
+    return f'{json.dumps(head)[:-1]}, "record": {body}}}\n'.encode()
+
+
+def deadletter_list(directory: Path | str) -> list[dict[str, Any]]:
+    """Per file: path, adaptor, rows, bytes, the reasons with how often each, most frequent first."""
+    found = []
+    for path in sorted(Path(directory).glob("*.jsonl")):
+        reasons: dict[str, int] = {}
+        rows = 0
+        for entry in read_letters(path):
+            rows += 1
+            reason = str(entry.get("reason"))
+            reasons[reason] = reasons.get(reason, 0) + 1
+        top = dict(sorted(reasons.items(), key=lambda item: -item[1])[:10])
+        adaptor = path.stem[: -len("-YYYY-MM-DD")]
+        size = path.stat().st_size
+        found.append({"path": str(path), "adaptor": adaptor, "rows": rows, "bytes": size, "reasons": top})
+    return found
+
+
+def read_letters(path: Path | str) -> Iterable[dict[str, Any]]:
+    """The letters of a file, in order; lines that are none (a torn last one) are skipped."""
+    with open(path, "rb") as file:
+        for line in file:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and isinstance(entry.get("record"), dict):
+                yield entry
