@@ -46,7 +46,7 @@ struct AttributeSet {
 
 struct Segment {
     uint32_t seq;
-    bool truncated;
+    uint32_t wire; // bytes on the wire; the capture may hold fewer
     std::vector<uint8_t> data;
 };
 
@@ -55,13 +55,14 @@ struct Stream {
     std::vector<uint8_t> buffer; // in order, shown but not consumed
     std::vector<Segment> later;  // out of order, sorted by sequence number
     uint32_t expected = 0;       // next sequence number in order
+    uint32_t drops = 0;          // how often the buffer was thrown away
     bool started = false;
     bool gap = false; // bytes are missing before what comes next
 };
 
 struct Streams {
     Stream direction[2];
-    Streams *older = nullptr, *newer = nullptr; // by last use, for the bound of all together
+    Streams *older = nullptr, *newer = nullptr; // of those that hold bytes, by last use: for the bound of all together
     size_t held = 0;                            // bytes in both directions
 };
 
@@ -71,7 +72,6 @@ struct Cold {
     uint32_t batch_first = 0, batch_count = 0;
     ProtocolSet candidates[2];         // by direction
     ProtocolSet asked[2];              // Python protocols whose answer about a direction's stream is out
-    uint32_t asked_length[2] = {0, 0}; // bytes of the stream in the last question
     uint16_t questions = 0;            // whose answers are out
     std::unique_ptr<uint64_t[]> state;
     std::unique_ptr<Streams> streams;

@@ -91,7 +91,7 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
     const bool tcp = flow.table == 0;
     Stream *stream = tcp ? &streams_of(cold).direction[d] : nullptr;
     if (stream && flags & AICORE_GAP) { // what came before the hole cannot be continued
-        keep(cold, *stream, nullptr, 0);
+        drop(cold, *stream);
         cold.begun &= static_cast<uint8_t>(~(1u << d));
     }
     const bool buffered = stream && !stream->buffer.empty();
@@ -148,9 +148,9 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
     if (exhausted(flow, cold, anywhere)) {
         give_up(flow, cold);
     } else if (stream) {
-        if (!cold.undecided()) {
+        if (anywhere && !cold.undecided()) { // tried anew at each segment
             for (Stream &s : cold.streams->direction)
-                keep(cold, s, nullptr, 0);
+                drop(cold, s);
         } else if (length >= limits_.stream_bytes) {
             ++counters_[Counter::reassembly_full];
             give_up(flow, cold);
@@ -172,7 +172,7 @@ void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_
                          size_t consumed) {
     if (length - consumed >= limits_.stream_bytes) {
         ++counters_[Counter::reassembly_full];
-        keep(cold, stream, nullptr, 0);
+        drop(cold, stream);
         stream.gap = true;
     } else if (buffered) {
         stream.buffer.erase(stream.buffer.begin(), stream.buffer.begin() + static_cast<ptrdiff_t>(consumed));
@@ -217,7 +217,6 @@ void Dissection::question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, c
     if (!ask_(flow, index, d, data, length, other ? other->buffer.data() : nullptr, other ? other->buffer.size() : 0))
         return;
     cold.asked[d].add(index);
-    cold.asked_length[d] = static_cast<uint32_t>(length);
     ++cold.questions;
 }
 
@@ -231,7 +230,7 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     merge(cold, scratch_);
     for (ProtocolSet *set : {cold.candidates, cold.asked})
         set[0] = set[1] = {};
-    cold.payloads = 0;
+    cold.payloads = 1;
     if (call.handed_over) {
         after_hand_over(flow, cold, call);
     } else if (answer == AICORE_DONE) {
@@ -266,7 +265,7 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
         if (flow.table == 0) { // what comes while an answer is out waits in the buffer
             Stream &waiting = streams_of(cold).direction[d];
             if (flags & AICORE_GAP || waiting.buffer.size() + length > limits_.stream_bytes)
-                keep(cold, waiting, nullptr, 0);
+                drop(cold, waiting);
             waiting.buffer.insert(waiting.buffer.end(), data, data + length);
             held(*cold.streams, static_cast<ptrdiff_t>(length));
             data = waiting.buffer.data();
@@ -276,7 +275,7 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
         return false;
     }
     Stream *stream = flow.table == 0 ? &streams_of(cold).direction[d] : nullptr;
-    if (stream && flags & AICORE_GAP) keep(cold, *stream, nullptr, 0);
+    if (stream && flags & AICORE_GAP) drop(cold, *stream);
     const bool buffered = stream && !stream->buffer.empty();
     if (buffered) {
         stream->buffer.insert(stream->buffer.end(), data, data + length);
@@ -293,18 +292,7 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
         cold.batch = 0;
         flow.warm.updated_packets = UINT64_MAX;
     }
-    // A protocol that was handed the flow names it with its first answer; one that owns it may rename it.
-    const uint16_t layer7 = call.layer7                                           ? call.layer7
-                            : flow.warm.layer7 == r.layer7 || answer == AICORE_NO ? flow.warm.layer7
-                            : cold.payloads == 0                                  ? r.layer7
-                                                                                  : flow.warm.layer7;
-    cold.payloads = 1;
-    if (layer7 != flow.warm.layer7) {
-        flow.warm.layer7 = layer7;
-        flow.warm.layer7_by = Layer7By::payload;
-        flow.warm.updated_packets = UINT64_MAX;
-        notify = true;
-    }
+    notify |= rename(flow, cold, call.layer7, answer);
     if (stream) {
         const size_t consumed = payload.consumed != SIZE_MAX ? std::min(payload.consumed, length)
                                 : answer == AICORE_MORE      ? 0
@@ -318,8 +306,21 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
     return notify;
 }
 
-bool Dissection::answer(FlowRef flow, uint16_t index, uint8_t d, int answer, uint16_t layer7,
-                        const AttributeSet &values) {
+// A protocol that was handed the flow names it once it knows the traffic; one that owns it may rename it.
+bool Dissection::rename(FlowRef flow, Cold &cold, uint16_t layer7, int answer) {
+    const bool knows = answer == AICORE_YES || answer == AICORE_DONE;
+    if (layer7 == 0 && knows && cold.payloads == 0) layer7 = registry_.protocols()[cold.owner].layer7;
+    if (knows) cold.payloads = 1;
+    if (layer7 == 0 || layer7 == flow.warm.layer7) return false;
+    flow.warm.layer7 = layer7;
+    flow.warm.layer7_by = Layer7By::payload;
+    flow.warm.updated_packets = UINT64_MAX;
+    return true;
+}
+
+bool Dissection::answer(FlowRef flow, const Asked &asked, int answer, uint16_t layer7, const AttributeSet &values) {
+    const uint16_t index = asked.protocol;
+    const uint8_t d = asked.direction;
     if (flow.warm.cold == kNoSlot) return false;
     Cold &cold = pool_[flow.warm.cold];
     if (cold.questions > 0) --cold.questions;
@@ -329,30 +330,32 @@ bool Dissection::answer(FlowRef flow, uint16_t index, uint8_t d, int answer, uin
     cold.asked[d].remove(index);
     bool notify = false;
     if (answer == AICORE_YES || answer == AICORE_DONE) {
-        const uint16_t name = layer7 ? layer7 : registry_.protocols()[index].layer7;
         if (owner) {
-            notify = merge(cold, values) || (layer7 && layer7 != flow.warm.layer7);
+            notify = merge(cold, values);
             if (notify) flow.warm.updated_packets = UINT64_MAX;
-            if (layer7) flow.warm.layer7 = layer7;
+            notify |= rename(flow, cold, layer7, answer);
             if (answer == AICORE_DONE) stop(flow, cold);
         } else {
             scratch_ = values;
             Call call(*this, flow, cold);
-            call.layer7 = name;
+            call.layer7 = layer7;
             notify = own(flow, cold, call, index, answer);
         }
         if (flow.hot.bits & kDone || flow.table != 0) return notify;
-    } else if (answer != AICORE_MORE) {
-        if (!owner && flow.table == 0) cold.candidates[d].remove(index);
-        if (!owner && exhausted(flow, cold, false)) give_up(flow, cold);
+    } else if (answer != AICORE_MORE && !owner) {
+        if (flow.table == 0) cold.candidates[d].remove(index);
+        if (exhausted(flow, cold, false)) give_up(flow, cold);
         return false;
     }
     if (flow.table == 0 && cold.streams) { // what came while the answer was out
         Stream &stream = cold.streams->direction[d];
-        const size_t shown = std::min<size_t>(cold.asked_length[d], stream.buffer.size());
+        const Stream &other = cold.streams->direction[d ^ 1];
+        const size_t shown = asked.drops == stream.drops ? std::min<size_t>(asked.length, stream.buffer.size()) : 0;
         const bool more = stream.buffer.size() > shown;
-        if (answer == AICORE_YES) consume(cold, stream, true, stream.buffer.data(), stream.buffer.size(), shown);
-        if (more) question(flow, cold, index, d, stream.buffer.data(), stream.buffer.size(), nullptr);
+        if (answer != AICORE_MORE) consume(cold, stream, true, stream.buffer.data(), stream.buffer.size(), shown);
+        if (more && !stream.buffer.empty())
+            question(flow, cold, index, d, stream.buffer.data(), stream.buffer.size(),
+                     cold.owner == kNoProtocol && !other.buffer.empty() ? &other : nullptr);
     }
     return notify;
 }

@@ -24,6 +24,15 @@ struct FlowRef {
     uint8_t table; // 0 TCP, 1 UDP
 };
 
+// What a Python protocol was asked.
+struct Asked {
+    uint8_t table, direction;
+    uint16_t protocol;
+    uint32_t slot, length; // length of the data
+    uint32_t drops;        // Stream::drops then
+    uint64_t flow_id[2];
+};
+
 class Dissection {
   public:
     // Puts a payload before a Python protocol; false = no room, ask again later.
@@ -43,8 +52,7 @@ class Dissection {
     bool acknowledged(FlowRef flow, uint8_t direction, uint32_t ack, int64_t time);
 
     // A Python protocol's answer to what it was asked about that direction.
-    bool answer(FlowRef flow, uint16_t protocol, uint8_t direction, int answer, uint16_t layer7,
-                const AttributeSet &values);
+    bool answer(FlowRef flow, const Asked &asked, int answer, uint16_t layer7, const AttributeSet &values);
     bool waiting(const Warm &warm) { return warm.cold != kNoSlot && pool_[warm.cold].questions > 0; } // for answers
     void note_anomaly(Warm &warm, uint16_t name);
     void end(FlowRef flow);  // before the last events: a name by port if payload gave none
@@ -72,12 +80,15 @@ class Dissection {
     void stop(FlowRef flow, Cold &cold);
     bool exhausted(const FlowRef &flow, const Cold &cold, bool anywhere) const;
     bool drain_later(FlowRef flow, uint8_t d, int64_t time);
-    void keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length, bool truncated);
+    void keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length,
+                    uint32_t wire);
     void keep(Cold &cold, Stream &stream, const uint8_t *data, size_t length); // replaces the buffer
+    void drop(Cold &cold, Stream &stream);
+    bool rename(FlowRef flow, Cold &cold, uint16_t layer7, int answer);
     void consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length, size_t consumed);
     void held(Streams &streams, ptrdiff_t change);
     void drop_streams(Cold &cold);
-    void use(Streams &streams);
+    void unlink(Streams &streams);
     uint8_t start_flags(const Hot &hot, const Stream &stream) const;
 
     const Registry &registry_;

@@ -18,49 +18,28 @@ Streams &Dissection::streams_of(Cold &cold) {
             cold.streams = std::move(spare_.back());
             spare_.pop_back();
         }
-        Streams &s = *cold.streams;
-        s.older = newest_;
-        if (newest_) newest_->newer = &s;
-        newest_ = &s;
-        if (!oldest_) oldest_ = &s;
     }
     return *cold.streams;
 }
 
-void Dissection::use(Streams &s) {
-    if (newest_ == &s) return;
-    if (s.older)
-        s.older->newer = s.newer;
-    else
-        oldest_ = s.newer;
-    s.newer->older = s.older;
-    s.older = newest_;
-    s.newer = nullptr;
-    newest_->newer = &s;
-    newest_ = &s;
+void Dissection::unlink(Streams &s) {
+    (s.older ? s.older->newer : oldest_) = s.newer;
+    (s.newer ? s.newer->older : newest_) = s.older;
 }
 
 void Dissection::drop_streams(Cold &cold) {
     if (!cold.streams) return;
     Streams &s = *cold.streams;
     held_ -= s.held;
-    if (s.older)
-        s.older->newer = s.newer;
-    else
-        oldest_ = s.newer;
-    if (s.newer)
-        s.newer->older = s.older;
-    else
-        newest_ = s.older;
+    if (s.held > 0) unlink(s);
     if (spare_.size() < kMaxSpare) {
         for (Stream &d : s.direction) {
             d.buffer.clear();
             if (d.buffer.capacity() > kMaxSpareBytes) d.buffer.shrink_to_fit();
             d.later.clear();
-            d.expected = 0;
+            d.expected = d.drops = 0;
             d.started = d.gap = false;
         }
-        s.older = s.newer = nullptr;
         s.held = 0;
         spare_.push_back(std::move(cold.streams));
     }
@@ -68,37 +47,50 @@ void Dissection::drop_streams(Cold &cold) {
 }
 
 void Dissection::held(Streams &streams, ptrdiff_t change) {
-    streams.held = static_cast<size_t>(static_cast<ptrdiff_t>(streams.held) + change);
-    held_ = static_cast<size_t>(static_cast<ptrdiff_t>(held_) + change);
-    if (change <= 0) return;
-    use(streams);
+    if (change == 0) return;
+    const bool linked = streams.held > 0;
+    streams.held += static_cast<size_t>(change);
+    held_ += static_cast<size_t>(change);
+    if (linked && (change > 0 || streams.held == 0)) unlink(streams);
+    if (change < 0) return;
+    streams.older = newest_;
+    streams.newer = nullptr;
+    (newest_ ? newest_->newer : oldest_) = &streams;
+    newest_ = &streams;
     // The longest unused lose their bytes; their flows go on behind a gap.
-    for (Streams *s = oldest_; held_ > limits_.streams_bytes && s && s != &streams; s = s->newer) {
-        if (s->held == 0) continue;
+    while (held_ > limits_.streams_bytes && oldest_ != &streams) {
+        Streams &s = *oldest_;
         ++counters_[Counter::reassembly_evicted];
-        held_ -= s->held;
-        s->held = 0;
-        for (Stream &d : s->direction) {
+        unlink(s);
+        held_ -= s.held;
+        s.held = 0;
+        for (Stream &d : s.direction) {
             d.gap = d.gap || !d.buffer.empty();
+            ++d.drops;
             d.buffer = {};
             d.later = {};
         }
     }
 }
 
+void Dissection::drop(Cold &cold, Stream &stream) {
+    ++stream.drops;
+    keep(cold, stream, nullptr, 0);
+}
+
 void Dissection::keep(Cold &cold, Stream &stream, const uint8_t *data, size_t length) {
     const auto before = static_cast<ptrdiff_t>(stream.buffer.size());
     stream.buffer.assign(data, data + length);
-    if (static_cast<ptrdiff_t>(length) != before) held(*cold.streams, static_cast<ptrdiff_t>(length) - before);
+    held(*cold.streams, static_cast<ptrdiff_t>(length) - before);
 }
 
 void Dissection::keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length,
-                            bool truncated) {
+                            uint32_t wire) {
     auto at = stream.later.begin();
     while (at != stream.later.end() && static_cast<int32_t>(seq - at->seq) > 0)
         ++at;
     if (at != stream.later.end() && at->seq == seq && at->data.size() >= length) return; // a copy of one that waits
-    stream.later.insert(at, Segment{seq, truncated, std::vector<uint8_t>(data, data + length)});
+    stream.later.insert(at, Segment{seq, wire, std::vector<uint8_t>(data, data + length)});
     held(*cold.streams, static_cast<ptrdiff_t>(length));
 }
 
@@ -122,13 +114,12 @@ bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t exp
         length -= skip;
         wire -= old;
     } else if (ahead > 0) {
-        keep_later(cold, stream, seq, data, length, length < wire);
+        keep_later(cold, stream, seq, data, length, wire);
         size_t waiting = 0;
         for (const Segment &s : stream.later)
             waiting += s.data.size();
         if (waiting < limits_.stream_bytes && stream.later.size() <= kMaxLaterSegments) return false;
-        if (stream.later.empty()) return false; // evicted to make room for itself
-        ++counters_[Counter::reassembly_gaps];  // the hole will not be filled any more
+        ++counters_[Counter::reassembly_gaps]; // the hole will not be filled any more
         stream.expected = stream.later.front().seq;
         stream.gap = true;
         return drain_later(flow, d, packet.time);
@@ -157,11 +148,12 @@ bool Dissection::drain_later(FlowRef flow, uint8_t d, int64_t time) {
         stream.later.erase(stream.later.begin());
         held(*cold.streams, -static_cast<ptrdiff_t>(segment.data.size()));
         const uint32_t old = stream.expected - segment.seq;
+        if (old >= segment.wire) continue;
+        const bool truncated = segment.data.size() < segment.wire;
+        const uint8_t flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (truncated ? AICORE_TRUNCATED : 0));
+        stream.expected = segment.seq + segment.wire;
+        stream.gap = truncated;
         if (old >= segment.data.size()) continue;
-        stream.expected = segment.seq + static_cast<uint32_t>(segment.data.size());
-        const uint8_t flags =
-            static_cast<uint8_t>(start_flags(flow.hot, stream) | (segment.truncated ? AICORE_TRUNCATED : 0));
-        stream.gap = segment.truncated;
         notify |= deliver(flow, d, segment.data.data() + old, segment.data.size() - old, flags, time);
     }
     return notify;
@@ -174,7 +166,9 @@ bool Dissection::acknowledged(FlowRef flow, uint8_t d, uint32_t ack, int64_t tim
     Stream &stream = cold.streams->direction[d];
     if (stream.later.empty() || static_cast<int32_t>(ack - stream.expected) <= 0) return false;
     ++counters_[Counter::reassembly_gaps];
-    stream.expected = stream.later.front().seq;
+    // What was acknowledged alone is given up: bytes behind it may still come.
+    const uint32_t front = stream.later.front().seq;
+    stream.expected = static_cast<int32_t>(ack - front) < 0 ? ack : front;
     stream.gap = true;
     return drain_later(flow, d, time);
 }

@@ -33,7 +33,14 @@ Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWr
                                data, length, other, other_length))
                   return false;
               ++next_question_;
-              asked_[id] = {flow.table, reverse, protocol, flow.slot, {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
+              const auto &streams = dissection_.cold()[flow.warm.cold].streams;
+              asked_[id] = {flow.table,
+                            reverse,
+                            protocol,
+                            flow.slot,
+                            static_cast<uint32_t>(length),
+                            streams ? streams->direction[reverse].drops : 0,
+                            {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
               return true;
           }) {
     SipHash<2, 4> h({0, 0});

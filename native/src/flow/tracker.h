@@ -47,13 +47,6 @@ class Tracker {
   private:
     static size_t table_of(const FlowKey &key) { return key.proto == kProtoTcp ? 0 : 1; }
 
-    struct Asked {
-        uint8_t table, direction;
-        uint16_t protocol;
-        uint32_t slot;
-        uint64_t flow_id[2];
-    };
-
     FlowRef ref(size_t table, uint32_t slot) {
         return {tables_[table].hot(slot), tables_[table].warm(slot), slot, static_cast<uint8_t>(table)};
     }

@@ -116,9 +116,7 @@ void Tracker::answer(const Answer &a) {
             for (const auto &item : list)
                 values.add_string(f, bytes(item), item.size());
     const uint16_t layer7 = a.layer7.empty() ? 0 : registry_.name_later(a.layer7);
-    if (dissection_.answer(flow, asked.protocol, asked.direction, a.answer, layer7, values) &&
-        flow.warm.list != List::ended)
-        update(flow);
+    if (dissection_.answer(flow, asked, a.answer, layer7, values) && flow.warm.list != List::ended) update(flow);
 }
 
 } // namespace aicore
