@@ -2,8 +2,8 @@
 """Gets one group of rows into the store: one write if all is well, else the search for the rows that fail.
 
 A row that fails holds back later rows of its key, and so of its flow: each flow has one key. A write that raises
-without saying why is halved until the bad rows stand alone; halves with a row of the same key in both are cut so that no
-later row overtakes an earlier one. One bad row in 1,000 costs 21 writes at most.
+without saying why is halved until the bad rows stand alone; halves with a row of the same key in both are cut so that
+no later row overtakes an earlier one. One bad row in 1,000 costs 21 writes at most.
 """
 
 from __future__ import annotations

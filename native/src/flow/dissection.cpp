@@ -264,8 +264,7 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
     if (r.python) {
         if (flow.table == 0) { // what comes while an answer is out waits in the buffer
             Stream &waiting = streams_of(cold).direction[d];
-            if (flags & AICORE_GAP || waiting.buffer.size() + length > limits_.stream_bytes)
-                drop(cold, waiting);
+            if (flags & AICORE_GAP || waiting.buffer.size() + length > limits_.stream_bytes) drop(cold, waiting);
             waiting.buffer.insert(waiting.buffer.end(), data, data + length);
             held(*cold.streams, static_cast<ptrdiff_t>(length));
             data = waiting.buffer.data();

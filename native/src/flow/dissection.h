@@ -80,8 +80,7 @@ class Dissection {
     void stop(FlowRef flow, Cold &cold);
     bool exhausted(const FlowRef &flow, const Cold &cold, bool anywhere) const;
     bool drain_later(FlowRef flow, uint8_t d, int64_t time);
-    void keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length,
-                    uint32_t wire);
+    void keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length, uint32_t wire);
     void keep(Cold &cold, Stream &stream, const uint8_t *data, size_t length); // replaces the buffer
     void drop(Cold &cold, Stream &stream);
     bool rename(FlowRef flow, Cold &cold, uint16_t layer7, int answer);

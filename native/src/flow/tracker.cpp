@@ -23,26 +23,25 @@ Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWr
     : options_(options), registry_(registry), writer_(writer), counters_(counters),
       admit_(admit), tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()},
                              {options.udp ? options.udp_flows : 1, random_hash_key()}},
-      dissection_(
-          registry, {options.stream_bytes, options.streams_bytes}, counters,
-          [this](const FlowRef &flow, uint16_t protocol, bool reverse, const uint8_t *data, size_t length,
-                 const uint8_t *other, size_t other_length) {
-              if (asked_.size() >= kMaxAsked) return false;
-              const uint64_t id = next_question_;
-              if (!writer_.ask(id, flow, dissection_.cold(), registry_.protocols()[protocol].protocol->name, reverse,
-                               data, length, other, other_length))
-                  return false;
-              ++next_question_;
-              const auto &streams = dissection_.cold()[flow.warm.cold].streams;
-              asked_[id] = {flow.table,
-                            reverse,
-                            protocol,
-                            flow.slot,
-                            static_cast<uint32_t>(length),
-                            streams ? streams->direction[reverse].drops : 0,
-                            {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
-              return true;
-          }) {
+      dissection_(registry, {options.stream_bytes, options.streams_bytes}, counters,
+                  [this](const FlowRef &flow, uint16_t protocol, bool reverse, const uint8_t *data, size_t length,
+                         const uint8_t *other, size_t other_length) {
+                      if (asked_.size() >= kMaxAsked) return false;
+                      const uint64_t id = next_question_;
+                      if (!writer_.ask(id, flow, dissection_.cold(), registry_.protocols()[protocol].protocol->name,
+                                       reverse, data, length, other, other_length))
+                          return false;
+                      ++next_question_;
+                      const auto &streams = dissection_.cold()[flow.warm.cold].streams;
+                      asked_[id] = {flow.table,
+                                    reverse,
+                                    protocol,
+                                    flow.slot,
+                                    static_cast<uint32_t>(length),
+                                    streams ? streams->direction[reverse].drops : 0,
+                                    {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
+                      return true;
+                  }) {
     SipHash<2, 4> h({0, 0});
     for (const char c : options.sensor)
         h.add(static_cast<uint8_t>(c));

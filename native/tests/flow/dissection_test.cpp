@@ -14,10 +14,15 @@ using Lines = std::vector<std::string>;
 using Fields = std::map<std::string, std::string>;
 const Endpoints kUdpEnds{"10.0.0.1", "10.0.0.2", 5000, 53};
 
-int no(const Shown &) { return AICORE_NO; }
-int yes(const Shown &) { return AICORE_YES; }
+int no(const Shown &) {
+    return AICORE_NO;
+}
+int yes(const Shown &) {
+    return AICORE_YES;
+}
 
-Result run_tcp(const std::function<void(Connection &)> &script, const std::vector<const aicore_protocol *> &protocols, const EngineOptions &o = {}) {
+Result run_tcp(const std::function<void(Connection &)> &script, const std::vector<const aicore_protocol *> &protocols,
+               const EngineOptions &o = {}) {
     Frames f;
     Connection c(f);
     c.open(0);
@@ -34,7 +39,8 @@ TEST(Recognition, datagram_is_recognised_and_told_at_once) {
     p.field("anamefield", AICORE_STRING, AICORE_NOTIFY).field("anumber", AICORE_INTEGER);
     const Result r = run({udp_frame(0, kUdpEnds, "abc"), udp_frame(1, kUdpEnds, "def")}, {}, {&p.p});
     const std::string key = kUdpEnds.key(17);
-    EXPECT_EQ(r.lines(), (Lines{"insert " + key + " 1", "update " + key + " 1", "update " + key + " 2 shutdown", "remove " + key + " 2 shutdown"}));
+    EXPECT_EQ(r.lines(), (Lines{"insert " + key + " 1", "update " + key + " 1", "update " + key + " 2 shutdown",
+                                "remove " + key + " 2 shutdown"}));
     EXPECT_EQ(r.events[0].layer7_name, "");
     for (size_t i = 1; i < 4; ++i) {
         EXPECT_EQ(r.events[i].layer7_name, "alpha");
@@ -68,17 +74,20 @@ TEST(Recognition, flow_is_shown_as_it_is) {
 
 TEST(Recognition, more_shows_the_stream_from_its_start) {
     Fake<0> p("alpha", [](const Shown &s) { return s.data.size() < 6 && !s.recognised ? AICORE_MORE : AICORE_YES; });
-    run_tcp([](Connection &c) {
-        for (const char *piece : {"ab", "cd", "ef", "gh", "ij"}) c.data(1, 0, piece);
-    }, {&p.p});
+    run_tcp(
+        [](Connection &c) {
+            for (const char *piece : {"ab", "cd", "ef", "gh", "ij"})
+                c.data(1, 0, piece);
+        },
+        {&p.p});
     EXPECT_EQ(p.data(), (Lines{"ab", "abcd", "abcdef", "gh", "ij"}));
 }
 
 TEST(Recognition, what_is_not_consumed_is_shown_again) {
     Fake<0> p("alpha", [](const Shown &s) {
-        if (s.data == "abcd") s.payload->consumed = 1;      // recognising
-        if (s.data == "bcdef") s.payload->consumed = 4;     // owner, from the buffer
-        if (s.data == "fg") return int{AICORE_MORE};        // consumes nothing
+        if (s.data == "abcd") s.payload->consumed = 1;  // recognising
+        if (s.data == "bcdef") s.payload->consumed = 4; // owner, from the buffer
+        if (s.data == "fg") return int{AICORE_MORE};    // consumes nothing
         if (s.data == "fgh") {
             s.payload->consumed = 2;
             return int{AICORE_MORE};
@@ -86,37 +95,48 @@ TEST(Recognition, what_is_not_consumed_is_shown_again) {
         if (s.data == "hi") s.payload->consumed = 1000; // more than there is
         return int{AICORE_YES};
     });
-    run_tcp([](Connection &c) {
-        for (const char *piece : {"abcd", "ef", "g", "h", "i", "jk"}) c.data(1, 0, piece);
-    }, {&p.p});
+    run_tcp(
+        [](Connection &c) {
+            for (const char *piece : {"abcd", "ef", "g", "h", "i", "jk"})
+                c.data(1, 0, piece);
+        },
+        {&p.p});
     EXPECT_EQ(p.data(), (Lines{"abcd", "bcdef", "fg", "fgh", "hi", "jk"}));
 }
 
 TEST(Recognition, no_of_an_owner_is_ignored) {
     Fake<0> p("alpha", [](const Shown &s) { return s.recognised ? AICORE_NO : AICORE_YES; });
-    const Result r = run_tcp([](Connection &c) {
-        for (const char *piece : {"a", "b", "c"}) c.data(1, 0, piece);
-    }, {&p.p});
+    const Result r = run_tcp(
+        [](Connection &c) {
+            for (const char *piece : {"a", "b", "c"})
+                c.data(1, 0, piece);
+        },
+        {&p.p});
     EXPECT_EQ(p.data(), (Lines{"a", "b", "c"}));
     EXPECT_EQ(r.events.back().layer7_name, "alpha");
 }
 
 TEST(Recognition, no_drops_a_candidate_of_that_direction_only) {
     Fake<0> p("alpha", [](const Shown &s) { return s.data[0] == 'R' ? AICORE_DONE : AICORE_NO; });
-    const Result r = run_tcp([](Connection &c) {
-        c.data(1, 0, "x");
-        c.data(1, 0, "y");
-        c.data(1, 1, "R");
-    }, {&p.p});
+    const Result r = run_tcp(
+        [](Connection &c) {
+            c.data(1, 0, "x");
+            c.data(1, 0, "y");
+            c.data(1, 1, "R");
+        },
+        {&p.p});
     EXPECT_EQ(p.data(), (Lines{"x", "R"}));
     EXPECT_EQ(r.events.back().layer7_name, "alpha");
 }
 
 TEST(Recognition, both_directions_no_and_nobody_asks_again) {
     Fake<0> p("alpha", no);
-    const Result r = run_tcp([](Connection &c) {
-        for (int i = 0; i < 50; ++i) c.data(1, i & 1, "x");
-    }, {&p.p});
+    const Result r = run_tcp(
+        [](Connection &c) {
+            for (int i = 0; i < 50; ++i)
+                c.data(1, i & 1, "x");
+        },
+        {&p.p});
     EXPECT_EQ(p.shown.size(), 2u);
     EXPECT_EQ(r.events.back().layer7_by, Layer7By::none);
 }
@@ -124,13 +144,16 @@ TEST(Recognition, both_directions_no_and_nobody_asks_again) {
 TEST(Recognition, lower_rank_is_asked_first_and_the_winner_drops_the_others) {
     std::vector<std::string> order;
     Fake<0> late("alate", [&](const Shown &) { return order.push_back("late"), AICORE_YES; });
-    Fake<1> early("early", [&](const Shown &s) { return order.push_back("early"), s.data.size() > 1 ? AICORE_NO : AICORE_MORE; });
+    Fake<1> early(
+        "early", [&](const Shown &s) { return order.push_back("early"), s.data.size() > 1 ? AICORE_NO : AICORE_MORE; });
     late.rank(90);
     early.rank(10);
-    const Result r = run_tcp([](Connection &c) {
-        c.data(1, 0, "x");
-        c.data(1, 0, "y");
-    }, {&late.p, &early.p});
+    const Result r = run_tcp(
+        [](Connection &c) {
+            c.data(1, 0, "x");
+            c.data(1, 0, "y");
+        },
+        {&late.p, &early.p});
     EXPECT_EQ(order, (Lines{"early", "late", "late"}));
     EXPECT_EQ(r.events.back().layer7_name, "alate");
 }
@@ -142,7 +165,9 @@ TEST(Recognition, prefixes_and_ports_select) {
     prefixed.prefixes({"GET ", "POST"});
     ported.ports({8080, 25});
     Frames f;
-    const auto send = [&](uint16_t src_port, uint16_t dst_port, const char *payload) { f.push_back(udp_frame(0, {"10.0.0.1", "10.0.0.2", src_port, dst_port}, payload)); };
+    const auto send = [&](uint16_t src_port, uint16_t dst_port, const char *payload) {
+        f.push_back(udp_frame(0, {"10.0.0.1", "10.0.0.2", src_port, dst_port}, payload));
+    };
     send(1, 2, "GET /");
     send(1, 3, "GE");  // fits as far as it goes
     send(1, 4, "GEX"); // does not
@@ -177,11 +202,13 @@ TEST(Recognition, what_is_set_without_recognition_is_discarded) {
         return s.data[0] == 'n' ? AICORE_NO : AICORE_YES;
     });
     p.field("afield", AICORE_STRING, AICORE_NOTIFY).anomalies({"abroken"}).aliases({"alias"});
-    const Result never = run_tcp([](Connection &c) {
-        c.data(1, 0, "n");
-        c.data(1, 0, "n");
-        c.data(1, 1, "nn");
-    }, {&p.p});
+    const Result never = run_tcp(
+        [](Connection &c) {
+            c.data(1, 0, "n");
+            c.data(1, 0, "n");
+            c.data(1, 1, "nn");
+        },
+        {&p.p});
     EXPECT_TRUE(never.events.back().fields.empty());
     EXPECT_EQ(never.events.back().anomaly_name, "");
     EXPECT_EQ(never.count("abroken"), 0u);
@@ -198,9 +225,12 @@ TEST(Recognition, state_is_zeroed_before_recognition_and_kept_behind_it) {
         return s.data.size() < 3 && !s.recognised ? AICORE_MORE : AICORE_YES;
     });
     p.state(13);
-    run_tcp([](Connection &c) {
-        for (const char *piece : {"a", "b", "cc", "d", "e"}) c.data(1, 0, piece);
-    }, {&p.p});
+    run_tcp(
+        [](Connection &c) {
+            for (const char *piece : {"a", "b", "cc", "d", "e"})
+                c.data(1, 0, piece);
+        },
+        {&p.p});
     EXPECT_EQ(seen, (std::vector<int>{0, 0, 0, 4, 1}));
 }
 
@@ -213,20 +243,23 @@ TEST(Recognition, state_of_flows_is_apart) {
     p.state(AICORE_STATE_MAX);
     Frames f;
     for (int round = 0; round < 5; ++round)
-        for (uint16_t i = 0; i < 300; ++i) f.push_back(udp_frame(round, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 53}));
+        for (uint16_t i = 0; i < 300; ++i)
+            f.push_back(udp_frame(round, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 53}));
     run(f, {}, {&p.p});
     EXPECT_EQ(p.shown.size(), 1500u);
 }
 
 TEST(Recognition, other_is_what_the_other_direction_sent) {
     Fake<0> p("alpha", [](const Shown &s) { return s.reverse ? AICORE_YES : AICORE_MORE; });
-    run_tcp([](Connection &c) {
-        c.data(1, 0, "req");
-        c.data(1, 0, "uest");
-        c.data(1, 1, "answer");
-        c.data(1, 0, "!");
-        c.data(1, 1, "?");
-    }, {&p.p});
+    run_tcp(
+        [](Connection &c) {
+            c.data(1, 0, "req");
+            c.data(1, 0, "uest");
+            c.data(1, 1, "answer");
+            c.data(1, 0, "!");
+            c.data(1, 1, "?");
+        },
+        {&p.p});
     EXPECT_EQ(p.data(), (Lines{"req", "request", "answer", "request!", "?"}));
     EXPECT_FALSE(p.shown[0].has_other);
     EXPECT_EQ(p.shown[2].other, "request");
@@ -236,12 +269,14 @@ TEST(Recognition, other_is_what_the_other_direction_sent) {
 TEST(Recognition, other_is_there_also_if_its_direction_had_no_candidate) {
     Fake<0> p("alpha", yes);
     p.prefixes({"220 "});
-    run_tcp([](Connection &c) {
-        c.data(1, 0, "hel");
-        c.data(1, 0, "lo");
-        c.data(1, 1, "220 welcome");
-        c.data(1, 0, "!");
-    }, {&p.p});
+    run_tcp(
+        [](Connection &c) {
+            c.data(1, 0, "hel");
+            c.data(1, 0, "lo");
+            c.data(1, 1, "220 welcome");
+            c.data(1, 0, "!");
+        },
+        {&p.p});
     EXPECT_EQ(p.data(), (Lines{"220 welcome", "hello!"}));
     EXPECT_EQ(p.shown[0].other, "hello");
 }
@@ -251,9 +286,12 @@ TEST(Recognition, bound_of_the_buffer_gives_up) {
     p.ports({80});
     EngineOptions o;
     o.stream_bytes = 256;
-    const Result r = run_tcp([](Connection &c) {
-        for (int i = 0; i < 20; ++i) c.data(1, 0, std::string(100, 'x'));
-    }, {&p.p}, o);
+    const Result r = run_tcp(
+        [](Connection &c) {
+            for (int i = 0; i < 20; ++i)
+                c.data(1, 0, std::string(100, 'x'));
+        },
+        {&p.p}, o);
     EXPECT_EQ(p.shown.size(), 3u);
     EXPECT_EQ(r.count("reassembly_full"), 1u);
     EXPECT_EQ(r.events.back().layer7_name, "alpha");
@@ -264,10 +302,13 @@ TEST(Recognition, owner_that_asks_for_more_than_the_bound_goes_on_behind_a_gap) 
     Fake<0> p("alpha", [](const Shown &s) { return s.recognised ? AICORE_MORE : AICORE_YES; });
     EngineOptions o;
     o.stream_bytes = 256;
-    run_tcp([](Connection &c) {
-        c.data(1, 0, "start");
-        for (int i = 0; i < 6; ++i) c.data(1, 0, std::string(100, static_cast<char>('a' + i)));
-    }, {&p.p}, o);
+    run_tcp(
+        [](Connection &c) {
+            c.data(1, 0, "start");
+            for (int i = 0; i < 6; ++i)
+                c.data(1, 0, std::string(100, static_cast<char>('a' + i)));
+        },
+        {&p.p}, o);
     ASSERT_EQ(p.shown.size(), 7u);
     EXPECT_EQ(p.shown[3].data.size(), 300u);
     EXPECT_EQ(p.shown[4].data, std::string(100, 'd'));
@@ -279,19 +320,23 @@ TEST(Recognition, owner_that_asks_for_more_than_the_bound_goes_on_behind_a_gap) 
 TEST(Recognition, udp_is_tried_at_each_of_the_first_datagrams) {
     Fake<0> p("alpha", [](const Shown &s) { return s.data == "real" ? AICORE_DONE : AICORE_NO; });
     Frames f;
-    for (int i = 0; i < 5; ++i) f.push_back(udp_frame(i, kUdpEnds, "keep"));
+    for (int i = 0; i < 5; ++i)
+        f.push_back(udp_frame(i, kUdpEnds, "keep"));
     f.push_back(udp_frame(5, kUdpEnds, "real"));
     EXPECT_EQ(run(f, {}, {&p.p}).events.back().layer7_name, "alpha");
     Fake<1> never("never", no);
     f.clear();
-    for (int i = 0; i < 100; ++i) f.push_back(udp_frame(i, kUdpEnds, "junk"));
+    for (int i = 0; i < 100; ++i)
+        f.push_back(udp_frame(i, kUdpEnds, "junk"));
     run(f, {}, {&never.p});
     EXPECT_EQ(never.shown.size(), 8u);
 }
 
 TEST(Recognition, udp_has_no_buffer) {
     Fake<0> p("alpha", [](const Shown &s) { return s.data == "c" ? AICORE_YES : AICORE_MORE; });
-    run({udp_frame(0, kUdpEnds, "a"), udp_frame(1, kUdpEnds, "b"), udp_frame(2, kUdpEnds, "c"), udp_frame(3, kUdpEnds, "d")}, {}, {&p.p});
+    run({udp_frame(0, kUdpEnds, "a"), udp_frame(1, kUdpEnds, "b"), udp_frame(2, kUdpEnds, "c"),
+         udp_frame(3, kUdpEnds, "d")},
+        {}, {&p.p});
     EXPECT_EQ(p.data(), (Lines{"a", "b", "c", "d"}));
 }
 
@@ -300,7 +345,9 @@ TEST(Recognition, udp_has_no_buffer) {
 TEST(NameByPort, only_when_payload_recognised_nothing) {
     Fake<0> p("alpha", no);
     p.ports({80, 81});
-    const auto last = [&](const std::function<void(Connection &)> &script) { return run_tcp(script, {&p.p}).events.back(); };
+    const auto last = [&](const std::function<void(Connection &)> &script) {
+        return run_tcp(script, {&p.p}).events.back();
+    };
     EXPECT_EQ(last([](Connection &) {}).layer7_name, ""); // no payload: a scan is no alpha
     const Event e = last([](Connection &c) { c.data(1, 0, "?"); });
     EXPECT_EQ(e.layer7_name, "alpha");
@@ -322,11 +369,15 @@ TEST(Names, alias_given_at_recognition_stays) {
         return AICORE_YES;
     });
     p.aliases({"first", "second"});
-    const Result r = run_tcp([](Connection &c) {
-        for (const char *piece : {"a", "b", "c", "d"}) c.data(1, 0, piece);
-    }, {&p.p});
+    const Result r = run_tcp(
+        [](Connection &c) {
+            for (const char *piece : {"a", "b", "c", "d"})
+                c.data(1, 0, piece);
+        },
+        {&p.p});
     Lines names;
-    for (const Event &e : r.events) names.push_back(e.layer7_name);
+    for (const Event &e : r.events)
+        names.push_back(e.layer7_name);
     EXPECT_EQ(names, (Lines{"", "second", "first", "first", "first"}));
 }
 
@@ -348,11 +399,13 @@ TEST(HandOver, to_a_named_protocol_with_what_both_directions_did_not_consume) {
             return AICORE_YES;
         });
         to.field("tfield").prefixes({"never"}).state(8);
-        const Result r = run_tcp([&](Connection &c) {
-            if (!at_recognition) c.data(1, 0, "12");
-            c.data(1, 0, "12abc");
-            c.data(1, 0, "def");
-        }, {&from.p, &to.p});
+        const Result r = run_tcp(
+            [&](Connection &c) {
+                if (!at_recognition) c.data(1, 0, "12");
+                c.data(1, 0, "12abc");
+                c.data(1, 0, "def");
+            },
+            {&from.p, &to.p});
         EXPECT_EQ(to.data(), (Lines{"abcdef"})) << at_recognition;
         EXPECT_TRUE(to.shown[0].recognised);
         EXPECT_EQ(r.events.back().layer7_name, "to");
@@ -363,15 +416,21 @@ TEST(HandOver, to_a_named_protocol_with_what_both_directions_did_not_consume) {
 TEST(HandOver, successor_gives_its_name_when_it_knows_the_traffic) {
     Fake<0> from("from", [](const Shown &s) { return s.host().hand_over(s.flow, "to"), AICORE_YES; });
     from.prefixes({"1"});
-    Fake<1> to("to", [](const Shown &s) { return s.data == "x" ? AICORE_NO : s.data == "y" ? AICORE_MORE : AICORE_YES; });
+    Fake<1> to("to", [](const Shown &s) {
+        return s.data == "x" ? AICORE_NO : s.data == "y" ? AICORE_MORE : AICORE_YES;
+    });
     to.prefixes({"never"});
-    const Result r = run_tcp([&](Connection &c) {
-        for (const char *piece : {"1", "x", "y", "z"}) c.data(1, 0, piece);
-    }, {&from.p, &to.p}, [] {
-        EngineOptions o;
-        o.every_tcp = 1;
-        return o;
-    }());
+    const Result r = run_tcp(
+        [&](Connection &c) {
+            for (const char *piece : {"1", "x", "y", "z"})
+                c.data(1, 0, piece);
+        },
+        {&from.p, &to.p},
+        [] {
+            EngineOptions o;
+            o.every_tcp = 1;
+            return o;
+        }());
     std::vector<std::string> names; // one a packet, the last
     for (const Event &e : r.of(EventKind::update))
         if (e.packets >= 4) {
@@ -386,10 +445,12 @@ TEST(HandOver, to_nobody_by_name_ends_the_search_and_the_name_stays) {
     Fake<0> from("from", [](const Shown &s) { return s.host().hand_over(s.flow, "absent"), AICORE_YES; });
     Fake<1> any("any", yes);
     any.rank(99);
-    const Result r = run_tcp([](Connection &c) {
-        c.data(1, 0, "1");
-        c.data(1, 0, "2");
-    }, {&from.p, &any.p});
+    const Result r = run_tcp(
+        [](Connection &c) {
+            c.data(1, 0, "1");
+            c.data(1, 0, "2");
+        },
+        {&from.p, &any.p});
     EXPECT_EQ(from.shown.size(), 1u);
     EXPECT_TRUE(any.shown.empty());
     EXPECT_EQ(r.events.back().layer7_name, "from");
@@ -424,7 +485,8 @@ TEST(FieldsOfProtocols, last_string_wins_lists_hold_each_once) {
     Fake<0> p("alpha", [](const Shown &s) {
         s.set(0, "one");
         s.set(0, "two");
-        for (const char *item : {"x", "y", "x", "z", "y"}) s.add(1, item);
+        for (const char *item : {"x", "y", "x", "z", "y"})
+            s.add(1, item);
         s.host().set_integer(s.flow, 2, 1);
         s.host().set_integer(s.flow, 2, INT64_MIN);
         EXPECT_TRUE(s.host().has(s.flow, 0));
@@ -433,7 +495,8 @@ TEST(FieldsOfProtocols, last_string_wins_lists_hold_each_once) {
     });
     p.field("zfirst").field("alist", AICORE_LIST).field("anumber", AICORE_INTEGER).field("unset");
     const Result r = run({udp_frame(0, kUdpEnds)}, {}, {&p.p});
-    EXPECT_EQ(r.events.back().fields, (Fields{{"zfirst", "two"}, {"alist", "x,y,z"}, {"anumber", std::to_string(INT64_MIN)}}));
+    EXPECT_EQ(r.events.back().fields,
+              (Fields{{"zfirst", "two"}, {"alist", "x,y,z"}, {"anumber", std::to_string(INT64_MIN)}}));
 }
 
 TEST(FieldsOfProtocols, wrong_index_or_type_harms_nothing) {
@@ -469,11 +532,15 @@ TEST(FieldsOfProtocols, learning_a_name_the_first_time_is_told) {
         return AICORE_YES;
     });
     p.field("ahost", AICORE_STRING, AICORE_NOTIFY).field("apath");
-    const Result r = run_tcp([](Connection &c) {
-        for (const char *piece : {"hello", "path", "host", "host", "other"}) c.data(1, 0, piece);
-    }, {&p.p});
+    const Result r = run_tcp(
+        [](Connection &c) {
+            for (const char *piece : {"hello", "path", "host", "host", "other"})
+                c.data(1, 0, piece);
+        },
+        {&p.p});
     std::vector<uint64_t> updates;
-    for (const Event &e : r.of(EventKind::update)) updates.push_back(e.packets);
+    for (const Event &e : r.of(EventKind::update))
+        updates.push_back(e.packets);
     EXPECT_EQ(updates, (std::vector<uint64_t>{4, 6, 8}));
     EXPECT_EQ(r.of(EventKind::update)[0].fields, (Fields{}));
     EXPECT_EQ(r.of(EventKind::update)[1].fields, (Fields{{"ahost", "example.com"}, {"apath", "/x"}}));
@@ -484,7 +551,8 @@ TEST(FieldsOfProtocols, strings_are_bounded_and_valid) {
     Fake<0> p("alpha", [](const Shown &s) {
         s.set(0, std::string(5000, 'x'));
         s.set(1, std::string("a\0\xff\xc3\xa4", 5));
-        for (int i = 0; i < 300; ++i) s.add(2, std::to_string(i));
+        for (int i = 0; i < 300; ++i)
+            s.add(2, std::to_string(i));
         return AICORE_YES;
     });
     p.field("along").field("abad").field("alist", AICORE_LIST);
@@ -505,7 +573,8 @@ TEST(FieldsOfProtocols, record_is_bounded_however_often_a_string_changes) {
     });
     p.field("along");
     Frames f;
-    for (int i = 0; i < 200; ++i) f.push_back(udp_frame(i, kUdpEnds));
+    for (int i = 0; i < 200; ++i)
+        f.push_back(udp_frame(i, kUdpEnds));
     const Result r = run(f, {}, {&p.p});
     EXPECT_GE(r.events.back().fields.at("along").size(), 1u);
     EXPECT_LE(r.events.back().fields.at("along").size(), 1024u);
@@ -519,9 +588,12 @@ TEST(FieldsOfProtocols, anomaly_of_an_owner_is_counted_each_time_and_the_first_s
         return AICORE_YES;
     });
     p.anomalies({"afirst", "asecond"});
-    const Result r = run_tcp([](Connection &c) {
-        for (const char *piece : {"x", "b", "a", "a"}) c.data(1, 0, piece);
-    }, {&p.p});
+    const Result r = run_tcp(
+        [](Connection &c) {
+            for (const char *piece : {"x", "b", "a", "a"})
+                c.data(1, 0, piece);
+        },
+        {&p.p});
     EXPECT_EQ(r.events.back().anomaly_name, "asecond");
     EXPECT_EQ(r.count("afirst"), 2u);
     EXPECT_EQ(r.count("asecond"), 1u);
@@ -534,12 +606,14 @@ TEST(FieldsOfProtocols, rows_of_a_flow_in_one_batch_share_what_did_not_change) {
     });
     p.field("afield");
     Frames f;
-    for (const char *piece : {"one", "one", "two"}) f.push_back(udp_frame(1, kUdpEnds, piece));
+    for (const char *piece : {"one", "one", "two"})
+        f.push_back(udp_frame(1, kUdpEnds, piece));
     EngineOptions o;
     o.every_udp = 1;
     const Result r = run(f, o, {&p.p});
     std::vector<std::string> values;
-    for (Event e : r.of(EventKind::update)) values.push_back(e.fields["afield"]);
+    for (Event e : r.of(EventKind::update))
+        values.push_back(e.fields["afield"]);
     EXPECT_EQ(values, (Lines{"one", "one", "two"}));
     EXPECT_EQ(r.events.back().fields.at("afield"), "two");
     EXPECT_EQ(r.events.back().attribute_first, r.events[r.events.size() - 2].attribute_first);
@@ -549,7 +623,8 @@ TEST(FieldsOfProtocols, tops_name_protocols_and_hosts) {
     Fake<0> p("alpha", [](const Shown &s) { return s.set(0, s.data), AICORE_DONE; });
     p.field("ahost", AICORE_STRING, AICORE_NOTIFY);
     Frames f;
-    for (uint16_t i = 0; i < 10; ++i) f.push_back(udp_frame(0, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1 + i), 53}, i < 3 ? "rare" : "often"));
+    for (uint16_t i = 0; i < 10; ++i)
+        f.push_back(udp_frame(0, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1 + i), 53}, i < 3 ? "rare" : "often"));
     EngineOptions o;
     o.top = true;
     const Tops tops = run(f, o, {&p.p}).tops;

@@ -20,8 +20,12 @@ struct Shown {
     uint8_t *state;
 
     const aicore_host &host() const { return *flow->host; }
-    void set(uint32_t field, const std::string &value) const { host().set_string(flow, field, value.data(), value.size()); }
-    void add(uint32_t field, const std::string &value) const { host().add_string(flow, field, value.data(), value.size()); }
+    void set(uint32_t field, const std::string &value) const {
+        host().set_string(flow, field, value.data(), value.size());
+    }
+    void add(uint32_t field, const std::string &value) const {
+        host().add_string(flow, field, value.data(), value.size());
+    }
 };
 
 template <int slot> class Fake {
@@ -44,7 +48,8 @@ template <int slot> class Fake {
 
     Fake &prefixes(std::vector<std::string> prefixes) {
         texts_ = std::move(prefixes);
-        for (const auto &t : texts_) prefixes_.push_back({t.data(), static_cast<uint32_t>(t.size())});
+        for (const auto &t : texts_)
+            prefixes_.push_back({t.data(), static_cast<uint32_t>(t.size())});
         p.prefixes = prefixes_.data();
         p.prefix_count = static_cast<uint32_t>(prefixes_.size());
         return *this;
@@ -84,7 +89,8 @@ template <int slot> class Fake {
 
     std::vector<std::string> data() const {
         std::vector<std::string> out;
-        for (const Shown &s : shown) out.push_back(s.data);
+        for (const Shown &s : shown)
+            out.push_back(s.data);
         return out;
     }
 
@@ -93,8 +99,15 @@ template <int slot> class Fake {
 
   private:
     static int inspect(aicore_flow *flow, aicore_payload *payload, void *state) {
-        Shown s{{reinterpret_cast<const char *>(payload->data), payload->length}, {}, payload->other != nullptr, payload->reverse != 0, flow->recognised != 0,
-                payload->flags, flow, payload, static_cast<uint8_t *>(state)};
+        Shown s{{reinterpret_cast<const char *>(payload->data), payload->length},
+                {},
+                payload->other != nullptr,
+                payload->reverse != 0,
+                flow->recognised != 0,
+                payload->flags,
+                flow,
+                payload,
+                static_cast<uint8_t *>(state)};
         if (payload->other) s.other.assign(reinterpret_cast<const char *>(payload->other), payload->other_length);
         self_->shown.push_back(s);
         return self_->function_(s);

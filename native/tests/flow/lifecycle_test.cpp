@@ -46,13 +46,16 @@ TEST(Lifecycle, every_flow_has_its_remove_at_the_end_of_the_input) {
     c.open(0);
     f.push_back(udp_frame(0.5, {"10.0.0.3", "10.0.0.4", 1000, 53}));
     const Result r = run(f);
-    EXPECT_EQ(r.lines(), (Lines{"insert " + kKey + " 1", "insert 10.0.0.3:1000:17:10.0.0.4:53 1", "update " + kKey + " 3 shutdown", "remove " + kKey + " 3 shutdown",
-                                "update 10.0.0.3:1000:17:10.0.0.4:53 1 shutdown", "remove 10.0.0.3:1000:17:10.0.0.4:53 1 shutdown"}));
+    EXPECT_EQ(r.lines(),
+              (Lines{"insert " + kKey + " 1", "insert 10.0.0.3:1000:17:10.0.0.4:53 1", "update " + kKey + " 3 shutdown",
+                     "remove " + kKey + " 3 shutdown", "update 10.0.0.3:1000:17:10.0.0.4:53 1 shutdown",
+                     "remove 10.0.0.3:1000:17:10.0.0.4:53 1 shutdown"}));
 }
 
 TEST(Lifecycle, sequence_numbers_rise_by_one_and_versions_with_them) {
     Frames f;
-    for (uint16_t i = 0; i < 500; ++i) f.push_back(udp_frame(i, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 53}));
+    for (uint16_t i = 0; i < 500; ++i)
+        f.push_back(udp_frame(i, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 53}));
     EngineOptions o;
     o.batch_rows = 7;
     o.version_base = 5'000'000;
@@ -69,15 +72,19 @@ TEST(Lifecycle, sequence_numbers_rise_by_one_and_versions_with_them) {
 TEST(Lifecycle, sampled_updates_come_at_n_and_2n_and_no_final_one_that_says_the_same) {
     Frames f;
     const Endpoints e{"10.0.0.1", "10.0.0.2", 5000, 5001};
-    for (int i = 0; i < 6; ++i) f.push_back(udp_frame(i, e));
+    for (int i = 0; i < 6; ++i)
+        f.push_back(udp_frame(i, e));
     EngineOptions o;
     o.every_udp = 3;
     const std::string key = e.key(17);
-    EXPECT_EQ(run(f, o).lines(), (Lines{"insert " + key + " 1", "update " + key + " 3", "update " + key + " 6", "remove " + key + " 6 shutdown"}));
+    EXPECT_EQ(run(f, o).lines(), (Lines{"insert " + key + " 1", "update " + key + " 3", "update " + key + " 6",
+                                        "remove " + key + " 6 shutdown"}));
     f.push_back(udp_frame(6, e));
-    EXPECT_EQ(run(f, o).lines(), (Lines{"insert " + key + " 1", "update " + key + " 3", "update " + key + " 6", "update " + key + " 7 shutdown", "remove " + key + " 7 shutdown"}));
+    EXPECT_EQ(run(f, o).lines(), (Lines{"insert " + key + " 1", "update " + key + " 3", "update " + key + " 6",
+                                        "update " + key + " 7 shutdown", "remove " + key + " 7 shutdown"}));
     o.every_udp = 0;
-    EXPECT_EQ(run(f, o).lines(), (Lines{"insert " + key + " 1", "update " + key + " 7 shutdown", "remove " + key + " 7 shutdown"}));
+    EXPECT_EQ(run(f, o).lines(),
+              (Lines{"insert " + key + " 1", "update " + key + " 7 shutdown", "remove " + key + " 7 shutdown"}));
     o.every_udp = 1;
     EXPECT_EQ(run(f, o).events.size(), 9u);
 }
@@ -117,7 +124,9 @@ TEST(Lifecycle, lingering_flow_takes_late_packets_and_ends_five_seconds_after_it
     c.send(6.1, 1, kAck); // too late: another flow
     const Result r = run_quiet(f);
     const std::string back = "10.0.0.2:80:6:10.0.0.1:40000";
-    EXPECT_EQ(r.lines(), (Lines{"insert " + kKey + " 1", "update " + kKey + " 7 fin", "remove " + kKey + " 7 fin", "insert " + back + " 1", "update " + back + " 1 shutdown", "remove " + back + " 1 shutdown"}));
+    EXPECT_EQ(r.lines(),
+              (Lines{"insert " + kKey + " 1", "update " + kKey + " 7 fin", "remove " + kKey + " 7 fin",
+                     "insert " + back + " 1", "update " + back + " 1 shutdown", "remove " + back + " 1 shutdown"}));
     EXPECT_EQ(r.events[2].retransmissions, 1u);
 }
 
@@ -130,8 +139,10 @@ TEST(Lifecycle, new_syn_of_the_tuple_ends_a_lingering_flow_at_once) {
     c.send(1.6, 1, kRst | kAck);
     c.send(1.7, 0, kSyn);
     const Result r = run(f);
-    EXPECT_EQ(r.lines(), (Lines{"insert " + kKey + " 1", "update " + kKey + " 6 fin", "remove " + kKey + " 6 fin", "insert " + kKey + " 1", "update " + kKey + " 2 rst", "remove " + kKey + " 2 rst",
-                                "insert " + kKey + " 1", "update " + kKey + " 1 shutdown", "remove " + kKey + " 1 shutdown"}));
+    EXPECT_EQ(r.lines(),
+              (Lines{"insert " + kKey + " 1", "update " + kKey + " 6 fin", "remove " + kKey + " 6 fin",
+                     "insert " + kKey + " 1", "update " + kKey + " 2 rst", "remove " + kKey + " 2 rst",
+                     "insert " + kKey + " 1", "update " + kKey + " 1 shutdown", "remove " + kKey + " 1 shutdown"}));
     EXPECT_NE(r.events[0].id(), r.events[3].id());
     EXPECT_NE(r.events[3].id(), r.events[6].id());
 }
@@ -149,7 +160,8 @@ TEST(Lifecycle, half_close_goes_on) {
     Connection c(f);
     c.open(0);
     c.send(1, 0, kFin | kAck);
-    for (int i = 0; i < 20; ++i) c.data(2 + i * 10, 1, "more");
+    for (int i = 0; i < 20; ++i)
+        c.data(2 + i * 10, 1, "more");
     const Result r = run(f);
     EXPECT_EQ(r.lines().back(), "remove " + kKey + " 24 shutdown");
     EXPECT_EQ(r.events.back().tcp_state, TcpState::closing);
@@ -158,7 +170,8 @@ TEST(Lifecycle, half_close_goes_on) {
 TEST(Lifecycle, traffic_from_the_middle_is_one_flow) {
     Frames f;
     Connection c(f);
-    for (int i = 0; i < 40; ++i) c.send(i, i & 1, kAck, i % 5 ? "data" : "");
+    for (int i = 0; i < 40; ++i)
+        c.send(i, i & 1, kAck, i % 5 ? "data" : "");
     const Result r = run(f);
     EXPECT_EQ(r.of(EventKind::insert).size(), 1u);
     EXPECT_EQ(r.lines().back(), "remove " + kKey + " 40 shutdown");
@@ -186,14 +199,16 @@ TEST(Lifecycle, direction_is_right_with_equal_ports_and_addresses_in_either_orde
 
 TEST(Lifecycle, flow_to_itself_has_one_direction) {
     Frames f;
-    for (int i = 0; i < 4; ++i) f.push_back(udp_frame(i, {"127.0.0.1", "127.0.0.1", 7, 7}));
+    for (int i = 0; i < 4; ++i)
+        f.push_back(udp_frame(i, {"127.0.0.1", "127.0.0.1", 7, 7}));
     const Result r = run(f);
     EXPECT_EQ(r.events.back().src_packets, 4u);
 }
 
 TEST(Lifecycle, flows_with_equal_address_xor_stay_apart) {
     Frames f;
-    for (int i = 0; i < 200; ++i) f.push_back(udp_frame(i * 0.01, {"10.0.0." + std::to_string(i), "10.0.1." + std::to_string(i), 5000, 5000}));
+    for (int i = 0; i < 200; ++i)
+        f.push_back(udp_frame(i * 0.01, {"10.0.0." + std::to_string(i), "10.0.1." + std::to_string(i), 5000, 5000}));
     EXPECT_EQ(run(f).of(EventKind::insert).size(), 200u);
 }
 
@@ -203,8 +218,9 @@ TEST(Lifecycle, retransmissions_are_counted_and_keep_alives_are_none) {
     c.open(0);
     c.data(1, 0, "hello");
     f.push_back(tcp_frame(2, c.ends, kAck | kPsh, c.seq[0] - 5, c.seq[1], "hello"));
-    for (int i = 0; i < 3; ++i) f.push_back(tcp_frame(3 + i, c.ends, kAck, c.seq[0] - 1, c.seq[1], std::string(1, '\0'))); // keep-alive
-    f.push_back(tcp_frame(7, c.ends, kAck, c.seq[0], c.seq[1]));                                                           // ACK alone
+    for (int i = 0; i < 3; ++i)
+        f.push_back(tcp_frame(3 + i, c.ends, kAck, c.seq[0] - 1, c.seq[1], std::string(1, '\0'))); // keep-alive
+    f.push_back(tcp_frame(7, c.ends, kAck, c.seq[0], c.seq[1]));                                   // ACK alone
     c.close(8);
     f.push_back(tcp_frame(9, c.ends, kFin | kAck, c.seq[0] - 1, c.seq[1]));
     const Result r = run(f);
@@ -216,8 +232,12 @@ TEST(Lifecycle, counters_are_of_64_bits) {
     Frames f;
     const Endpoints e{"10.0.0.1", "10.0.0.2", 1, 2};
     // 70,000 datagrams of 65,507 bytes on the wire (4.58 GB), of which the capture holds the headers.
-    Frame frame{kStart, ethernet(kIpv4, ipv4({.src = e.src, .dst = e.dst, .proto = kUdp, .total = 65535}, udp({.src_port = 1, .dst_port = 2, .length = 65515}))), 65549};
-    for (int i = 0; i < 70'000; ++i) f.push_back(frame);
+    Frame frame{kStart,
+                ethernet(kIpv4, ipv4({.src = e.src, .dst = e.dst, .proto = kUdp, .total = 65535},
+                                     udp({.src_port = 1, .dst_port = 2, .length = 65515}))),
+                65549};
+    for (int i = 0; i < 70'000; ++i)
+        f.push_back(frame);
     const Result r = run(f);
     EXPECT_EQ(r.events.back().bytes, 70'000ull * 65'535);
     EXPECT_EQ(r.events.back().payload_bytes, 70'000ull * 65'507);
@@ -239,7 +259,8 @@ TEST(Lifecycle, transport_that_is_off_is_counted_and_moves_the_clock) {
 TEST(Lifecycle, later_fragment_counts_in_its_flow_but_opens_none) {
     const Bytes datagram = udp({.src_port = 9, .dst_port = 10}, Bytes(3000, 'a'));
     Frames f;
-    for (const Bytes &b : fragments4({.proto = kUdp}, datagram, 1480)) f.push_back({kStart, ethernet(kIpv4, b), 0});
+    for (const Bytes &b : fragments4({.proto = kUdp}, datagram, 1480))
+        f.push_back({kStart, ethernet(kIpv4, b), 0});
     ASSERT_EQ(f.size(), 3u);
     const Result r = run(f);
     EXPECT_EQ(r.lines().back(), "remove 10.0.0.1:9:17:10.0.0.2:10 3 shutdown");
@@ -288,15 +309,18 @@ TEST(Eviction, takes_lingering_then_half_open_then_the_longest_idle) {
     o.tcp_flows = 4;
     const Result r = run(f, o);
     std::vector<std::string> removed;
-    for (const Event &e : r.of(EventKind::remove)) removed.push_back(std::to_string(e.portsrc) + " " + kEndReasonNames[static_cast<size_t>(e.end_reason)]);
-    EXPECT_EQ(removed, (Lines{"1003 fin", "1002 evicted", "1000 evicted", "1001 evicted", "1004 evicted", "1005 shutdown", "1006 shutdown", "1007 shutdown", "1008 shutdown"}));
+    for (const Event &e : r.of(EventKind::remove))
+        removed.push_back(std::to_string(e.portsrc) + " " + kEndReasonNames[static_cast<size_t>(e.end_reason)]);
+    EXPECT_EQ(removed, (Lines{"1003 fin", "1002 evicted", "1000 evicted", "1001 evicted", "1004 evicted",
+                              "1005 shutdown", "1006 shutdown", "1007 shutdown", "1008 shutdown"}));
     EXPECT_EQ(r.count("evicted"), 5u);
     EXPECT_EQ(r.count("not_admitted"), 0u);
 }
 
 TEST(Eviction, tables_of_one_flow_work) {
     Frames f;
-    for (uint16_t i = 0; i < 50; ++i) f.push_back(udp_frame(i * 0.001, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(100 + i), 53}));
+    for (uint16_t i = 0; i < 50; ++i)
+        f.push_back(udp_frame(i * 0.001, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(100 + i), 53}));
     EngineOptions o;
     o.udp_flows = o.tcp_flows = 1;
     const Result r = run(f, o);
@@ -308,7 +332,8 @@ TEST(Eviction, tables_of_one_flow_work) {
 
 TEST(Identity, same_packets_again_give_the_same_ids_and_other_sensors_others) {
     Frames f;
-    for (uint16_t i = 0; i < 100; ++i) f.push_back(udp_frame(i / 3, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(100 + i % 50), 53}));
+    for (uint16_t i = 0; i < 100; ++i)
+        f.push_back(udp_frame(i / 3, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(100 + i % 50), 53}));
     const auto ids = [&](const std::string &sensor) {
         EngineOptions o;
         o.sensor = sensor;
@@ -324,7 +349,8 @@ TEST(Identity, same_packets_again_give_the_same_ids_and_other_sensors_others) {
     EXPECT_EQ(first, ids(""));
     const auto other = ids("tap1");
     EXPECT_EQ(other, ids("tap1"));
-    for (size_t i = 0; i < first.size(); ++i) EXPECT_NE(first[i], other[i]);
+    for (size_t i = 0; i < first.size(); ++i)
+        EXPECT_NE(first[i], other[i]);
 }
 
 TEST(Identity, flows_of_a_key_with_one_first_timestamp_differ_and_are_stable) {
@@ -337,7 +363,8 @@ TEST(Identity, flows_of_a_key_with_one_first_timestamp_differ_and_are_stable) {
     std::vector<std::string> first;
     for (int again = 0; again < 2; ++again) {
         std::vector<std::string> ids;
-        for (const Event &e : run(f).of(EventKind::insert)) ids.push_back(e.id());
+        for (const Event &e : run(f).of(EventKind::insert))
+            ids.push_back(e.id());
         std::vector<std::string> unique = ids;
         std::sort(unique.begin(), unique.end());
         EXPECT_EQ(std::unique(unique.begin(), unique.end()) - unique.begin(), 1000);
@@ -379,8 +406,10 @@ TEST(Identity, vlan_tells_flows_apart_and_stands_in_the_record) {
 
 TEST(Identity, tunnel_id_tells_flows_apart) {
     Frames f;
-    const Bytes inner = ethernet(kIpv4, ipv4({.src = "192.168.0.1", .dst = "192.168.0.2", .proto = kUdp}, udp({.src_port = 5, .dst_port = 6}, text("x"))));
-    for (const uint32_t vni : {100u, 200u}) f.push_back({kStart, ethernet(kIpv4, ipv4({.proto = kUdp}, udp({.dst_port = 4789}, vxlan(vni, inner))))});
+    const Bytes inner = ethernet(kIpv4, ipv4({.src = "192.168.0.1", .dst = "192.168.0.2", .proto = kUdp},
+                                             udp({.src_port = 5, .dst_port = 6}, text("x"))));
+    for (const uint32_t vni : {100u, 200u})
+        f.push_back({kStart, ethernet(kIpv4, ipv4({.proto = kUdp}, udp({.dst_port = 4789}, vxlan(vni, inner))))});
     const Result r = run(f);
     ASSERT_EQ(r.of(EventKind::insert).size(), 2u);
     EXPECT_EQ(r.events[0].key, "192.168.0.1:5:17:192.168.0.2:6");
@@ -394,8 +423,10 @@ TEST(Identity, tunnel_id_tells_flows_apart) {
 
 TEST(Tops, name_the_talkers_by_bytes) {
     Frames f;
-    for (int i = 0; i < 20; ++i) f.push_back(udp_frame(i, {"10.0.0.1", "10.0.0.2", 1, 2}, std::string(100, 'x')));
-    for (uint16_t i = 0; i < 30; ++i) f.push_back(udp_frame(i, {"10.0.0.3", "10.0.0.2", static_cast<uint16_t>(100 + i), 2}, "y"));
+    for (int i = 0; i < 20; ++i)
+        f.push_back(udp_frame(i, {"10.0.0.1", "10.0.0.2", 1, 2}, std::string(100, 'x')));
+    for (uint16_t i = 0; i < 30; ++i)
+        f.push_back(udp_frame(i, {"10.0.0.3", "10.0.0.2", static_cast<uint16_t>(100 + i), 2}, "y"));
     EngineOptions o;
     o.top = true;
     const Result r = run(f, o);

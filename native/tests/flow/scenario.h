@@ -27,7 +27,9 @@ struct Frame {
 };
 using Frames = std::vector<Frame>;
 
-inline RawPacket raw(const Frame &f) { return packet(f.bytes, f.time, 1, f.wire); }
+inline RawPacket raw(const Frame &f) {
+    return packet(f.bytes, f.time, 1, f.wire);
+}
 
 // A list of capture files.
 class FileSource final : public Source {
@@ -82,7 +84,8 @@ class LiveSource final : public Source {
         std::deque<Frame> taken;
         {
             std::unique_lock lock(mutex_);
-            ready_.wait_for(lock, std::chrono::milliseconds(wait_ms), [&] { return interrupted_ || ended_ || !frames_.empty(); });
+            ready_.wait_for(lock, std::chrono::milliseconds(wait_ms),
+                            [&] { return interrupted_ || ended_ || !frames_.empty(); });
             interrupted_ = false;
             if (frames_.empty()) return ended_ ? ReadStatus::end : ReadStatus::idle;
             for (int n = 0; n < max && !frames_.empty(); ++n) {
@@ -90,7 +93,8 @@ class LiveSource final : public Source {
                 frames_.pop_front();
             }
         }
-        for (const Frame &f : taken) handler(user, raw(f));
+        for (const Frame &f : taken)
+            handler(user, raw(f));
         given_ += taken.size();
         return ReadStatus::ok;
     }
@@ -114,16 +118,24 @@ struct Endpoints {
     std::string src = "10.0.0.1", dst = "10.0.0.2";
     uint16_t src_port = 40000, dst_port = 80;
     std::string key(int proto = 6) const {
-        return src + ":" + std::to_string(src_port) + ":" + std::to_string(proto) + ":" + dst + ":" + std::to_string(dst_port);
+        return src + ":" + std::to_string(src_port) + ":" + std::to_string(proto) + ":" + dst + ":" +
+               std::to_string(dst_port);
     }
     Endpoints back() const { return {dst, src, dst_port, src_port}; }
 };
 
-inline Frame tcp_frame(double t, const Endpoints &e, uint8_t flags, uint32_t seq, uint32_t ack, std::string_view payload = {}) {
-    return {kStart + seconds(t), ethernet(kIpv4, ipv4({.src = e.src, .dst = e.dst, .proto = kTcp}, tcp({.src_port = e.src_port, .dst_port = e.dst_port, .seq = seq, .ack = ack, .flags = flags}, text(payload))))};
+inline Frame tcp_frame(double t, const Endpoints &e, uint8_t flags, uint32_t seq, uint32_t ack,
+                       std::string_view payload = {}) {
+    return {kStart + seconds(t),
+            ethernet(kIpv4,
+                     ipv4({.src = e.src, .dst = e.dst, .proto = kTcp},
+                          tcp({.src_port = e.src_port, .dst_port = e.dst_port, .seq = seq, .ack = ack, .flags = flags},
+                              text(payload))))};
 }
 inline Frame udp_frame(double t, const Endpoints &e, std::string_view payload = "x") {
-    return {kStart + seconds(t), ethernet(kIpv4, ipv4({.src = e.src, .dst = e.dst, .proto = kUdp}, udp({.src_port = e.src_port, .dst_port = e.dst_port}, text(payload))))};
+    return {kStart + seconds(t),
+            ethernet(kIpv4, ipv4({.src = e.src, .dst = e.dst, .proto = kUdp},
+                                 udp({.src_port = e.src_port, .dst_port = e.dst_port}, text(payload))))};
 }
 
 // Both ends of a TCP connection: keeps their numbers. Direction 0 is from src.
@@ -182,13 +194,15 @@ inline void collect(std::vector<Event> &out, const Batch &batch) {
 
 // "insert 10.0.0.1:40000:6:10.0.0.2:80 1", with the reason behind what has one.
 inline std::string line(const Event &e) {
-    std::string s = std::string(kEventNames[static_cast<size_t>(e.kind)]) + " " + e.key + " " + std::to_string(e.packets);
+    std::string s =
+        std::string(kEventNames[static_cast<size_t>(e.kind)]) + " " + e.key + " " + std::to_string(e.packets);
     if (e.end_reason != EndReason::none) s += std::string(" ") + kEndReasonNames[static_cast<size_t>(e.end_reason)];
     return s;
 }
 inline std::vector<std::string> lines(const std::vector<Event> &events) {
     std::vector<std::string> out;
-    for (const Event &e : events) out.push_back(line(e));
+    for (const Event &e : events)
+        out.push_back(line(e));
     return out;
 }
 
@@ -211,28 +225,36 @@ struct Result {
 };
 
 // A second UDP flow's packet, which does nothing but move the clock.
-inline Frame tick(double t) { return udp_frame(t, {"10.9.9.1", "10.9.9.2", 1, 2}); }
-inline bool is_tick(const Event &e) { return e.key == "10.9.9.1:1:17:10.9.9.2:2"; }
+inline Frame tick(double t) {
+    return udp_frame(t, {"10.9.9.1", "10.9.9.2", 1, 2});
+}
+inline bool is_tick(const Event &e) {
+    return e.key == "10.9.9.1:1:17:10.9.9.2:2";
+}
 
-inline Result run(std::vector<Frames> files, const EngineOptions &options = {}, const std::vector<const aicore_protocol *> &protocols = {}, bool stable = true) {
+inline Result run(std::vector<Frames> files, const EngineOptions &options = {},
+                  const std::vector<const aicore_protocol *> &protocols = {}, bool stable = true) {
     auto registry = std::make_shared<Registry>();
-    for (const aicore_protocol *p : protocols) registry->add(p);
+    for (const aicore_protocol *p : protocols)
+        registry->add(p);
     Engine engine(registry, options);
     engine.open(std::make_unique<FileSource>(std::move(files), stable));
     engine.start();
     Result result;
     while (!engine.finished())
-        if (const auto batch = engine.pull(1000))
-            collect(result.events, *batch);
-    for (const auto &[name, value] : engine.counters()) result.counters[name] = value;
+        if (const auto batch = engine.pull(1000)) collect(result.events, *batch);
+    for (const auto &[name, value] : engine.counters())
+        result.counters[name] = value;
     result.tops = engine.tops(10);
     return result;
 }
-inline Result run(Frames frames, const EngineOptions &options = {}, const std::vector<const aicore_protocol *> &protocols = {}, bool stable = true) {
+inline Result run(Frames frames, const EngineOptions &options = {},
+                  const std::vector<const aicore_protocol *> &protocols = {}, bool stable = true) {
     return run(std::vector<Frames>{std::move(frames)}, options, protocols, stable);
 }
 // Without the events of the flow that ticks.
-inline Result run_quiet(Frames frames, const EngineOptions &options = {}, const std::vector<const aicore_protocol *> &protocols = {}) {
+inline Result run_quiet(Frames frames, const EngineOptions &options = {},
+                        const std::vector<const aicore_protocol *> &protocols = {}) {
     Result r = run(std::move(frames), options, protocols);
     std::erase_if(r.events, is_tick);
     return r;

@@ -32,7 +32,9 @@ Streamed stream(const Frames &frames, const EngineOptions &o = {}) {
     Result r = run(frames, o, {&p.p}, false);
     return {p.shown, std::move(r)};
 }
-std::vector<std::string> streamed(const Frames &frames) { return pieces(stream(frames).shown); }
+std::vector<std::string> streamed(const Frames &frames) {
+    return pieces(stream(frames).shown);
+}
 
 // A connection whose client starts at sequence number `isn`; segments are given by offset in the stream.
 struct Segments {
@@ -56,16 +58,20 @@ struct Segments {
     }
 };
 
-TEST(Stream, in_order) { EXPECT_EQ(streamed(Segments().send(0, "abc").send(3, "de").frames), (Lines{"abc", "de"})); }
+TEST(Stream, in_order) {
+    EXPECT_EQ(streamed(Segments().send(0, "abc").send(3, "de").frames), (Lines{"abc", "de"}));
+}
 
 TEST(Stream, out_of_order_waits) {
     EXPECT_EQ(streamed(Segments().send(3, "de").send(0, "abc").frames), (Lines{"abc", "de"}));
-    EXPECT_EQ(streamed(Segments().send(5, "f").send(3, "de").send(6, "g").send(0, "abc").frames), (Lines{"abc", "de", "f", "g"}));
+    EXPECT_EQ(streamed(Segments().send(5, "f").send(3, "de").send(6, "g").send(0, "abc").frames),
+              (Lines{"abc", "de", "f", "g"}));
 }
 
 TEST(Stream, retransmissions_are_shown_once_and_the_first_bytes_count) {
     EXPECT_EQ(streamed(Segments().send(0, "abc").send(0, "abc").send(3, "d").frames), (Lines{"abc", "d"}));
-    EXPECT_EQ(streamed(Segments().send(0, "abc").send(0, "XYZ").send(1, "XY").send(3, "d").frames), (Lines{"abc", "d"}));
+    EXPECT_EQ(streamed(Segments().send(0, "abc").send(0, "XYZ").send(1, "XY").send(3, "d").frames),
+              (Lines{"abc", "d"}));
     EXPECT_EQ(streamed(Segments().send(0, "abc").send(1, "XYde").frames), (Lines{"abc", "de"})); // a longer one
     EXPECT_EQ(streamed(Segments().send(3, "de").send(3, "de").send(0, "abc").frames), (Lines{"abc", "de"}));
 }
@@ -79,7 +85,14 @@ TEST(Stream, overlaps_of_waiting_segments_are_trimmed) {
 
 TEST(Stream, sequence_numbers_wrap_around) {
     for (uint32_t isn : {0xfffffff0u, 0xfffffffeu, 0xffffffffu, 0x7fffffffu, 0x7ffffff8u})
-        EXPECT_EQ(streamed(Segments(isn).send(0, "0123456789").send(20, "klmno").send(10, "abcdefghij").send(5, "56789a").send(25, "!").frames), (Lines{"0123456789", "abcdefghij", "klmno", "!"}));
+        EXPECT_EQ(streamed(Segments(isn)
+                               .send(0, "0123456789")
+                               .send(20, "klmno")
+                               .send(10, "abcdefghij")
+                               .send(5, "56789a")
+                               .send(25, "!")
+                               .frames),
+                  (Lines{"0123456789", "abcdefghij", "klmno", "!"}));
 }
 
 TEST(Stream, four_gigabytes_wrap_twice) {
@@ -94,7 +107,8 @@ TEST(Stream, four_gigabytes_wrap_twice) {
     frame.wire = 14 + 65'040;
     for (uint32_t i = 0; i < 140'000; ++i) {
         const uint32_t seq = c.seq[0] + i * 65'000;
-        for (int b = 0; b < 4; ++b) frame.bytes[14 + 20 + 4 + static_cast<size_t>(b)] = static_cast<uint8_t>(seq >> (24 - 8 * b));
+        for (int b = 0; b < 4; ++b)
+            frame.bytes[14 + 20 + 4 + static_cast<size_t>(b)] = static_cast<uint8_t>(seq >> (24 - 8 * b));
         f.push_back(frame);
     }
     const Result r = run(f, {}, {&p.p});
@@ -122,7 +136,8 @@ TEST(Stream, data_of_a_reset_does_not) {
 }
 
 TEST(Stream, keep_alive_is_no_data) {
-    EXPECT_EQ(streamed(Segments().send(0, "abc").send(2, std::string(1, '\0'), kAck).send(3, "d").frames), (Lines{"abc", "d"}));
+    EXPECT_EQ(streamed(Segments().send(0, "abc").send(2, std::string(1, '\0'), kAck).send(3, "d").frames),
+              (Lines{"abc", "d"}));
 }
 
 TEST(Stream, late_data_of_a_closed_connection_is_shown) {
@@ -148,7 +163,8 @@ TEST(Stream, an_acknowledgment_gives_up_no_more_than_it_names) {
 
 TEST(Stream, a_hole_is_given_up_behind_32_segments) {
     Segments s;
-    for (uint32_t i = 1; i <= 40; ++i) s.send(i, std::string(1, static_cast<char>('A' + i)));
+    for (uint32_t i = 1; i <= 40; ++i)
+        s.send(i, std::string(1, static_cast<char>('A' + i)));
     const auto got = streamed(s.frames);
     ASSERT_EQ(got.size(), 40u);
     EXPECT_EQ(got[0], "!B");
@@ -159,7 +175,8 @@ TEST(Stream, a_hole_is_given_up_behind_32_segments) {
 
 TEST(Stream, a_hole_is_given_up_behind_the_bound_of_bytes) {
     Segments s;
-    for (uint32_t i = 0; i < 20; ++i) s.send(10 + i * 1000, std::string(1000, static_cast<char>('A' + i)));
+    for (uint32_t i = 0; i < 20; ++i)
+        s.send(10 + i * 1000, std::string(1000, static_cast<char>('A' + i)));
     EngineOptions o;
     o.stream_bytes = 4000;
     const auto got = pieces(stream(s.frames, o).shown);
@@ -206,12 +223,14 @@ TEST(Stream, from_the_middle_each_segment_may_be_a_start) {
     p.prefixes({"GET"});
     Frames f;
     Connection c(f);
-    for (const char *piece : {"tail of", " something", "GET /", "next"}) c.data(0, 0, piece);
+    for (const char *piece : {"tail of", " something", "GET /", "next"})
+        c.data(0, 0, piece);
     const Result r = run(f, {}, {&p.p}, false);
     EXPECT_EQ(p.shown.size(), 2u);
     EXPECT_EQ(r.events.back().layer7_name, "alpha");
     Fake<1> never("never", [](const Shown &) { return AICORE_NO; });
-    for (int i = 0; i < 100; ++i) c.data(1, 0, "junk");
+    for (int i = 0; i < 100; ++i)
+        c.data(1, 0, "junk");
     run(f, {}, {&never.p}, false);
     EXPECT_EQ(never.shown.size(), 16u);
 }
@@ -256,7 +275,8 @@ class RandomStreams : public testing::Test {
         }
         std::stable_sort(order.begin(), order.end(), [](const auto &a, const auto &b) { return a.first < b.first; });
         std::vector<Piece> out;
-        for (const auto &[place, piece] : order) out.push_back(piece);
+        for (const auto &[place, piece] : order)
+            out.push_back(piece);
         return out;
     }
 };
@@ -265,12 +285,14 @@ TEST_F(RandomStreams, any_segmentation_order_and_duplication_gives_exactly_the_s
     const std::string bytes[2] = {content(3000), content(6000).substr(3000)};
     for (int round = 0; round < 2000; ++round) {
         const size_t n0 = 1 + below(1500), n1 = below(1500);
-        const uint32_t isn[2] = {static_cast<uint32_t>(below(3) ? random() : 0 - below(2000)), static_cast<uint32_t>(random())};
+        const uint32_t isn[2] = {static_cast<uint32_t>(below(3) ? random() : 0 - below(2000)),
+                                 static_cast<uint32_t>(random())};
         Frames f;
         f.push_back(tcp_frame(0, kEnds, kSyn, isn[0], 0));
         f.push_back(tcp_frame(0, kEnds.back(), kSyn | kAck, isn[1], isn[0] + 1));
         for (const Piece &p : chopped(n0, n1)) // ACK alone never set: nothing is given up
-            f.push_back(tcp_frame(1, p.direction ? kEnds.back() : kEnds, kPsh, isn[p.direction] + 1 + p.offset, 0, std::string_view(bytes[p.direction]).substr(p.offset, p.length)));
+            f.push_back(tcp_frame(1, p.direction ? kEnds.back() : kEnds, kPsh, isn[p.direction] + 1 + p.offset, 0,
+                                  std::string_view(bytes[p.direction]).substr(p.offset, p.length)));
         // Recognised after a random number of bytes; before and behind, a random part is left.
         const size_t decide = 1 + below(100);
         std::string got[2];
@@ -310,24 +332,28 @@ TEST_F(RandomStreams, losses_are_told_and_nothing_else_is_missing) {
         std::vector<Piece> all = chopped(n, 0);
         for (const Piece &p : all) {
             if (below(10) == 0) continue; // not in the capture
-            for (size_t i = p.offset; i < p.offset + p.length; ++i) captured[i] = true;
+            for (size_t i = p.offset; i < p.offset + p.length; ++i)
+                captured[i] = true;
             s.send(p.offset, std::string_view(bytes).substr(p.offset, p.length));
         }
         s.ack(static_cast<uint32_t>(n));
-        for (int i = 0; i < 300; ++i) s.ack(static_cast<uint32_t>(n)); // each passes one hole
+        for (int i = 0; i < 300; ++i)
+            s.ack(static_cast<uint32_t>(n)); // each passes one hole
         const Streamed r = stream(s.frames);
         size_t at = 0;
         for (const Shown &shown : r.shown) {
             if (shown.flags & AICORE_GAP) {
                 ++gaps;
                 ASSERT_FALSE(captured[at]) << round;
-                while (at < n && !captured[at]) ++at;
+                while (at < n && !captured[at])
+                    ++at;
             }
             ASSERT_EQ(shown.data, bytes.substr(at, shown.data.size())) << round << " at " << at;
             at += shown.data.size();
             ASSERT_LE(at, n);
         }
-        for (size_t i = at; i < n; ++i) ASSERT_FALSE(captured[i]) << round << " byte " << i << " at the end";
+        for (size_t i = at; i < n; ++i)
+            ASSERT_FALSE(captured[i]) << round << " byte " << i << " at the end";
     }
     EXPECT_GT(gaps, 1000u);
 }
@@ -342,14 +368,18 @@ TEST(StreamBounds, all_buffers_together_are_bounded_and_the_longest_unused_is_gi
     o.streams_bytes = 20'000;
     Frames f;
     std::vector<Connection> c;
-    for (uint16_t i = 0; i < kFlows; ++i) c.push_back({f, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 80}});
-    for (auto &each : c) each.open(0);
+    for (uint16_t i = 0; i < kFlows; ++i)
+        c.push_back({f, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 80}});
+    for (auto &each : c)
+        each.open(0);
     for (int part = 0; part < 9; ++part)
-        for (auto &each : c) each.data(1 + part, 0, std::string(100, static_cast<char>('a' + part)));
+        for (auto &each : c)
+            each.data(1 + part, 0, std::string(100, static_cast<char>('a' + part)));
     const Result r = run(f, o, {&p.p}, false);
     EXPECT_GT(r.count("reassembly_evicted"), 1000u);
     size_t behind_gap = 0;
-    for (const Shown &s : p.shown) behind_gap += (s.flags & AICORE_GAP) != 0;
+    for (const Shown &s : p.shown)
+        behind_gap += (s.flags & AICORE_GAP) != 0;
     EXPECT_LE(behind_gap, r.count("reassembly_evicted"));
     EXPECT_GE(behind_gap + kFlows, r.count("reassembly_evicted")); // those given up last are not shown any more
     EXPECT_EQ(r.of(EventKind::remove).size(), kFlows);
@@ -366,7 +396,8 @@ TEST(StreamBounds, a_flow_used_lately_keeps_its_bytes) {
     std::deque<Connection> others;
     for (uint16_t i = 0; i < 90; ++i) {
         if (i % 10 == 0) used.data(1 + i, 0, std::string(100, 'u'));
-        Connection &other = others.emplace_back(Connection{f, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 80}});
+        Connection &other =
+            others.emplace_back(Connection{f, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 80}});
         other.open(1 + i);
         other.data(1 + i, 0, std::string(100, 'o'));
     }
@@ -399,25 +430,45 @@ TEST(StreamBounds, random_traffic_of_many_flows_under_tight_bounds) {
     std::mt19937 random(7);
     Fake<0> p("alpha", [&](const Shown &s) {
         switch (random() % 12) {
-        case 0: return AICORE_NO;
-        case 1: return AICORE_DONE;
-        case 2: s.host().hand_over(s.flow, random() % 2 ? "beta" : nullptr); s.payload->consumed = random() % (s.data.size() + 1); return AICORE_YES;
-        case 3: s.set(0, s.data); return AICORE_YES;
-        case 4: s.payload->consumed = random() % (2 * s.data.size()); return AICORE_MORE;
-        case 5: s.payload->consumed = random() % (2 * s.data.size()); return AICORE_YES;
-        case 6: return AICORE_YES;
-        default: return AICORE_MORE;
+        case 0:
+            return AICORE_NO;
+        case 1:
+            return AICORE_DONE;
+        case 2:
+            s.host().hand_over(s.flow, random() % 2 ? "beta" : nullptr);
+            s.payload->consumed = random() % (s.data.size() + 1);
+            return AICORE_YES;
+        case 3:
+            s.set(0, s.data);
+            return AICORE_YES;
+        case 4:
+            s.payload->consumed = random() % (2 * s.data.size());
+            return AICORE_MORE;
+        case 5:
+            s.payload->consumed = random() % (2 * s.data.size());
+            return AICORE_YES;
+        case 6:
+            return AICORE_YES;
+        default:
+            return AICORE_MORE;
         }
     });
     p.field("afield", AICORE_STRING, AICORE_NOTIFY).state(100);
     Fake<1> q("beta", [&](const Shown &s) {
         s.state[0] = 1;
         switch (random() % 6) {
-        case 0: return AICORE_NO;
-        case 1: s.host().hand_over(s.flow, "absent"); return AICORE_YES;
-        case 2: s.host().hand_over(s.flow, "alpha"); return AICORE_MORE;
-        case 3: return AICORE_YES;
-        default: return AICORE_MORE;
+        case 0:
+            return AICORE_NO;
+        case 1:
+            s.host().hand_over(s.flow, "absent");
+            return AICORE_YES;
+        case 2:
+            s.host().hand_over(s.flow, "alpha");
+            return AICORE_MORE;
+        case 3:
+            return AICORE_YES;
+        default:
+            return AICORE_MORE;
         }
     });
     q.state(8);
@@ -430,13 +481,16 @@ TEST(StreamBounds, random_traffic_of_many_flows_under_tight_bounds) {
     Frames f;
     for (int i = 0; i < 60'000; ++i) {
         const Endpoints e{"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(random() % 100), 80};
-        static constexpr uint8_t kFlags[] = {kAck, kAck, kAck, kAck, kAck, kAck, kAck | kPsh, kAck | kPsh, kSyn, kSyn | kAck, kFin | kAck, kRst};
-        f.push_back(tcp_frame(i * 0.01, random() % 2 ? e : e.back(), kFlags[random() % std::size(kFlags)], 1000 + random() % 400, 1000 + random() % 400, std::string(random() % 120, 'x')));
+        static constexpr uint8_t kFlags[] = {kAck,        kAck,        kAck, kAck,        kAck,        kAck,
+                                             kAck | kPsh, kAck | kPsh, kSyn, kSyn | kAck, kFin | kAck, kRst};
+        f.push_back(tcp_frame(i * 0.01, random() % 2 ? e : e.back(), kFlags[random() % std::size(kFlags)],
+                              1000 + random() % 400, 1000 + random() % 400, std::string(random() % 120, 'x')));
         ++sent;
     }
     const Result r = run(f, o, {&p.p, &q.p}, false);
     uint64_t packets = 0;
-    for (const Event &e : r.of(EventKind::remove)) packets += e.packets;
+    for (const Event &e : r.of(EventKind::remove))
+        packets += e.packets;
     EXPECT_EQ(packets, sent);
     EXPECT_EQ(r.of(EventKind::insert).size(), r.of(EventKind::remove).size());
     EXPECT_GT(p.shown.size(), 1000u);

@@ -26,7 +26,8 @@ TEST(Time, idle_flows_end_by_packets_of_the_other_transport) {
     Connection c(f);
     c.open(0);
     f.push_back(udp_frame(0, kUdpEnds));
-    for (int i = 1; i <= 40; ++i) f.push_back(tick(i * 10));
+    for (int i = 1; i <= 40; ++i)
+        f.push_back(tick(i * 10));
     EngineOptions o;
     o.every_udp = 1; // every tick is seen
     const Result r = run(f, o);
@@ -42,7 +43,8 @@ TEST(Time, half_open_flows_end_earlier) {
     syn.send(0, 0, kSyn);
     answered.send(0, 0, kSyn);
     answered.send(0, 1, kSyn | kAck);
-    for (int i = 1; i <= 40; ++i) f.push_back(tick(i));
+    for (int i = 1; i <= 40; ++i)
+        f.push_back(tick(i));
     EngineOptions o;
     o.every_udp = 1;
     const Result r = run(f, o);
@@ -55,7 +57,8 @@ TEST(Time, a_long_lived_flow_does_not_keep_others_from_ending) {
     Connection live(f), idle(f, {"10.0.0.1", "10.0.0.2", 40001, 80});
     live.open(0);
     idle.open(1);
-    for (int i = 1; i < 100; ++i) live.data(i * 10, i & 1, "data");
+    for (int i = 1; i < 100; ++i)
+        live.data(i * 10, i & 1, "data");
     const Result r = run(f);
     EXPECT_EQ(r.of(EventKind::remove)[0].portsrc, 40001);
     EXPECT_EQ(r.of(EventKind::remove)[0].end_reason, EndReason::idle);
@@ -68,7 +71,9 @@ TEST(Time, an_idle_flow_ends_before_its_next_packet_which_opens_another) {
     f.push_back(udp_frame(1, kUdpEnds));
     f.push_back(udp_frame(181, kUdpEnds));
     const Result r = run(f);
-    EXPECT_EQ(r.lines(), (Lines{"insert " + kUdpKey + " 1", "update " + kUdpKey + " 2 idle", "remove " + kUdpKey + " 2 idle", "insert " + kUdpKey + " 1", "update " + kUdpKey + " 1 shutdown", "remove " + kUdpKey + " 1 shutdown"}));
+    EXPECT_EQ(r.lines(), (Lines{"insert " + kUdpKey + " 1", "update " + kUdpKey + " 2 idle",
+                                "remove " + kUdpKey + " 2 idle", "insert " + kUdpKey + " 1",
+                                "update " + kUdpKey + " 1 shutdown", "remove " + kUdpKey + " 1 shutdown"}));
     EXPECT_EQ(r.events[2].duration, seconds(1));
     f[2] = udp_frame(180.99, kUdpEnds);
     EXPECT_EQ(run(f).of(EventKind::insert).size(), 1u);
@@ -92,16 +97,21 @@ TEST(Time, timeouts_are_settable) {
 
 TEST(Time, active_timeout_cuts_a_long_flow) {
     Frames f;
-    for (int i = 0; i < 10; ++i) f.push_back(udp_frame(i, kUdpEnds));
+    for (int i = 0; i < 10; ++i)
+        f.push_back(udp_frame(i, kUdpEnds));
     EngineOptions o;
     o.active = seconds(4);
-    EXPECT_EQ(run(f, o).lines(), (Lines{"insert " + kUdpKey + " 1", "update " + kUdpKey + " 4 active", "remove " + kUdpKey + " 4 active", "insert " + kUdpKey + " 1", "update " + kUdpKey + " 4 active", "remove " + kUdpKey + " 4 active",
-                                        "insert " + kUdpKey + " 1", "update " + kUdpKey + " 2 shutdown", "remove " + kUdpKey + " 2 shutdown"}));
+    EXPECT_EQ(
+        run(f, o).lines(),
+        (Lines{"insert " + kUdpKey + " 1", "update " + kUdpKey + " 4 active", "remove " + kUdpKey + " 4 active",
+               "insert " + kUdpKey + " 1", "update " + kUdpKey + " 4 active", "remove " + kUdpKey + " 4 active",
+               "insert " + kUdpKey + " 1", "update " + kUdpKey + " 2 shutdown", "remove " + kUdpKey + " 2 shutdown"}));
 }
 
 TEST(Time, first_and_last_seen_are_minimum_and_maximum) {
     Frames f;
-    for (const double t : {10.0, 9.5, 12.0, 8.25, 11.0}) f.push_back(udp_frame(t, kUdpEnds));
+    for (const double t : {10.0, 9.5, 12.0, 8.25, 11.0})
+        f.push_back(udp_frame(t, kUdpEnds));
     const Result r = run(f);
     const Event &e = r.events.back();
     EXPECT_EQ(e.first_seen, kStart + seconds(8.25));
@@ -124,12 +134,15 @@ TEST(Time, one_broken_timestamp_moves_the_clock_300_s_at_most) {
     const Result r = run_quiet(f, o);
     EXPECT_EQ(r.of(EventKind::insert).size(), 2u); // nobody had to begin again
     EXPECT_EQ(r.count("time_jumps"), 1u);
-    for (const Event &e : r.events) EXPECT_GE(e.duration, 0);
+    for (const Event &e : r.events)
+        EXPECT_GE(e.duration, 0);
 }
 
 TEST(Time, extreme_timestamps_give_no_negative_duration) {
     Frames f;
-    for (const int64_t t : {int64_t{0}, int64_t{4'294'967'295} * 1'000'000'000, kStart, int64_t{1}, int64_t{4'294'967'295} * 1'000'000'000 + 999'999'999, kStart - seconds(3600), kStart + seconds(3600)}) {
+    for (const int64_t t :
+         {int64_t{0}, int64_t{4'294'967'295} * 1'000'000'000, kStart, int64_t{1},
+          int64_t{4'294'967'295} * 1'000'000'000 + 999'999'999, kStart - seconds(3600), kStart + seconds(3600)}) {
         Frame frame = udp_frame(0, kUdpEnds);
         frame.time = t;
         f.push_back(frame);
@@ -149,7 +162,8 @@ TEST(Time, extreme_timestamps_give_no_negative_duration) {
     }
     EXPECT_EQ(r.of(EventKind::insert).size(), r.of(EventKind::remove).size());
     uint64_t packets = 0;
-    for (const Event &e : r.of(EventKind::remove)) packets += e.packets;
+    for (const Event &e : r.of(EventKind::remove))
+        packets += e.packets;
     EXPECT_EQ(packets, f.size());
 }
 
@@ -160,12 +174,14 @@ TEST(Time, a_flow_with_old_timestamps_is_idle_by_the_clock_not_by_them) {
         f.push_back(udp_frame(100 + i * 10, kUdpEnds));
         f.push_back(tick(1000 + i * 10));
     }
-    for (int i = 20; i < 60; ++i) f.push_back(tick(1000 + i * 10));
+    for (int i = 20; i < 60; ++i)
+        f.push_back(tick(1000 + i * 10));
     EngineOptions o;
     o.every_udp = 1;
     const Result r = run(f, o);
     EXPECT_EQ(r.count("flows_udp"), 2u);
-    EXPECT_EQ(packets_of_ticker_before_remove(r, kUdpKey), 37u); // last seen at clock 1180 s: due at 1360 s, the ticker's 38th packet
+    EXPECT_EQ(packets_of_ticker_before_remove(r, kUdpKey),
+              37u); // last seen at clock 1180 s: due at 1360 s, the ticker's 38th packet
     for (const Event &e : r.of(EventKind::remove))
         EXPECT_TRUE(is_tick(e) || e.end_reason == EndReason::idle);
 }
@@ -189,7 +205,8 @@ TEST(Time, a_flow_ahead_of_the_clock_is_idle_by_the_clock) {
     Frames f;
     f.push_back(tick(0));
     f.push_back(udp_frame(100'000, kUdpEnds)); // moves the clock to 300 s
-    for (int i = 0; i < 60; ++i) f.push_back(tick(300 + i * 10));
+    for (int i = 0; i < 60; ++i)
+        f.push_back(tick(300 + i * 10));
     EngineOptions o;
     o.every_udp = 1;
     const Result r = run(f, o);
@@ -201,7 +218,8 @@ TEST(Time, eviction_takes_the_longest_idle_by_the_clock_among_old_timestamps) {
     Frames f;
     const auto ends = [](int i) { return Endpoints{"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 53}; };
     f.push_back(tick(1000));
-    for (int i = 0; i < 3; ++i) f.push_back(udp_frame(i, ends(i)));
+    for (int i = 0; i < 3; ++i)
+        f.push_back(udp_frame(i, ends(i)));
     for (int i = 1; i < 20; ++i) {
         Frames tcp;
         Connection c(tcp, {"10.9.9.9", "10.9.9.8", 1, 2});
@@ -244,8 +262,10 @@ TEST(Files, a_file_from_much_earlier_ends_all_flows_and_restarts_the_clock) {
     b.push_back(udp_frame(0, kUdpEnds));
     b.push_back(udp_frame(100, kUdpEnds));
     const Result r = run(std::vector<Frames>{a, b});
-    EXPECT_EQ(r.lines(), (Lines{"insert " + kUdpKey + " 1", "insert " + kKey + " 1", "update " + kKey + " 6 fin", "remove " + kKey + " 6 fin", "update " + kUdpKey + " 1 idle", "remove " + kUdpKey + " 1 idle",
-                                "insert " + kUdpKey + " 1", "update " + kUdpKey + " 2 shutdown", "remove " + kUdpKey + " 2 shutdown"}));
+    EXPECT_EQ(r.lines(), (Lines{"insert " + kUdpKey + " 1", "insert " + kKey + " 1", "update " + kKey + " 6 fin",
+                                "remove " + kKey + " 6 fin", "update " + kUdpKey + " 1 idle",
+                                "remove " + kUdpKey + " 1 idle", "insert " + kUdpKey + " 1",
+                                "update " + kUdpKey + " 2 shutdown", "remove " + kUdpKey + " 2 shutdown"}));
     EXPECT_EQ(r.count("time_backwards"), 0u);
 }
 
