@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two drivers behind one small interface: where the store is, how to log in, the four requests that are made.
+
+Retries of the drivers are off: the delivery repeats what failed, and a call must end within its time.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from aicore.errors import UsageError
+
+TIMEOUT = 5  # seconds for each request
+# Less than TIMEOUT, so that a shard that is away is an answer for its rows and not a request without one.
+_SHARD_TIMEOUT = "4s"
+# Not items.*.error alone: items that went well would be left out, and with them the positions.
+_ANSWER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+_PORT = 9200
+# What the servers take as index name, less what would be awkward in a pattern.
+_INDEX = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A URL of the form scheme[+https]://[user:password@]host[:port][,host...][/index]."""
+
+    hosts: tuple[tuple[str, int], ...]
+    https: bool
+    user: str | None = field(repr=False)
+    password: str | None = field(repr=False)
+    #: Name of the index, or what the names of dated ones begin with.
+    index: str
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """UsageError for what is no such URL."""
+        parts = urlsplit(url)
+        login, _, places = parts.netloc.rpartition("@")
+        user, colon, password = login.partition(":")
+        if user and not colon:
+            raise UsageError(f"{parts.scheme}: a user needs a password")
+        index = parts.path.strip("/") or "aicore-flows"
+        if not _INDEX.fullmatch(index):
+            raise UsageError(f"{parts.scheme}: {index!r} is no index name: lower-case letters, digits, - and _")
+        hosts = []
+        for place in (places or "localhost").split(","):
+            split = urlsplit(f"//{place}")
+            try:
+                hosts.append((split.hostname or "localhost", split.port or _PORT))
+            except ValueError:
+                raise UsageError(f"{parts.scheme}: {place!r} is no host:port") from None
+        return cls(
+            tuple(hosts),
+            parts.scheme.endswith("+https"),
+            unquote(user) if colon else None,
+            unquote(password) if colon else None,
+            index,
+        )
+
+    @property
+    def loopback(self) -> bool:
+        return all(_is_loopback(host) for host, _ in self.hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to prove who we are, and who the store is."""
+
+    api_key: str | None = field(default=None, repr=False)
+    ca: str | None = None
+    insecure: bool = False
+
+
+class Client(Protocol):
+    """What the adaptor needs of a driver. Safe for several threads. Errors are the driver's: see `status_of`."""
+
+    def info(self) -> object: ...
+    def put_component(self, name: str, template: Mapping[str, Any]) -> object: ...
+    def has_template(self, name: str) -> bool: ...
+    def put_template(self, name: str, body: Mapping[str, Any]) -> object: ...
+    def bulk(self, body: bytes) -> Mapping[str, Any]: ...
+    def close(self) -> None: ...
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status of a driver's exception; None where there was no answer."""
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+class ElasticsearchClient:
+    """elasticsearch-py, version 8."""
+
+    def __init__(self, address: Address, login: Login) -> None:
+        from elasticsearch import Elasticsearch
+
+        options: dict[str, Any] = {}
+        if address.https:
+            options = {"verify_certs": not login.insecure, "ssl_show_warn": False}
+            if login.ca is not None:
+                options["ca_certs"] = login.ca
+        if login.api_key is not None:
+            options["api_key"] = login.api_key
+        elif address.user is not None:
+            options["basic_auth"] = (address.user, address.password)
+        scheme = "https" if address.https else "http"
+        hosts = [f"{scheme}://{_in_url(host)}:{port}" for host, port in address.hosts]
+        self._client = Elasticsearch(
+            hosts, request_timeout=TIMEOUT, max_retries=0, retry_on_timeout=False, retry_on_status=(), **options
+        )
+
+    def info(self) -> object:
+        return self._client.info()
+
+    def put_component(self, name: str, template: Mapping[str, Any]) -> object:
+        return self._client.cluster.put_component_template(name=name, template=template)
+
+    def has_template(self, name: str) -> bool:
+        return bool(self._client.indices.exists_index_template(name=name))
+
+    def put_template(self, name: str, body: Mapping[str, Any]) -> object:
+        return self._client.indices.put_index_template(name=name, **body)
+
+    def bulk(self, body: bytes) -> Mapping[str, Any]:
+        # The driver takes ready lines, which its annotation does not know.
+        answer = self._client.bulk(operations=body, filter_path=_ANSWER, timeout=_SHARD_TIMEOUT)  # type: ignore[arg-type]
+        return answer.body  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class OpensearchClient:
+    """opensearch-py."""
+
+    def __init__(self, address: Address, login: Login) -> None:
+        from opensearchpy import OpenSearch
+
+        options: dict[str, Any] = {}
+        if address.https:
+            options = {"use_ssl": True, "verify_certs": not login.insecure, "ssl_show_warn": False}
+            if login.ca is not None:
+                options["ca_certs"] = login.ca
+        if login.api_key is not None:
+            options["headers"] = {"authorization": f"ApiKey {login.api_key}"}
+        elif address.user is not None:
+            options["http_auth"] = (address.user, address.password)
+        hosts = [{"host": host, "port": port} for host, port in address.hosts]
+        self._client = OpenSearch(hosts, timeout=TIMEOUT, max_retries=0, retry_on_timeout=False, **options)
+
+    def info(self) -> object:
+        return self._client.info()
+
+    def put_component(self, name: str, template: Mapping[str, Any]) -> object:
+        return self._client.cluster.put_component_template(name=name, body={"template": template})
+
+    def has_template(self, name: str) -> bool:
+        return bool(self._client.indices.exists_index_template(name=name))
+
+    def put_template(self, name: str, body: Mapping[str, Any]) -> object:
+        return self._client.indices.put_index_template(name=name, body=body)
+
+    def bulk(self, body: bytes) -> Mapping[str, Any]:
+        params = {"filter_path": _ANSWER, "timeout": _SHARD_TIMEOUT}
+        return self._client.bulk(body=body, params=params)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._client.close()
