@@ -1,9 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For authors of adaptors: batches to write, and an adaptor that fails on purpose."""
+"""For authors of adaptors: the contract as abstract tests, batches to write, and an adaptor that fails on purpose.
+
+The contract needs pytest, the rest does not.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from aicore.testing.batches import event, flow_id, life, lives, make_batch
 from aicore.testing.faults import FaultyAdaptor
 
-__all__ = ["FaultyAdaptor", "event", "flow_id", "life", "lives", "make_batch"]
+if TYPE_CHECKING:
+    from aicore.testing.contract import AdaptorContract, Store
+
+__all__ = ["AdaptorContract", "FaultyAdaptor", "Store", "event", "flow_id", "life", "lives", "make_batch"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("AdaptorContract", "Store"):
+        from aicore.testing import contract
+
+        return getattr(contract, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

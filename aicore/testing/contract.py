@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every adaptor must keep: abstract tests, which an adaptor's author runs against the real store.
+
+    class TestMine(AdaptorContract):
+        lacks = {"history"}                       # what the store cannot do: those tests are skipped, with this word
+
+        @pytest.fixture
+        def store(self, tmp_path):
+            return Store(f"mine:{tmp_path}/flows", records=lambda: read_back(tmp_path))
+
+`records` reads the store through its own client and gives the records that it holds, in any order: dicts with the
+names of the schema, absent values left out or None, times as integers or as in the JSON record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pytest
+
+from aicore.adaptor import DatabaseAdaptor
+from aicore.batch import FlowBatch
+from aicore.errors import AicoreError, RowError
+from aicore.plugins import open_adaptor
+from aicore.testing.batches import event, flow_id, lives, make_batch
+
+#: What `lacks` may name, and what it means.
+CAPABILITIES = {
+    "update": "the store only gets flows that have ended",
+    "versions": "the store appends: of rows with one flow_id the reader takes the last",
+    "ended": "there is no record of a flow's end: it is deleted, or its last update stands for it",
+    "fields": "the store keeps some fields of the record, not all",
+    "strings": "long strings are cut",
+    "nonsense": "there is no URL that cannot be opened",
+}
+
+#: Text as packets bring it, after the core has made valid UTF-8 of it.
+HOSTILE = [
+    "plain.example",
+    "",
+    "nul \0 and bell \a",
+    "\x1b]52;c;aGVsbG8=\a\x1b[2J",
+    "quote \" and ' and \\ and `",
+    "a\r\nSET x y\r\n",
+    "'; DROP TABLE flows; --",
+    "${jndi:ldap://x}",
+    "\u202egpj.exe",
+    "\u2028 \u2029 \x85",
+    "😀 ä \ufeff \uffff",
+    "caf\\xe9.example",
+    "x" * 65_536,
+]
+
+
+@dataclass
+class Store:
+    """A store under test."""
+
+    url: str
+    #: The records that it holds.
+    records: Callable[[], Iterable[Mapping[str, Any]]]
+    #: Fields that the store's records have in another form: name -> function from the record's value to the store's.
+    forms: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+
+
+class AdaptorContract:
+    """Subclass it in a test module, and give the fixture `store`."""
+
+    lacks: ClassVar[Collection[str]] = ()
+    #: A URL of the adaptor that nobody answers, with the password `canary-4711` where its URLs have one.
+    nonsense: ClassVar[str | None] = None
+
+    @pytest.fixture
+    def store(self) -> Store:
+        raise NotImplementedError("give a fixture `store` that returns an aicore.testing.Store")
+
+    @pytest.fixture
+    def adaptor(self, store: Store) -> Iterable[DatabaseAdaptor]:
+        adaptor = connected(store)
+        yield adaptor
+        adaptor.close()
+
+    @property
+    def last(self) -> str:
+        """The kind of event whose record stays in the store."""
+        return "update" if "ended" in self.lacks else "remove"
+
+    # -- helpers --------------------------------------------------------------------------------------------------
+
+    def need(self, *capabilities: str) -> None:
+        for name in capabilities:
+            assert name in CAPABILITIES, f"unknown capability {name!r}"
+            if name in self.lacks:
+                pytest.skip(f"declared: {CAPABILITIES[name]}")
+
+    def held(self, store: Store) -> dict[str, Mapping[str, Any]]:
+        """The store's records by flow_id; of several, as an appending store has them, the last."""
+        records = list(store.records())
+        found = {record["flow_id"]: record for record in records}
+        if "versions" not in self.lacks:
+            assert len(found) == len(records), "one flow stands twice in the store"
+        return found
+
+    def check(self, store: Store, expected: FlowBatch) -> None:
+        """The store holds these records, whole."""
+        held = self.held(store)
+        assert held.keys() == {flow.flow_id for flow in expected}
+        for flow, text in zip(expected, expected.json(), strict=True):
+            record, found = json.loads(text), held[flow.flow_id]
+            numbers = flow.to_dict()
+            for name, value in record.items():
+                if "fields" in self.lacks and name not in found:
+                    continue
+                wanted = store.forms[name](value) if name in store.forms else value
+                got = found.get(name)
+                same = got == wanted or got == numbers.get(name)
+                assert same, f"{name} of {flow.key}: the store has {got!r:.200}, the record {wanted!r:.200}"
+
+    # -- tests ----------------------------------------------------------------------------------------------------
+
+    def test_a_flows_life_leaves_its_last_record(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        self.need("ended")
+        batch = lives(range(10), updates=3)
+        write(adaptor, batch)
+        adaptor.close()
+        self.check(store, batch.kind("remove") or pytest.fail("no remove"))
+
+    def test_a_live_flow_can_be_seen(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        self.need("update")
+        write(adaptor, make_batch(3, kind="insert"))
+        later = make_batch(3, kind="update", version=10)
+        write(adaptor, later)
+        adaptor.close()
+        self.check(store, later)
+
+    def test_an_ended_flow_of_a_key_and_a_new_one_of_it(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        self.need("ended")
+        same = {"ipsrc": "10.0.0.9", "portsrc": 9}
+        rows = [
+            event("insert", 1, 1, **same),
+            event("remove", 1, 2, **same),
+            event("insert", 2, 3, **same),
+            event("remove", 2, 4, **same),
+        ]
+        write(adaptor, FlowBatch.from_rows(rows))
+        adaptor.close()
+        held = self.held(store)
+        assert flow_id(2) in held
+        assert {record["key"] for record in held.values()} == {"10.0.0.9:9:6:192.0.2.1:443"}
+
+    def test_writing_a_batch_again_changes_nothing(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        self.need("ended", "versions")
+        batch = lives(range(10))
+        write(adaptor, batch)
+        before = self.held(store)
+        write(adaptor, batch)
+        adaptor.close()
+        assert self.held(store) == before
+
+    def test_an_older_version_never_replaces_a_newer(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        self.need("update", "versions")
+        new, old = make_batch(5, version=1000), make_batch(5, version=1)
+        write(adaptor, new)
+        write(adaptor, old)
+        adaptor.close()
+        self.check(store, new)
+
+    @pytest.mark.parametrize("size", [1, 1024, 5000])
+    def test_batches_of_any_size(self, store: Store, adaptor: DatabaseAdaptor, size: int) -> None:
+        batch = make_batch(size, kind=self.last)
+        write(adaptor, batch)
+        adaptor.close()
+        self.check(store, batch)
+
+    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+    def test_any_text_is_only_text(self, store: Store, adaptor: DatabaseAdaptor, text: str) -> None:
+        if len(text) > 1024:
+            self.need("strings")  # the core cuts at 1 KiB; plugins may bring more
+        batch = make_batch(2, kind=self.last, sslhost=text, httpuri=text, useragent=text, layer7="tls")
+        errors: Sequence[RowError] = adaptor.write(batch) or ()
+        adaptor.close()
+        assert {error.kind for error in errors} <= {"poison"}
+        refused = {error.row for error in errors}
+        rows = [row for row in range(2) if row not in refused]
+        self.check(store, batch.take(rows))
+
+    def test_the_largest_and_the_absent(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        most = (1 << 63) - 1
+        full = event(self.last, 1, 1, bytes=most, packets=most, src_bytes=most, dnsips=["192.0.2.1", "2001:db8::1"])
+        full |= {"ipsrc": "2001:db8::1", "ipdst": "::1", "vlan": 4094, "tunnel": "vxlan:7", "anomaly": "bad_udp_length"}
+        bare = {name: full[name] for name in ("event", "version", "flow_id", "proto", "first_seen", "last_seen")}
+        bare |= {"flow_id": flow_id(2), "ipsrc": "192.0.2.1", "ipdst": "192.0.2.2", "portsrc": 1, "portdst": 2}
+        batch = FlowBatch.from_rows([full, bare])
+        write(adaptor, batch)
+        adaptor.close()
+        self.check(store, batch)
+        absent = self.held(store)[flow_id(2)]
+        assert absent.get("sslhost") in (None, "")
+        assert absent.get("dnsips") in (None, [], ())
+
+    def test_fields_that_came_later(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        """A plugin is added, or a protocol: the store grows, or goes on without the new field, but takes the rows."""
+        write(adaptor, make_batch(2, kind=self.last))
+        grown = make_batch(2, kind=self.last, first=2, version=9, newfield="x", newnumber=7)
+        write(adaptor, grown)
+        adaptor.close()
+        assert self.held(store).keys() == {flow_id(n) for n in range(4)}
+
+    def test_closing_twice_and_opening_again(self, store: Store) -> None:
+        for first in (0, 2):
+            adaptor = connected(store)
+            write(adaptor, make_batch(2, kind=self.last, first=first, version=first + 1))
+            adaptor.close()
+            adaptor.close()
+        assert self.held(store).keys() == {flow_id(n) for n in range(4)}
+
+    def test_what_cannot_be_opened_is_one_clear_line(self) -> None:
+        self.need("nonsense")
+        assert self.nonsense is not None, "give `nonsense`, or declare that it is lacking"
+        with pytest.raises(Exception) as error:  # noqa: PT011  # AicoreError, or whatever the driver raises
+            connected(Store(self.nonsense, records=list))
+        assert "canary-4711" not in f"{error.value} {error.value!r}"
+        if isinstance(error.value, AicoreError):
+            assert "\n" not in str(error.value)
+
+
+def connected(store: Store) -> DatabaseAdaptor:
+    """The adaptor of the store's URL, connected as a run does it."""
+    adaptor = open_adaptor(store.url)
+    assert isinstance(adaptor, DatabaseAdaptor)
+    assert adaptor.url is not None
+    adaptor.connect(adaptor.url.text)
+    return adaptor
+
+
+def write(adaptor: DatabaseAdaptor, batch: FlowBatch) -> None:
+    """Delivers the batch as the delivery does, in the form that the adaptor asks for; nothing may be refused."""
+    assert not adaptor.write(batch.net() if adaptor.events == "net" else batch)
