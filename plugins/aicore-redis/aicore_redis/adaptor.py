@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The adaptor: a batch becomes commands, one pipeline carries them, each reply says what became of its rows.
+
+No transaction and no script: every command of the two hash layouts says what shall stand there, so a batch whose fate
+is unknown is simply sent again. The delivery keeps the order of each key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aicore.adaptor import DatabaseAdaptor, Events
+from aicore.adaptors import option
+from aicore.errors import Fatal, RowError, UsageError
+from aicore.options import Option
+from aicore_redis import commands as make
+from aicore_redis.commands import Command
+
+if TYPE_CHECKING:
+    from aicore.batch import FlowBatch
+
+#: Options that mean something in one layout only.
+_OF_LAYOUT = {"tcp": "hash", "udp": "hash", "prefix": "flow", "ttl": "flow", "stream": "stream", "maxlen": "stream"}
+
+
+class RedisAdaptor(DatabaseAdaptor):
+    """See README.md for the layouts. Redis' driver is imported in `connect`."""
+
+    options = {
+        "layout": Option(
+            str,
+            default="hash",
+            choices=("hash", "flow", "stream"),
+            help="hash: one for each transport, key -> JSON; flow: one for each flow; stream: an entry for each event",
+        ),
+        "ended": Option(str, default="delete", choices=("delete", "keep"), help="what becomes of ended flows"),
+        "tcp": Option(str, default="tcpflows", help="hash of the TCP flows"),
+        "udp": Option(str, default="udpflows", help="hash of the UDP flows"),
+        "prefix": Option(str, default="flow:", help="layout=flow: a flow's hash is this and its flow_id"),
+        "ttl": Option(int, default=0, minimum=0, help="layout=flow: seconds from a flow's last record; 0: for good"),
+        "stream": Option(str, default="flows", help="layout=stream: the stream's name"),
+        "maxlen": Option(int, default=0, minimum=0, help="layout=stream: entries kept, about; 0: all"),
+        "db": Option(int, default=0, minimum=0, help="database, where the URL's path does not name it"),
+        "timeout": Option(float, default=5.0, minimum=0.1, help="seconds for connecting, and for each answer"),
+        "ca": Option(str, help="file of the authorities that vouch for a rediss:// server, instead of the system's"),
+        "insecure": Option(bool, default=False, help="rediss:// without verifying the server"),
+    }
+    aicore_api = 1
+
+    _connection: Any = None
+    _flows = 0
+    _ended = 0
+    _warned = False
+
+    @property
+    def events(self) -> Events:  # type: ignore[override]  # depends on the option
+        return "all" if option(self, "layout") == "stream" else "net"
+
+    def connect(self, connection_str: str) -> None:
+        """Fatal for wrong credentials or an unverified certificate, UsageError for a URL or option that cannot be;
+        what redis-py raises where another attempt makes sense."""
+        from aicore_redis import client
+
+        layout = option(self, "layout")
+        for name in self.url.query if self.url else ():
+            if _OF_LAYOUT.get(name, layout) != layout or (name == "ended" and layout == "stream"):
+                raise UsageError(f"redis: option {name} means nothing with layout={layout}")
+        insecure = option(self, "insecure")
+        connection = client.open_connection(
+            connection_str, option(self, "db"), option(self, "timeout"), option(self, "ca"), insecure
+        )
+        if not self._warned:  # connect is called until the server is there
+            client.warn(connection_str, insecure)
+            self._warned = True
+        client.connect(connection)
+        self._connection = connection
+
+    def write(self, batch: FlowBatch) -> Sequence[RowError] | None:
+        """One pipeline. Redis' ConnectionError and TimeoutError: nothing is known, the whole batch again."""
+        if self._connection is None:
+            raise Fatal("redis: not connected")
+        from aicore_redis import client
+
+        commands = self._commands(batch)
+        errors = client.send(self._connection, commands)
+        self._count(batch, errors)
+        return errors
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
+
+    def summary(self) -> str:
+        """For the end of a run: what stands in Redis now, and why it may be nothing."""
+        if option(self, "layout") == "stream":
+            return f"{_flows(self._flows)} in the stream, {self._ended:,} of them ended"
+        if option(self, "ended") == "keep":
+            return f"{_flows(self._flows)} delivered, {self._ended:,} ended and kept"
+        return f"{_flows(self._flows)} delivered, {self._ended:,} ended and deleted; ?ended=keep keeps them"
+
+    def _commands(self, batch: FlowBatch) -> list[Command]:
+        layout, delete = option(self, "layout"), option(self, "ended") == "delete"
+        if layout == "hash":
+            return make.hashes(batch, option(self, "tcp"), option(self, "udp"), delete)
+        if layout == "flow":
+            return make.flow_hashes(batch, option(self, "prefix"), delete, option(self, "ttl"))
+        return make.stream(batch, option(self, "stream"), option(self, "maxlen"))
+
+    def _count(self, batch: FlowBatch, errors: Sequence[RowError]) -> None:
+        failed = {error.row for error in errors}
+        events: Any = batch.column("event")
+        new: Any = batch.column("new").tolist()
+        if failed:
+            events = [event for row, event in enumerate(events) if row not in failed]
+            new = [flag for row, flag in enumerate(new) if row not in failed]
+        # `new` is set where an insert was merged into a later row of its flow, not on the insert itself.
+        self._flows += sum(new) + sum(event == "insert" for event, flag in zip(events, new, strict=True) if not flag)
+        self._ended += events.count("remove")
+
+
+def _flows(count: int) -> str:
+    return f"{count:,} flow{'' if count == 1 else 's'}"
