@@ -9,7 +9,9 @@ stopped server, where the delivery repeats by itself.
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
+import struct
 import time
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -37,13 +39,7 @@ from aicore_redis.commands import Command
 
 logger = logging.getLogger("aicore")
 
-#: One of redis-py's connection classes, whose methods have no types.
-RedisConnection = Any
-_PLAIN: Any = connections.Connection
-_TLS: Any = connections.SSLConnection
-_SOCKET: Any = connections.UnixDomainSocketConnection
-
-_SCHEMES = ("redis", "rediss", "redis+unix")
+RedisConnection = Any  # redis-py's connection classes have no types
 
 # Replies about the server, which pass: full, a replica, replicas missing, a disk that fails, a script that runs. By
 # class where redis-py has one, else by the first word.
@@ -53,11 +49,37 @@ _PASSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
 _FINAL = (NoPermissionError, AskError)
 
 
+class _Forgetting:
+    """What a call has not sent when it gives up shall not be sent: after close() the kernel would go on trying, and a
+    network that heals would bring old records behind the new ones of the next connection. So closing resets."""
+
+    def _connect(self) -> socket.socket:
+        sock: socket.socket = super()._connect()  # type: ignore[misc]  # of the class that it is mixed into
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return sock
+
+
+class _Plain(_Forgetting, connections.Connection):
+    pass
+
+
+class _Encrypted(_Forgetting, connections.SSLConnection):
+    pass
+
+
+_KINDS: dict[str, Any] = {
+    "redis": _Plain,
+    "rediss": _Encrypted,
+    "redis+unix": connections.UnixDomainSocketConnection,
+}
+
+
 def open_connection(url: str, db: int, timeout: float, ca: str | None, insecure: bool) -> RedisConnection:
     """The connection, not connected yet. UsageError for a URL that cannot be; its text never holds the password."""
     parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
-        raise UsageError(f"redis: the URL begins with {', '.join(name + '://' for name in _SCHEMES)}")
+    if parts.scheme not in _KINDS:
+        raise UsageError(f"redis: the URL begins with {', '.join(name + '://' for name in _KINDS)}")
+    kind = _KINDS[parts.scheme]
     path = unquote(parts.path)
     settings: dict[str, Any] = {
         "username": unquote(parts.username) if parts.username else None,
@@ -75,7 +97,7 @@ def open_connection(url: str, db: int, timeout: float, ca: str | None, insecure:
         if not path.startswith("/") or parts.hostname:
             raise UsageError("redis: a socket is written as redis+unix:///run/redis/redis.sock")
         del settings["socket_connect_timeout"]
-        return _SOCKET(path=path, **settings)
+        return kind(path=path, **settings)
     if path.strip("/"):
         if not path[1:].isdecimal():
             raise UsageError(f"redis: the path of the URL is the number of a database, not {path[1:]!r}")
@@ -86,11 +108,11 @@ def open_connection(url: str, db: int, timeout: float, ca: str | None, insecure:
         raise UsageError("redis: the port of the URL is no number up to 65535") from None
     settings |= {"host": parts.hostname or "localhost", "port": 6379 if port is None else port}
     if parts.scheme == "redis":
-        return _PLAIN(**settings)
+        return kind(**settings)
     verify: dict[str, Any] = {"ssl_ca_certs": ca, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
     if insecure:
         verify = {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    return _TLS(**settings, **verify)
+    return kind(**settings, **verify)
 
 
 def warn(url: str, insecure: bool) -> None:
