@@ -24,7 +24,7 @@ from aicore_elastic.documents import Documents
 if TYPE_CHECKING:
     from aicore.batch import FlowBatch
 
-log = logging.getLogger("aicore.elastic")
+logger = logging.getLogger("aicore")
 
 # Rows of a request: from 500 to 5,000 the server takes them at about the same rate. Two requests at a time keep it busy
 # while the next documents are made.
@@ -37,6 +37,7 @@ _PERIODS: Mapping[str, str] = {"day": "-%Y.%m.%d", "month": "-%Y.%m", "none": ""
 
 # Beside 429 and 5xx: an index that somebody made read-only or closed, and may open again.
 _RETRY = {"cluster_block_exception", "index_closed_exception"}
+_BUSY = "429 "
 # A 400 that is not about the document: the cluster takes no more shards.
 _FATAL = {"validation_exception"}
 
@@ -72,7 +73,7 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
         if secret and not (address.https or address.loopback or option(self, "allow_plaintext")):
             raise Fatal("credentials go over TLS only: use the scheme with +https, or allow_plaintext=yes")
         if address.https and login.insecure:
-            log.warning("insecure=yes: the certificate of %s is not verified", address.hosts[0][0])
+            logger.warning("elastic: insecure=yes: the certificate of %s is not verified", address.hosts[0][0])
         self._index = address.index
         self._suffix = _PERIODS[option(self, "period")]
         self._most_indices = option(self, "indices")
@@ -111,6 +112,12 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
         wait(waiting)  # so that a repeated write does not meet this one
         for future in waiting:
             errors += future.result()
+        busy = next((error.reason for error in errors if error.reason.startswith(_BUSY)), None)
+        if busy is not None:
+            # Which rows an overloaded server lets through is chance, and no reason to give up the others: none counts
+            # as delivered, and all are sent again.
+            failed = {error.row for error in errors}
+            return errors + [RowError(row, "retry", busy) for row in range(len(batch)) if row not in failed]
         if self._suffix:
             errors += self._move(client, batch, indices, {error.row for error in errors})
         return errors
