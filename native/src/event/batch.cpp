@@ -106,15 +106,18 @@ std::unique_ptr<Batch> Batch::concat(const std::vector<const Batch *> &batches) 
     for (const Batch *b : batches) {
         if (b->schema != out->schema) return nullptr;
         rows += b->rows.size();
-        text += b->strings->text.size();
-        attributes += b->strings->attributes.size();
+        for (const Row &row : b->rows) // only their own: a batch made by take() shares an arena that may hold much more
+            for (uint32_t i = row.attribute_first; i < row.attribute_first + row.attribute_count; ++i) {
+                const Attribute &a = b->strings->attributes[i];
+                if (static_cast<FieldType>(a.type) != FieldType::integer) text += a.length;
+                ++attributes;
+            }
     }
     if (text > UINT32_MAX || attributes > UINT32_MAX) return nullptr;
     out->rows.reserve(rows);
     out->strings->text.reserve(text);
     out->strings->attributes.reserve(attributes);
     for (const Batch *b : batches) {
-        // Only the rows' own attributes: a batch made by take() shares an arena that may hold much more.
         for (Row row : b->rows) {
             const uint32_t first = row.attribute_first;
             row.attribute_first = static_cast<uint32_t>(out->strings->attributes.size());

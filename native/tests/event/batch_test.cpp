@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// net(), take() and concat() against models that do the same slowly.
+#include "aicore/batch.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <thread>
+
+namespace aicore::test {
+namespace {
+
+const std::vector<FieldInfo> kFields = {{"s", FieldType::string, false, 64, "", "", "", ""}, {"i", FieldType::integer, false, 64, "", "", "", ""}, {"l", FieldType::list, false, 64, "", "", "", ""}};
+
+// A row's content, as text: all that must survive.
+std::string content(const Batch &b, size_t i) {
+    std::string out;
+    std::vector<size_t> ends;
+    append_json(out, ends, b, true, false);
+    return out.substr(i ? ends[i - 1] : 0, ends[i] - (i ? ends[i - 1] : 0));
+}
+std::vector<std::string> contents(const Batch &b) {
+    std::string out;
+    std::vector<size_t> ends;
+    append_json(out, ends, b, true, false);
+    std::vector<std::string> rows;
+    for (size_t i = 0; i < ends.size(); ++i) rows.push_back(out.substr(i ? ends[i - 1] : 0, ends[i] - (i ? ends[i - 1] : 0)));
+    return rows;
+}
+
+struct Maker {
+    std::mt19937 random;
+    std::shared_ptr<Schema> schema = std::make_shared<Schema>();
+    uint64_t seq = 0;
+    std::map<uint64_t, int> live; // flow -> events so far
+    uint64_t next_flow = 1;
+
+    explicit Maker(unsigned seed) : random(seed) { schema->fields = kFields; }
+    size_t below(size_t n) { return random() % n; }
+
+    std::unique_ptr<Batch> make(size_t n, bool added) {
+        auto b = std::make_unique<Batch>(schema);
+        while (b->rows.size() < n) {
+            Row r{};
+            r.ip_version = 4;
+            r.proto = 17;
+            r.version = r.seq = ++seq;
+            r.attribute_first = static_cast<uint32_t>(b->strings->attributes.size());
+            if (live.empty() || below(4) == 0) {
+                r.kind = EventKind::insert;
+                r.is_new = 1;
+                r.flow_id[1] = next_flow;
+                live[next_flow++] = 1;
+            } else {
+                auto it = live.begin();
+                std::advance(it, below(live.size()));
+                r.flow_id[1] = it->first;
+                r.kind = below(3) ? EventKind::update : EventKind::remove;
+                if (r.kind == EventKind::remove) live.erase(it);
+            }
+            r.flow_id[0] = r.flow_id[1] * 0x9e3779b97f4a7c15u;
+            r.packets = below(100);
+            for (size_t k = below(4); k > 0; --k) {
+                const std::string text(below(8), static_cast<char>('a' + below(26)));
+                b->strings->attributes.push_back({static_cast<int64_t>(b->strings->text.size()), static_cast<uint32_t>(text.size()), 2, static_cast<uint16_t>(FieldType::list)});
+                b->strings->text += text;
+            }
+            if (below(2)) {
+                b->strings->attributes.insert(b->strings->attributes.begin() + r.attribute_first, {-5, 0, 1, static_cast<uint16_t>(FieldType::integer)});
+            }
+            r.attribute_count = static_cast<uint32_t>(b->strings->attributes.size()) - r.attribute_first;
+            if (!b->rows.empty() && below(5) == 0) { // unchanged: shares what a row before has
+                r.attribute_first = b->rows.back().attribute_first;
+                r.attribute_count = b->rows.back().attribute_count;
+            }
+            b->rows.push_back(r);
+        }
+        if (added) {
+            AddedColumn n_column{"n", FieldType::integer, {}, {}, {}, {}, {}}, x{"x", FieldType::real, {}, {}, {}, {}, {}}, t{"t", FieldType::string, {}, {}, {}, {}, {}}, l{"ll", FieldType::list, {}, {}, {}, {}, {}};
+            for (size_t i = 0; i < n; ++i) {
+                for (AddedColumn *c : {&n_column, &x, &t, &l}) c->valid.push_back(below(3) > 0);
+                n_column.integers.push_back(static_cast<int64_t>(below(1000)));
+                x.reals.push_back(static_cast<double>(below(1000)) / 8);
+                t.strings.push_back(std::to_string(below(1000)));
+                l.lists.push_back(std::vector<std::string>(below(3), "item"));
+            }
+            for (AddedColumn *c : {&n_column, &x, &t, &l})
+                if (below(4)) b->added.push_back(*c);
+        }
+        return b;
+    }
+};
+
+TEST(Net, keeps_each_flows_latest_in_order_and_marks_new_ones) {
+    for (unsigned seed = 0; seed < 300; ++seed) {
+        Maker maker(seed);
+        for (int round = 0; round < 3; ++round) {
+            const auto b = maker.make(1 + maker.below(60), maker.below(2));
+            const auto all = contents(*b);
+            std::map<uint64_t, std::pair<size_t, bool>> want; // flow -> its latest row, whether an insert was there
+            for (size_t i = 0; i < b->rows.size(); ++i) {
+                auto &w = want[b->rows[i].flow_id[1]];
+                w.first = i;
+                w.second |= b->rows[i].kind == EventKind::insert;
+            }
+            std::map<size_t, bool> order;
+            for (const auto &[flow, w] : want) order[w.first] = w.second;
+            const auto net = b->net();
+            ASSERT_EQ(net->rows.size(), order.size());
+            size_t k = 0;
+            for (const auto &[i, is_new] : order) {
+                ASSERT_EQ(net->rows[k].seq, b->rows[i].seq);
+                ASSERT_EQ(net->rows[k].kind, b->rows[i].kind);
+                ASSERT_EQ(net->rows[k].is_new, is_new);
+                net->rows[k].is_new = b->rows[i].is_new;
+                ++k;
+            }
+            const auto got = contents(*net);
+            k = 0;
+            for (const auto &[i, is_new] : order) ASSERT_EQ(got[k++], all[i]);
+            for (Row &row : net->rows) row.is_new = order.at(row.seq - b->rows[0].seq);
+            ASSERT_EQ(contents(*net->net()), contents(*net)); // once is enough
+            ASSERT_EQ(contents(*b), all);                     // the batch itself is as before
+        }
+    }
+}
+
+TEST(Net, of_two_batches_in_a_row_is_that_of_both_together) {
+    for (unsigned seed = 0; seed < 200; ++seed) {
+        Maker maker(seed);
+        const auto a = maker.make(40, true), b = maker.make(40, false);
+        const auto na = a->net(), nb = b->net();
+        ASSERT_EQ(contents(*Batch::concat({na.get(), nb.get()})->net()), contents(*Batch::concat({a.get(), b.get()})->net()));
+    }
+}
+
+TEST(Take, gives_the_named_rows_in_the_named_order) {
+    for (unsigned seed = 0; seed < 100; ++seed) {
+        Maker maker(seed);
+        const auto b = maker.make(30, true);
+        const auto all = contents(*b);
+        std::vector<uint32_t> indexes;
+        for (size_t i = maker.below(50); i > 0; --i) indexes.push_back(static_cast<uint32_t>(maker.below(30)));
+        const auto taken = b->take(indexes);
+        ASSERT_EQ(taken->rows.size(), indexes.size());
+        const auto got = contents(*taken);
+        for (size_t i = 0; i < indexes.size(); ++i) ASSERT_EQ(got[i], all[indexes[i]]);
+    }
+}
+
+TEST(Take, outlives_the_batch_it_was_taken_from) {
+    Maker maker(1);
+    auto memory = std::make_shared<BatchMemory>();
+    auto b = std::make_unique<Batch>(maker.schema, memory);
+    const auto model = maker.make(20, false);
+    b->rows = model->rows;
+    *b->strings = *model->strings;
+    const auto taken = b->take({3, 5});
+    const auto want = contents(*taken);
+    b.reset(); // its memory must not serve another batch: the taken one shares it
+    Batch next(maker.schema, memory);
+    next.strings->text.assign(1000, '#');
+    next.strings->attributes.resize(100);
+    EXPECT_EQ(contents(*taken), want);
+}
+
+TEST(Concat, is_all_rows_one_after_another_with_only_their_own_strings) {
+    for (unsigned seed = 0; seed < 200; ++seed) {
+        Maker maker(seed);
+        std::vector<std::unique_ptr<Batch>> batches;
+        for (size_t i = 1 + maker.below(5); i > 0; --i) batches.push_back(maker.make(maker.below(30), maker.below(2)));
+        if (!batches[0]->rows.empty()) batches.push_back(batches[0]->take({0}));
+        std::vector<const Batch *> list;
+        std::vector<std::string> want;
+        for (const auto &b : batches) {
+            list.push_back(b.get());
+            for (size_t i = 0; i < b->rows.size(); ++i) want.push_back(content(*b, i));
+        }
+        const auto all = Batch::concat(list);
+        ASSERT_TRUE(all);
+        const auto got = contents(*all);
+        ASSERT_EQ(got.size(), want.size());
+        for (size_t i = 0; i < want.size(); ++i) {
+            // Columns stand in the order in which they were met: compare members, not order.
+            auto sorted = [](std::string s) { return std::sort(s.begin(), s.end()), s; };
+            ASSERT_EQ(sorted(got[i]), sorted(want[i])) << got[i] << "\n" << want[i];
+        }
+    }
+    Maker maker(5);
+    const auto big = maker.make(1000, false);
+    const auto one = big->take({7});
+    EXPECT_LT(Batch::concat({one.get()})->bytes(), big->bytes() / 10);
+}
+
+TEST(Concat, of_nothing_and_of_two_schemas_is_null) {
+    EXPECT_EQ(Batch::concat({}), nullptr);
+    Maker a(1), b(2);
+    const auto x = a.make(3, false), y = b.make(3, false);
+    EXPECT_EQ(Batch::concat({x.get(), y.get()}), nullptr);
+}
+
+TEST(BatchMemory, is_used_again_and_bounded) {
+    auto schema = std::make_shared<Schema>();
+    auto memory = std::make_shared<BatchMemory>();
+    const Row *rows;
+    {
+        Batch b(schema, memory);
+        b.rows.resize(100);
+        b.strings->text = "text";
+        rows = b.rows.data();
+    }
+    Batch again(schema, memory);
+    EXPECT_TRUE(again.rows.empty());
+    EXPECT_TRUE(again.strings->text.empty());
+    EXPECT_EQ(again.rows.capacity(), 100u);
+    again.rows.resize(1);
+    EXPECT_EQ(again.rows.data(), rows);
+    {
+        std::vector<std::unique_ptr<Batch>> many;
+        for (int i = 0; i < 100; ++i) many.push_back(std::make_unique<Batch>(schema, memory));
+        for (auto &b : many) b->rows.resize(10);
+    }
+    int with_memory = 0;
+    std::vector<std::unique_ptr<Batch>> many;
+    for (int i = 0; i < 100; ++i) with_memory += many.emplace_back(std::make_unique<Batch>(schema, memory))->rows.capacity() > 0;
+    EXPECT_EQ(with_memory, 16);
+}
+
+} // namespace
+} // namespace aicore::test
