@@ -134,6 +134,8 @@ def send(connection: RedisConnection, commands: Sequence[Command]) -> list[RowEr
     leaves all of them unknown."""
     deadline = time.monotonic() + connection.socket_timeout
     try:
+        if connection.is_connected and _ended(connection):
+            connection.disconnect()
         connection.send_packed_command([b"".join(hiredis.pack_command(tuple(args)) for args, _, _ in commands)])
         replies = [_reply(connection, deadline) for _ in commands]
     except BaseException as error:
@@ -149,7 +151,17 @@ def _reply(connection: RedisConnection, deadline: float) -> Any:
     try:
         return connection.read_response(timeout=max(deadline - time.monotonic(), 0.001))
     except ResponseError as error:
+        if str(error).startswith("Protocol error"):
+            raise  # the server hangs up: a value was larger than it takes
         return error
+
+
+def _ended(connection: RedisConnection) -> bool:
+    """Whether the server has hung up since the last batch, as it does after its `timeout`: no reason to fail."""
+    try:
+        return bool(connection.can_read())
+    except RedisError:
+        return True
 
 
 def _errors(commands: Sequence[Command], replies: Sequence[Any]) -> list[RowError]:

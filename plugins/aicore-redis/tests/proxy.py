@@ -92,10 +92,13 @@ class Proxy:
 
     def _pass(self, way: _Way, toxics: Toxics) -> bool:
         """Passes on what is due. False: both ends shall be reset."""
-        while way.waiting and way.waiting[0][0] <= time.monotonic():
+        while way.waiting and way.waiting[0][0] <= time.monotonic() and not self._closed.is_set():
             _, data = way.waiting.pop(0)
+            if toxics.rate and len(data) > (slice_ := max(1, toxics.rate // 50)):
+                way.waiting.insert(0, (0.0, data[slice_:]))
+                data = data[:slice_]
             if toxics.rate:
-                time.sleep(len(data) / toxics.rate)
+                self._closed.wait(len(data) / toxics.rate)
             if way.from_client and toxics.mute_after is not None:
                 data = data[: max(0, toxics.mute_after - way.count)]
             if way.from_client and toxics.reset_after is not None and way.count + len(data) >= toxics.reset_after:

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from aicore_redis import RedisAdaptor
 from server import Server
 from stores import flow_records, hash_records, stream_entries
 
@@ -16,7 +17,6 @@ import aicore
 from aicore.batch import FlowBatch
 from aicore.errors import UsageError
 from aicore.testing import event, flow_id, lives, make_batch
-from aicore_redis import RedisAdaptor
 
 
 def connected(url: str) -> RedisAdaptor:
@@ -205,7 +205,11 @@ def everything(server: Server) -> dict[str, Any]:
 def test_summary(empty: Server, query: str, text: str) -> None:
     adaptor = write(empty, query, lives(range(2)), make_batch(3, kind="insert", first=2, version=50))
     adaptor = connected(empty.url + query)
-    for batch in (lives(range(2)), make_batch(3, kind="insert", first=2, version=50), make_batch(2, version=60, first=2)):
+    for batch in (
+        lives(range(2)),
+        make_batch(3, kind="insert", first=2, version=50),
+        make_batch(2, version=60, first=2),
+    ):
         adaptor.write(batch.net() if adaptor.events == "net" else batch)
     adaptor.write(make_batch(1, kind="remove", first=2, version=70))
     adaptor.close()
