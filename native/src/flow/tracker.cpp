@@ -2,6 +2,7 @@
 #include "tracker.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -73,15 +74,18 @@ void Tracker::advance(int64_t time) {
         clock_ = std::max(clock_, time); // hours may lie between two files; the bound of a step is against broken times
         return;
     }
-    if (time > clock_) {
-        if (time - clock_ > kMaxStep) {
-            ++counters_[Counter::time_jumps];
-            clock_ += kMaxStep;
-        } else {
-            clock_ = time;
-        }
-    } else if (time < clock_) {
-        ++counters_[Counter::time_backwards];
+    const bool leap = time - clock_ > kMaxStep;
+    if (!leap) {
+        if (time < clock_) ++counters_[Counter::time_backwards];
+        clock_ = std::max(clock_, time);
+        leapt_to_ = INT64_MIN;
+    } else if (leapt_to_ != INT64_MIN && std::abs(time - leapt_to_) <= kMaxStep) {
+        clock_ = time; // two packets in a row say so: the capture paused
+        leapt_to_ = INT64_MIN;
+    } else { // one broken timestamp must not end every flow
+        ++counters_[Counter::time_jumps];
+        clock_ += kMaxStep;
+        leapt_to_ = time;
     }
 }
 
@@ -91,8 +95,11 @@ void Tracker::tick(int64_t clock) {
 }
 
 bool Tracker::due(const FlowRef &flow) const {
-    const int64_t seen =
-        flow.warm.list == List::lingering || flow.hot.bits & kSkewed ? flow.warm.touched : flow.hot.last_seen;
+    int64_t seen = flow.hot.last_seen;
+    if (flow.warm.list == List::lingering)
+        seen = flow.warm.touched;
+    else if (flow.hot.bits & kSkewed) // a timestamp that the clock has come to by now is as good as any
+        seen = seen <= clock_ ? std::max(seen, flow.warm.touched) : flow.warm.touched;
     const int64_t limit = flow.warm.list == List::lingering   ? options_.linger
                           : flow.warm.list == List::half_open ? options_.half_open
                           : flow.table == 0                   ? options_.idle_tcp

@@ -76,6 +76,7 @@ class Tracker {
     Dissection dissection_;
     uint64_t sensor_hash_;
     int64_t clock_ = INT64_MIN, next_sweep_ = INT64_MIN;
+    int64_t leapt_to_ = INT64_MIN; // the packet before claimed a time too far ahead: this one
     bool live_ = false, new_file_ = false, behind_ = false;
     int64_t last_opened_ = INT64_MIN; // first_seen of the flow opened last, and the ids given at that time
     uint64_t last_id_ = 0;
