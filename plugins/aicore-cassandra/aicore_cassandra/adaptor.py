@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The adaptor: options and life cycle. The driver is imported in `connect`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aicore.adaptor import DatabaseAdaptor
+from aicore.adaptors import option
+from aicore.errors import Fatal, RowError, UsageError
+from aicore.options import Option
+from aicore_cassandra.tables import flows_layout, seed_layout
+from aicore_cassandra.target import parse_target, plain_name
+
+if TYPE_CHECKING:
+    from aicore.batch import FlowBatch
+    from aicore_cassandra.store import Store
+
+_CONSISTENCY = ("one", "two", "three", "quorum", "all", "local_quorum", "each_quorum", "local_one")
+_TTL_MAX = 630_720_000  # 20 years, Cassandra's own bound
+
+
+class CassandraAdaptor(DatabaseAdaptor):
+    """See README.md for the tables and their queries."""
+
+    options = {
+        "create": Option(bool, default=False, help="make keyspace, tables and columns that are missing"),
+        "table": Option(plain_name, default="flows", help="table of the flows; that of the hosts is TABLE_by_host"),
+        "by_host": Option(bool, default=True, help="also write the table by host, for both ends of each flow"),
+        "ended": Option(str, default="keep", choices=("keep", "delete"), help="what becomes of ended flows"),
+        "ttl": Option(
+            int, default=0, minimum=0, maximum=_TTL_MAX, help="seconds from a flow's last record; 0: for good"
+        ),
+        "preset": Option(
+            str,
+            default="flows",
+            choices=("flows", "seed"),
+            help="flows: a row for each flow with its whole record; seed: a row for each key with bytes, layer7,"
+            " layer7info",
+        ),
+        "consistency": Option(str, default="local_quorum", choices=_CONSISTENCY, help="replicas that must have a row"),
+        "replication": Option(int, default=1, minimum=1, help="copies in each data centre, of a keyspace that is made"),
+    }
+    events = "net"
+    aicore_api = 1
+
+    _store: Store | None = None
+
+    def connect(self, connection_str: str) -> None:
+        """Fatal for wrong credentials, rights or tables, UsageError for a URL or option that cannot be; what the driver
+        raises where another attempt makes sense."""
+        from aicore_cassandra.store import Store
+
+        target = parse_target(connection_str)
+        seed = option(self, "preset") == "seed"
+        if seed and self.url is not None and "by_host" in self.url.query:
+            raise UsageError("cassandra: option by_host means nothing with preset=seed")
+        table = option(self, "table")
+        self.close()
+        self._store = Store(
+            target,
+            seed_layout(table) if seed else flows_layout(table, option(self, "by_host")),
+            create=option(self, "create"),
+            delete=option(self, "ended") == "delete",
+            ttl=option(self, "ttl"),
+            consistency=option(self, "consistency"),
+            replication=option(self, "replication"),
+        )
+
+    def write(self, batch: FlowBatch) -> Sequence[RowError]:
+        """A few batches of statements, several in flight; the answer names rows of which any statement failed."""
+        if self._store is None:
+            raise Fatal("cassandra: not connected")
+        return self._store.write(batch)
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver: a session as it suits batches, requests in flight, and what its exceptions mean for rows."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    DriverException,
+    FunctionFailure,
+    InvalidRequest,
+    Unauthorized,
+)
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, DefaultConnection, ExecutionProfile, NoHostAvailable
+from cassandra.connection import ConnectionException
+from cassandra.policies import ExponentialReconnectionPolicy, FallthroughRetryPolicy
+from cassandra.protocol import ErrorMessage, SyntaxException
+from cassandra.query import BatchStatement, BatchType, BoundStatement
+
+from aicore.errors import Fatal
+from aicore_cassandra.cells import Cell
+from aicore_cassandra.target import Target
+
+TIMEOUT = 5.0  # seconds for connecting, and for each answer
+SCHEMA_TIMEOUT = 30.0  # seconds; nodes agree on each change of the schema
+IN_FLIGHT = 8  # requests; more made nothing faster
+
+#: What the driver raises. Anything else is a fault of this code or of a row, which the delivery finds.
+PASSING = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage, OSError)
+
+
+class _Connection(DefaultConnection):  # type: ignore[misc]  # the driver has no types
+    # With the driver's 4 KiB a larger batch leaves in pieces, and each waits 40 ms for the last one's acknowledgement.
+    out_buffer_size = 65_536
+
+
+class Statement(BoundStatement):  # type: ignore[misc]  # the driver has no types
+    """A prepared statement with cells that are serialised already, for one row of the batch."""
+
+    def __init__(self, prepared: Any, cells: Sequence[Cell], row: int) -> None:
+        super().__init__(prepared)
+        self.values = self.raw_values = cells
+        self.row = row
+
+    @property
+    def partition(self) -> tuple[Cell, ...]:
+        return tuple(self.values[index] for index in self.prepared_statement.routing_key_indexes)
+
+
+class Request(NamedTuple):
+    statements: Sequence[Statement]
+
+    def make(self) -> Any:
+        if len(self.statements) == 1:
+            return self.statements[0]
+        # Rows of one partition are one write to the server anyway. A logged batch would write them twice, for an
+        # atomicity that nobody needs here.
+        batch = BatchStatement(BatchType.UNLOGGED)
+        for statement in self.statements:
+            batch.add(statement)
+        return batch
+
+
+class Link:
+    """A session. Fatal for wrong credentials, the driver's NoHostAvailable where no host answers."""
+
+    def __init__(self, target: Target, consistency: str) -> None:
+        auth = PlainTextAuthProvider(target.user, target.password) if target.user is not None else None
+        profile = ExecutionProfile(
+            consistency_level=ConsistencyLevel.name_to_value[consistency.upper()],
+            request_timeout=TIMEOUT,
+            retry_policy=FallthroughRetryPolicy(),  # the delivery repeats
+        )
+        self._cluster = Cluster(
+            contact_points=list(target.hosts),
+            auth_provider=auth,
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            connection_class=_Connection,
+            sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            connect_timeout=TIMEOUT,
+            control_connection_timeout=TIMEOUT,
+            reconnection_policy=ExponentialReconnectionPolicy(0.5, 10.0, max_attempts=None),
+            application_name="aicore",
+        )
+        try:
+            self._session = self._cluster.connect()
+        except BaseException as error:
+            self._cluster.shutdown()
+            if isinstance(error, NoHostAvailable) and (reason := refused(error)):
+                raise Fatal(f"cassandra: {reason}") from error
+            raise
+        self.protocol_version: int = self._cluster.protocol_version
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+    def execute(self, cql: str, *values: Any) -> list[Any]:
+        """For the schema alone. Fatal without the right."""
+        try:
+            return list(self._session.execute(cql, values or None, timeout=SCHEMA_TIMEOUT))
+        except Unauthorized as error:
+            raise Fatal(f"cassandra: {text_of(error)}") from error
+
+    def prepare(self, cql: str) -> Any:
+        try:
+            return self._session.prepare(cql)
+        except Unauthorized as error:
+            raise Fatal(f"cassandra: {text_of(error)}") from error
+
+    def send(self, requests: Iterable[Request]) -> list[tuple[Request, Exception]]:
+        """Sends all, several at a time; returns those that failed. After one that may pass later nothing more is sent:
+        a server that does not answer would cost the timeout again and again."""
+        failed: list[tuple[Request, Exception]] = []
+        waiting: deque[tuple[Request, Any]] = deque()
+        stop: Exception | None = None
+
+        def settle() -> Exception | None:
+            request, future = waiting.popleft()
+            try:
+                future.result()
+            except Exception as error:
+                failed.append((request, error))
+                return error if judge(error) == "retry" else None
+            return None
+
+        for request in requests:
+            if len(waiting) >= IN_FLIGHT:
+                stop = stop or settle()
+            if stop is not None:
+                failed.append((request, stop))
+            else:
+                waiting.append((request, self._session.execute_async(request.make())))
+        while waiting:
+            settle()
+        return failed
+
+
+def judge(error: Exception) -> Literal["retry", "poison", "fatal"]:
+    """What an exception of a request means. Timeouts, overload, replicas that are missing, lost connections: later."""
+    if isinstance(error, InvalidRequest | FunctionFailure):
+        return "poison"
+    if isinstance(error, Unauthorized | AuthenticationFailed | SyntaxException):
+        return "fatal"
+    return "retry"
+
+
+def refused(error: NoHostAvailable) -> str | None:
+    """Why credentials are wrong, if that is it. A server that cannot look them up yet says so by the same exception."""
+    for cause in error.errors.values() if isinstance(error.errors, dict) else ():
+        if isinstance(cause, AuthenticationFailed) and "Unable to perform authentication" not in str(cause):
+            return text_of(cause)
+    return None
+
+
+def text_of(error: Exception) -> str:
+    """One line; the driver's name the hosts and hold no value of a row."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
