@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a batch says, as Redis commands. Nothing here talks to a server.
 
-Removes come before writes: where a flow's key is used again, its end stands before the new flow in the batch, and of
-two live flows that share a key (VLANs) the one that is still alive stays.
+A batch may say several things about one key: a flow ends and another takes its key, or rows that failed are sent again
+together with later ones. The last one counts, as if each had been a command of its own.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Command(NamedTuple):
 
 
 def hashes(batch: FlowBatch, tcp: str, udp: str, delete: bool) -> list[Command]:
-    """`HDEL`, then `HSET`, at most one of each for each transport: a command a row would cost six times the CPU."""
-    gone, kept = _split(batch, delete)
+    """At most one `HDEL` and one `HSET` for each transport: a command for each row costs six times the CPU."""
     keys = batch.keys()
+    gone, kept = _split(batch, keys, delete)
     commands = []
     for name, rows in _by_transport(batch, gone, tcp, udp):
         commands.append(Command(("HDEL", name, *[keys[row] for row in rows]), rows))
@@ -49,8 +49,8 @@ def hashes(batch: FlowBatch, tcp: str, udp: str, delete: bool) -> list[Command]:
 
 def flow_hashes(batch: FlowBatch, prefix: str, delete: bool, ttl: int) -> list[Command]:
     """One `UNLINK`; an `HSET`, and with a ttl an `EXPIRE`, for each flow that stays."""
-    gone, kept = _split(batch, delete)
     ids = batch.column("flow_id")
+    gone, kept = _split(batch, ids, delete)
     commands = []
     if gone:
         commands.append(Command(("UNLINK", *[prefix + ids[row] for row in gone]), gone))
@@ -76,13 +76,14 @@ def stream(batch: FlowBatch, name: str, maxlen: int) -> list[Command]:
     ]
 
 
-def _split(batch: FlowBatch, delete: bool) -> tuple[Sequence[int], Sequence[int]]:
-    """Rows whose flow leaves the store, and those that are written."""
+def _split(batch: FlowBatch, names: Sequence[str], delete: bool) -> tuple[Sequence[int], Sequence[int]]:
+    """Rows whose name leaves the store, and rows to write, in order. Each name is in one of them only."""
     events = batch.column("event")
     if not delete or "remove" not in events:
         return (), range(len(batch))
-    gone = [row for row, event in enumerate(events) if event == "remove"]
-    return gone, [row for row, event in enumerate(events) if event != "remove"] if len(gone) < len(events) else ()
+    last = dict(zip(names, events, strict=True))
+    gone = [row for row, name in enumerate(names) if last[name] == "remove"]
+    return gone, [row for row, name in enumerate(names) if last[name] != "remove"]
 
 
 def _by_transport(batch: FlowBatch, rows: Sequence[int], tcp: str, udp: str) -> list[tuple[str, Sequence[int]]]:

@@ -85,12 +85,17 @@ def test_a_key_that_is_used_again_in_one_batch_belongs_to_the_new_flow(empty: Se
     assert record["flow_id"] == flow_id(2)
 
 
-def test_of_two_vlans_with_one_key_the_flow_that_lives_stays(empty: Server) -> None:
-    same = {"ipsrc": "10.0.0.9", "portsrc": 9}
-    rows = [event("update", 1, 1, vlan=1, **same), event("remove", 2, 2, vlan=2, **same)]
-    write(empty, "", FlowBatch.from_rows(rows))
-    (record,) = hash_records(empty)
-    assert record["vlan"] == 1
+@pytest.mark.parametrize("query", ["", "?layout=flow"])
+def test_the_last_word_about_a_key_counts(empty: Server, query: str) -> None:
+    """Rows that failed come again in one batch with later ones of their flow."""
+    rows = [event("insert", 1, 1), event("update", 2, 2), event("update", 1, 3), event("remove", 1, 4)]
+    adaptor = connected(empty.url + query)
+    assert adaptor.write(FlowBatch.from_rows(rows)) == []
+    assert adaptor.write(FlowBatch.from_rows(rows[:2])) == []
+    assert adaptor.write(FlowBatch.from_rows(rows[2:])) == []
+    adaptor.close()
+    records = flow_records(empty) if query else hash_records(empty)
+    assert [record["flow_id"] for record in records] == [flow_id(2)]
 
 
 def test_names_are_options(empty: Server) -> None:
