@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from aicore.errors import UsageError
+from aicore.errors import Fatal, UsageError
 
 TIMEOUT = 5  # seconds for each request
 # Less than TIMEOUT, so that a shard that is away is an answer for its rows and not a request without one.
@@ -104,6 +105,10 @@ def status_of(error: BaseException) -> int | None:
     return status if isinstance(status, int) else None
 
 
+class Unreachable(Exception):
+    """No answer from the server; the text says why."""
+
+
 class ElasticsearchClient:
     """elasticsearch-py, version 8."""
 
@@ -115,54 +120,69 @@ class ElasticsearchClient:
             options = {"verify_certs": not login.insecure, "ssl_show_warn": False}
             if login.ca is not None:
                 options["ca_certs"] = login.ca
-        if login.api_key is not None:
-            options["api_key"] = login.api_key
-        elif address.user is not None:
-            options["basic_auth"] = (address.user, address.password)
         scheme = "https" if address.https else "http"
-        hosts = [f"{scheme}://{_in_url(host)}:{port}" for host, port in address.hosts]
         self._client = Elasticsearch(
-            hosts, request_timeout=TIMEOUT, max_retries=0, retry_on_timeout=False, retry_on_status=(), **options
+            [f"{scheme}://{_in_url(host)}:{port}" for host, port in address.hosts],
+            headers=_headers(address, login),
+            request_timeout=TIMEOUT,
+            max_retries=0,
+            retry_on_timeout=False,
+            retry_on_status=(),
+            **options,
         )
 
     def info(self) -> object:
-        return self._client.info()
+        from elasticsearch import UnsupportedProductError
+
+        try:
+            return self._answer(self._client.info)
+        except UnsupportedProductError:
+            raise Fatal("the server is not Elasticsearch; the scheme for OpenSearch is opensearch://") from None
 
     def put_component(self, name: str, template: Mapping[str, Any]) -> object:
-        return self._client.cluster.put_component_template(name=name, template=template)
+        return self._answer(self._client.cluster.put_component_template, name=name, template=template)
 
     def has_template(self, name: str) -> bool:
-        return bool(self._client.indices.exists_index_template(name=name))
+        return bool(self._answer(self._client.indices.exists_index_template, name=name))
 
     def put_template(self, name: str, body: Mapping[str, Any]) -> object:
-        return self._client.indices.put_index_template(name=name, **body)
+        return self._answer(self._client.indices.put_index_template, name=name, **body)
 
     def bulk(self, body: bytes) -> Mapping[str, Any]:
-        # The driver takes ready lines, which its annotation does not know.
-        answer = self._client.bulk(operations=body, filter_path=_ANSWER, timeout=_SHARD_TIMEOUT)  # type: ignore[arg-type]
+        answer = self._answer(self._client.bulk, operations=body, filter_path=_ANSWER, timeout=_SHARD_TIMEOUT)
         return answer.body  # type: ignore[no-any-return]
 
     def close(self) -> None:
         self._client.close()
+
+    def _answer(self, method: Callable[..., Any], **arguments: Any) -> Any:
+        from elastic_transport import TransportError
+
+        try:
+            return method(**arguments)
+        except TransportError as error:  # "Connection error" is all that it says
+            raise Unreachable(f"{error}: {error.__cause__}") from error
 
 
 class OpensearchClient:
     """opensearch-py."""
 
     def __init__(self, address: Address, login: Login) -> None:
-        from opensearchpy import OpenSearch
+        from opensearchpy import OpenSearch  # type: ignore[import-not-found, unused-ignore]  # the extra
 
         options: dict[str, Any] = {}
         if address.https:
             options = {"use_ssl": True, "verify_certs": not login.insecure, "ssl_show_warn": False}
             if login.ca is not None:
                 options["ca_certs"] = login.ca
-        if login.api_key is not None:
-            options["headers"] = {"authorization": f"ApiKey {login.api_key}"}
-        elif address.user is not None:
-            options["http_auth"] = (address.user, address.password)
-        hosts = [{"host": host, "port": port} for host, port in address.hosts]
-        self._client = OpenSearch(hosts, timeout=TIMEOUT, max_retries=0, retry_on_timeout=False, **options)
+        self._client = OpenSearch(
+            [{"host": host, "port": port} for host, port in address.hosts],
+            headers=_headers(address, login),
+            timeout=TIMEOUT,
+            max_retries=0,
+            retry_on_timeout=False,
+            **options,
+        )
 
     def info(self) -> object:
         return self._client.info()
@@ -177,8 +197,18 @@ class OpensearchClient:
         return self._client.indices.put_index_template(name=name, body=body)
 
     def bulk(self, body: bytes) -> Mapping[str, Any]:
-        params = {"filter_path": _ANSWER, "timeout": _SHARD_TIMEOUT}
+        # The driver takes `timeout` for its own unless that is given, too.
+        params = {"filter_path": _ANSWER, "timeout": _SHARD_TIMEOUT, "request_timeout": TIMEOUT}
         return self._client.bulk(body=body, params=params)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         self._client.close()
+
+
+def _headers(address: Address, login: Login) -> dict[str, str]:
+    """Made here, because one driver encodes a password in ASCII and the other in Latin-1: RFC 7617 with UTF-8."""
+    if login.api_key is not None:
+        return {"authorization": f"ApiKey {login.api_key}"}
+    if address.user is not None:
+        return {"authorization": "Basic " + b64encode(f"{address.user}:{address.password}".encode()).decode()}
+    return {}

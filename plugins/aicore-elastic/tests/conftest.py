@@ -47,3 +47,11 @@ def opensearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 def index() -> str:
     """An index that no other test has."""
     return f"flows{next(_numbers)}"
+
+
+@pytest.fixture(params=["elasticsearch", "opensearch"])
+def node(request: pytest.FixtureRequest) -> Node:
+    """Each kind in turn."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Node)
+    return found

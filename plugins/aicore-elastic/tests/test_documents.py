@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records as documents, without a server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aicore_elastic.documents import Documents
+
+from aicore.batch import FlowBatch
+from aicore.chain import Chain
+from aicore.plugins import Plugins
+from aicore.testing import event
+
+FULL: dict[str, Any] = event(
+    "remove",
+    1,
+    7,
+    vlan=5,
+    dnsdomain="a.example",
+    dnsqtype="A",
+    dnsips=["192.0.2.1"],
+    dnsdomains=["a.example"],
+    httpstatus=200,
+    httpmethod="GET",
+)
+
+
+def documents(*rows: dict[str, Any]) -> list[dict[str, Any]]:
+    return [json.loads(document) for document in Documents().of(FlowBatch.from_rows(rows))]
+
+
+@pytest.fixture
+def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A hook plugin that declares fields, as importlib.metadata finds it."""
+    info = tmp_path / "aicore_where-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aicore-where\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[aicore.hooks]\nwhere = where_plugin:Where\n")
+    (tmp_path / "where_plugin.py").write_text(
+        "import aicore\n"
+        "class Where:\n"
+        "    fields = [\n"
+        "        aicore.Field('country', 'str', 'country', ecs='destination.geo.country_iso_code'),\n"
+        "        aicore.Field('clash', 'str', 'stands where another is', ecs='source.ip'),\n"
+        "        aicore.Field('under', 'str', 'stands under a field', ecs='source.ip.name'),\n"
+        "        aicore.Field('over', 'str', 'stands where an object is', ecs='dns.question'),\n"
+        "    ]\n"
+        "    @aicore.hookimpl\n"
+        "    def flow_enrich(self, flows, context): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("where_plugin", None)
+
+
+def test_names_are_ecs_and_the_rest_is_ours() -> None:
+    (document,) = documents(FULL)
+    assert document["source"] == {"ip": "10.0.0.1", "port": 1025, "packets": 0, "bytes": 0}
+    assert document["destination"] == {"ip": "192.0.2.1", "port": 443, "packets": 0, "bytes": 0}
+    network = {"iana_number": 6, "vlan": {"id": 5}, "packets": 7, "bytes": 700, "protocol": "tls"}
+    assert document["network"].items() >= network.items()
+    assert document["event"]["start"] == "2023-11-14T22:13:20.000000001Z"
+    assert document["event"]["sequence"] == 7
+    assert document["dns"] == {"question": {"name": "a.example", "type": "A"}, "resolved_ip": ["192.0.2.1"]}
+    assert document["http"] == {"request": {"method": "GET"}, "response": {"status_code": 200}}
+    assert document["tls"] == {"client": {"server_name": "host-1.example"}}
+    assert document["aicore"]["flow_id"] == f"{1:032x}"
+    assert document["aicore"]["dnsdomains"] == ["a.example"]
+    assert "http" not in documents(event("update", 2, 1))[0]
+
+
+def test_every_known_field_is_mapped_with_its_type() -> None:
+    mapped = Documents().mappings()["properties"]
+    for field in Chain(Plugins(), []).fields:
+        assert (field.ecs or f"aicore.{field.name}") in mapped, field.name
+    kinds = {name: mapping["type"] for name, mapping in mapped.items()}
+    assert {kinds[name] for name in ("source.ip", "destination.ip", "dns.resolved_ip")} == {"ip"}
+    assert {kinds[name] for name in ("event.start", "event.end")} == {"date_nanos"}
+    assert {kinds[name] for name in ("network.iana_number", "network.vlan.id", "tls.version")} == {"keyword"}
+    assert {kinds[name] for name in ("source.bytes", "event.duration", "http.response.status_code")} == {"long"}
+
+
+def test_a_field_of_nobody_stands_under_aicore() -> None:
+    (document,) = documents(event("update", 1, 1, reputation=0.5, tags=["a"]))
+    assert document["aicore"]["reputation"] == 0.5
+    assert document["aicore"]["tags"] == ["a"]
+
+
+@pytest.mark.usefixtures("hook")
+def test_hook_plugins_say_where_their_fields_stand() -> None:
+    (document,) = documents(event("update", 1, 1, country="IE", clash="a", under="b", over="c"))
+    assert document["destination"]["geo"] == {"country_iso_code": "IE"}
+    assert document["source"]["ip"] == "10.0.0.1"
+    # What would take another field's place, or break an object, is not worth losing a row for.
+    assert {name: document["aicore"][name] for name in ("clash", "under", "over")} == {
+        "clash": "a",
+        "under": "b",
+        "over": "c",
+    }
+
+
+@pytest.mark.usefixtures("hook")
+def test_a_hook_plugin_that_is_not_needed_is_not_imported() -> None:
+    documents(FULL)
+    assert "where_plugin" not in sys.modules
