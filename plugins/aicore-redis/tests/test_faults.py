@@ -10,67 +10,26 @@ import contextlib
 import json
 import os
 import random
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 from proxy import Proxy, Toxics
 from server import Server
 from stores import flow_records, hash_records, stream_entries
+from traffic import ALIVE, Traffic
 
 import aicore
-from aicore.batch import FlowBatch
 from aicore.delivery import Delivery, Spool, balance
-from aicore.testing import event
 
 SEED = int(os.environ.get("AICORE_TEST_SEED", random.randrange(1 << 32)))
-#: Of ended=delete: flows that are still alive when a test ends, so that something has to be there.
-ALIVE = 50
-
-
-class Traffic:
-    """Flows that come, change and go; every fourth takes the key of an earlier one that has ended."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.version = 0
-        self.flows = 0
-        self.live: list[int] = []
-        #: key -> version and kind of its last event
-        self.last: dict[str, tuple[int, str]] = {}
-        self._rng = rng
-        self._place: dict[int, int] = {}  # flow -> number of its key
-
-    def batch(self, events: int) -> FlowBatch:
-        return FlowBatch.from_rows(self._next() for _ in range(events))
-
-    def end(self) -> FlowBatch:
-        """The last events: flows end, but for a few."""
-        return FlowBatch.from_rows(self._event("remove", flow) for flow in self.live[:-ALIVE])
-
-    def _next(self) -> dict[str, Any]:
-        choice = self._rng.random()
-        if choice < 0.35 or not self.live:
-            flow = self.flows
-            self.flows += 1
-            again = flow % 4 == 3 and flow - 3 not in self.live
-            self._place[flow] = flow - 3 if again else flow
-            self.live.append(flow)
-            return self._event("insert", flow)
-        return self._event("update" if choice < 0.75 else "remove", self._rng.choice(self.live))
-
-    def _event(self, kind: str, flow: int) -> dict[str, Any]:
-        self.version += 1
-        if kind == "remove":
-            self.live = [one for one in self.live if one != flow]
-        place = self._place[flow]
-        address = {"ipsrc": f"10.0.{place >> 8}.{place & 255}", "portsrc": 1024, "proto": 17 if place % 2 else 6}
-        self.last[f"{address['ipsrc']}:1024:{address['proto']}:192.0.2.1:443"] = (self.version, kind)
-        return event(kind, flow, self.version, **address)
 
 
 class Watcher:
@@ -285,6 +244,29 @@ def test_a_network_that_spoils(server: Server, query: str, number: int) -> None:
     finally:
         stop.set()
         proxy.close()
+
+
+@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=LONG)])
+def test_an_outage_at_ten_thousand_events_a_second(server: Server, seconds: float, tmp_path: Path) -> None:
+    """Nothing is lost, memory stays bounded, another store does not notice."""
+    script = Path(__file__).parent / "outage.py"
+    command = [sys.executable, script, f"{server.url}?ended=keep", server.process.pid, seconds, tmp_path]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, timeout=seconds + 200)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    last = found.pop("last")
+    print(found)
+    assert found["balance"] == [0, 0]
+    for name in ("redis", "sqlite"):
+        counters = found[name]
+        assert counters["delivered"] + counters["merged"] == counters["accepted"] == found["events"], found
+    assert {record["key"]: record["seq"] for record in hash_records(server)} == last
+    with contextlib.closing(sqlite3.connect(tmp_path / "flows.db")) as db:
+        assert db.execute("SELECT count(*) FROM flows").fetchone() == (found["flows"],)
+    assert found["growth_mib"] <= 64 * 1.25
+    assert found["redis_lag"] >= seconds * 0.9
+    if found["rate"] > 9_000:  # a machine that cannot make the events in time says nothing about delays
+        assert found["sqlite_lag"] < 2
 
 
 def test_a_wrong_password_ends_the_adaptor_and_the_spool_keeps_all(
