@@ -13,7 +13,8 @@ from aicore.delivery.deadletter import DeadLetters, deadletter_list
 from aicore.delivery.manage import deadletter_replay, spool_check, spool_drop, spool_list
 from aicore.delivery.metrics import balance
 from aicore.delivery.spool import Spool, SpoolInUse, spool_path
-from aicore.delivery.worker import Delivery, State
+from aicore.delivery.state import State
+from aicore.delivery.worker import Delivery
 
 __all__ = [
     "DeadLetters",

@@ -37,8 +37,10 @@ Write = Callable[[FlowBatch], "Sequence[RowError] | None"]
 class Owner(Protocol):
     """What the delivery does for its sender."""
 
-    def resolve(self, group: Group, rows: Sequence[int], outcome: Outcome, reason: str = "", attempts: int = 0) -> None:
-        """Accounts for rows that are done."""
+    def resolve(
+        self, group: Group, rows: Sequence[int], outcome: Outcome, reasons: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        """Accounts for rows that are done. For dead letters: the reason and how often it was tried, of each."""
 
     def failed(self, reason: str, rows: int) -> None:
         """A write failed, or some rows of it; they will be tried again."""
@@ -232,10 +234,13 @@ class Sender:
         if fine:
             self._delivered(group, fine, keys)
         self._judge_share([reason for _, reason in poison])
-        for row, reason in poison:
-            entry = self._tries.pop(keys[row], None)
-            self._pending.pop(keys[row], None)
-            self._owner.resolve(group, [row], "dead_lettered", scrub(reason), (entry.failures if entry else 0) + 1)
+        if poison:
+            reasons = []
+            for row, reason in poison:
+                entry = self._tries.pop(keys[row], None)
+                self._pending.pop(keys[row], None)
+                reasons.append((scrub(reason), (entry.failures if entry else 0) + 1))
+            self._owner.resolve(group, [row for row, _ in poison], "dead_lettered", reasons)
         if fatal:
             raise Halt(scrub(fatal))
         if retried:
@@ -288,7 +293,7 @@ class Sender:
                 self._judge_share([entry.reason])
                 del self._tries[keys[row]]
                 self._pending.pop(keys[row], None)
-                self._owner.resolve(group, [row], "dead_lettered", scrub(entry.reason), entry.failures)
+                self._owner.resolve(group, [row], "dead_lettered", [(scrub(entry.reason), entry.failures)])
 
     def _next_window(self) -> None:
         if not self._window or self._window[-1][0]:

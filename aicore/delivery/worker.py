@@ -2,48 +2,32 @@
 """One adaptor's delivery: a queue, a thread, a spool. No store holds up a live capture or another store.
 
 Three kinds of thread: the one that calls put() (run()'s), the delivery's own, and whoever asks for state or finishes.
-`_lock` covers the queue, the counters and who owns the open rows; the spool has a lock of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
 
-from aicore.adaptor import threads_of, write_batch
+from aicore.adaptor import write_batch
 from aicore.batch import FlowBatch
-from aicore.delivery.deadletter import DeadLetters
-from aicore.delivery.metrics import new_counters
-from aicore.delivery.queue import Group, MemoryQueue, lasting
+from aicore.delivery.intake import Intake, payloads
+from aicore.delivery.queue import Group
 from aicore.delivery.segment import Frame
-from aicore.delivery.sender import Backoff, Halt, Outcome, Sender, describe
-from aicore.delivery.spool import Spool
+from aicore.delivery.sender import Halt, Outcome, Sender, describe
+from aicore.delivery.state import STUCK_SECONDS, TICK, log
 from aicore.errors import AicoreError, RowError
 
-log = logging.getLogger("aicore.delivery")
 
-State = Literal["connecting", "ok", "retrying", "spooling", "fatal", "stuck", "closed"]
-
-#: A store of a file run that takes nothing for so long at the start has refused.
-START_SECONDS = 5.0
-#: A call that has not returned for so long is named.
-STUCK_SECONDS = 5.0
-_TICK = 0.1
-_LOG_SECONDS = 10.0
-_SOFT = 0.9  # of the queue; the rest is for rows that may not be shed
-_PAYLOAD = 8 << 20  # bytes of one spool frame, about
+class _Gone(BaseException):
+    """The rows were taken from this thread: the run is over. No Exception, so that it is no failed write."""
 
 
-class _Gone(Exception):
-    """The rows were taken from this thread: the run is over."""
-
-
-class Delivery:
+class Delivery(Intake):
     """Takes the batches of a run to one adaptor, at least once each row, in order by flow.
 
     `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
@@ -51,66 +35,13 @@ class Delivery:
     `on_full(False)` takes it back, on the delivery's.
     """
 
-    def __init__(
-        self,
-        name: str,
-        adaptor: Any,
-        *,
-        live: bool,
-        events: Literal["all", "net"],
-        transports: frozenset[int] | set[int],
-        url: str | None = None,
-        queue_bytes: int = 64 << 20,
-        spool: Spool | None = None,
-        spool_always: bool = False,
-        deadletters: DeadLetters | None = None,
-        wait: bool = False,
-        on_full: Callable[[bool], None] | None = None,
-        backoff: tuple[float, float] = (0.1, 30.0),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.name = name
-        self.adaptor = adaptor
-        self.spool = spool
-        self.error: str | None = None  # the last one, without secrets
-        self.waiting_since: float | None = None  # put() waits for the store since then, by the clock
-        self._live = live
-        self._net = events == "net"
-        self._transports = frozenset(transports)
-        self._url = url
-        self._queue_bytes = queue_bytes
-        self._always = spool_always and spool is not None
-        self._deadletters = deadletters
-        if deadletters is None and spool is not None:
-            self._deadletters = DeadLetters(spool.path.parent / "deadletter", name)
-        self._wait = wait
-        self._on_full = on_full
-        self._clock = clock
-        self._caller = threads_of(adaptor) == "caller"
-        self._backoff = Backoff(*backoff)
-        self._sender = Sender(self._write, self, self._backoff)
+    @functools.cached_property
+    def _sender(self) -> Sender:
+        return Sender(self._write, self, self._backoff)
 
-        self._lock = threading.Condition()
-        self._queue = MemoryQueue()
-        self._held: Group | None = None  # rows that failed, and later ones of their keys
-        self._held_rounds = 0
-        self._held_due = 0.0
-        self._fresh: Group | None = None  # taken, not tried to an end
-        self._counters = new_counters()
-        self._phase: State = "connecting" if url else "ok"
-        self._started = clock()
-        self._failing_since: float | None = None
-        self._call: tuple[str, float] | None = None  # what the adaptor is in, since when
-        self._stuck_said = False
-        self._full = False
-        self._ending = False
-        self._deadline: float | None = None
-        self._connected = False
-        self._closed = False
-        self._said: dict[str, tuple[float, int]] = {}
-        self._thread = threading.Thread(target=self._main, name=f"aicore-delivery-{name}", daemon=True)
-        if spool is not None:
-            self._counters["accepted"] = self._counters["spooled"] = self._counters["recovered"] = spool.rows
+    @functools.cached_property
+    def _thread(self) -> threading.Thread:
+        return threading.Thread(target=self._main, name=f"aicore-delivery-{self.name}", daemon=True)
 
     # -- for run() ----------------------------------------------------------------------------------------------
 
@@ -126,38 +57,12 @@ class Delivery:
 
     def put(self, batch: FlowBatch) -> None:
         """Takes a batch over. An exception while waiting for room (an interrupt) comes after that."""
-        accepted = wanted = len(batch)
-        if len(self._transports) == 1:
-            rows = [row for row, proto in enumerate(batch.column("proto")) if proto in self._transports]
-            wanted = len(rows)
-            batch = batch.take(rows) if wanted < accepted else batch
-        if self._net and wanted:
-            batch = batch.net()
-        with self._lock:
-            self._counters["batches"] += 1
-            self._counters["accepted"] += accepted
-            self._counters["filtered"] += accepted - wanted
-            self._counters["merged"] += wanted - len(batch)
-        if not len(batch):
-            return
-        if self._phase in ("fatal", "closed") or self._out_of_time():
-            self._store_or_lose(batch)
-        elif self._live:
-            self._put_live(batch)
-        elif self._always:
-            self._put_always(batch)
-        else:
-            self._push(batch)
+        self._take_over(batch)
         if self._caller:
             self._run(until_idle=True)
         elif not self._live:
             self._wait_for_room()
         self._watch()
-
-    def hurry(self, seconds: float) -> None:
-        """From now on nothing waits longer than that. Safe in a signal handler."""
-        deadline = self._clock() + seconds
-        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
 
     def finish(self, seconds: float | None) -> None:
         """No more batches come: delivers what waits, for at most that long, spools or loses the rest, closes.
@@ -175,158 +80,15 @@ class Delivery:
                 self._call_close()
         else:
             while self._thread.is_alive() and not self._out_of_time() and not self._hopeless():
-                self._thread.join(_TICK)
+                self._thread.join(TICK)
                 self._watch()
-            if not self._out_of_time():
-                self._thread.join(_TICK)  # after a fatal error: it has only to close the adaptor
+            if self._thread.is_alive() and not self._out_of_time():
+                self._thread.join(TICK)  # after a fatal error: it has only to close the adaptor
         self._conclude()
 
     def abort(self) -> None:
         """finish() without waiting for the store: everything to the spool at once."""
         self.finish(0)
-
-    # -- state --------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        self._watch()
-        call = self._call
-        if self._phase not in ("fatal", "closed") and call and self._clock() - call[1] > STUCK_SECONDS:
-            return "stuck"
-        if self._phase in ("ok", "retrying") and self.spool is not None and self._counters["spooled"] and self._live:
-            return "spooling"
-        return self._phase
-
-    @property
-    def lag_seconds(self) -> float:
-        """Age of the oldest row that is not in the store, spool of earlier runs included."""
-        with self._lock:
-            begun = [group.since for group in (self._held, self._fresh) if group]
-            if self._queue.since is not None:
-                begun.append(self._queue.since)
-            age = self._clock() - min(begun) if begun else 0.0
-        return max(age, self.spool.age if self.spool is not None else 0.0)
-
-    def counters(self) -> dict[str, int]:
-        """See `metrics.ADAPTOR`. In events: accepted = delivered + merged + filtered + dead_lettered + shed + lost +
-        queued + spooled."""
-        with self._lock:
-            found = dict(self._counters)
-            found["queued_bytes"] = self._queue.nbytes + sum(g.batch.nbytes for g in (self._held, self._fresh) if g)
-        if self.spool is not None:
-            found["spooled_bytes"] = self.spool.used_bytes
-            found["spool_age_seconds"] = int(self.spool.age)
-            found["spool_damaged_bytes"] = self.spool.damaged_bytes
-            found["spool_damaged_rows"] = self.spool.lost_rows
-        return found
-
-    # -- taking batches -----------------------------------------------------------------------------------------
-
-    def _push(self, batch: FlowBatch) -> None:
-        with self._lock:
-            self._queue.push(batch, self._clock())
-            self._counters["queued"] += len(batch)
-            self._lock.notify_all()
-
-    def _put_live(self, batch: FlowBatch) -> None:
-        """The ladder: memory, net, spool, no plain updates, no new flows."""
-        spool = self.spool
-        # As long as the spool has rows everything joins its tail, else later rows would overtake them.
-        if spool is not None and (self._always or spool.rows):
-            if rest := self._to_spool(batch):
-                self._overflow(rest)
-            return
-        soft = self._queue_bytes * _SOFT
-        with self._lock:
-            if self._queue.nbytes + batch.nbytes > soft and self._queue.grown * 8 >= self._queue_bytes:
-                merged = self._queue.merge()
-                self._counters["merged"] += merged
-                self._counters["queued"] -= merged
-                self._say("merge", "the queue is full: %d events merged into later ones of their flows", merged)
-            fits = self._queue.nbytes + batch.nbytes <= soft
-        if fits:
-            self._push(batch)
-        elif rest := self._to_spool(batch):
-            self._overflow(rest)
-
-    def _put_always(self, batch: FlowBatch) -> None:
-        """Files with `spool_always`: through the spool, waiting for room in it."""
-        rest = self._to_spool(batch)
-        while rest is not None:
-            if self._phase in ("fatal", "closed") or self._out_of_time():
-                return self._store_or_lose(rest)
-            self._wait_once()
-            rest = self._to_spool(rest)
-        self.waiting_since = None
-        return None
-
-    def _overflow(self, batch: FlowBatch) -> None:
-        """Neither memory nor spool has room for more than ends and beginnings of flows."""
-        spool = self.spool
-        rows = lasting(batch)
-        with self._lock:
-            self._counters["shed"] += len(batch) - len(rows)
-            if not (spool and spool.rows) and self._queue.sheddable * 8 >= self._queue_bytes:
-                shed = self._queue.shed()
-                self._counters["shed"] += shed
-                self._counters["queued"] -= shed
-            reason = f" and so is the spool ({spool.error})" if spool and spool.error else ""
-            self._say("shed", "the queue is full%s: updates are shed, new flows are not admitted", reason)
-            tell = not self._full
-            self._full = True
-        if tell and self._on_full:
-            self._on_full(True)
-        if not rows:
-            return
-        batch = batch.take(rows) if len(rows) < len(batch) else batch
-        with self._lock:
-            fits = self._queue.nbytes < self._queue_bytes
-        if fits and not (spool and spool.rows):
-            self._push(batch)
-        else:
-            self._store_or_lose(batch)
-
-    def _wait_for_room(self) -> None:
-        """Files: the reader waits for the store, and for what an earlier run left in its spool."""
-        while not self._out_of_time() and self._phase not in ("fatal", "closed"):
-            recovering = self._counters["spooled"] > 0 and not self._always
-            if not recovering and self._queue.nbytes < self._queue_bytes:
-                break
-            self._wait_once()
-        self.waiting_since = None
-
-    def _wait_once(self) -> None:
-        with self._lock:
-            if self.waiting_since is None:
-                self.waiting_since = self._clock()
-            self._lock.wait(_TICK)
-        self._watch()
-
-    def _to_spool(self, batch: FlowBatch, *, final: bool = False) -> FlowBatch | None:
-        """Appends to the spool; returns the rows for which there was no room."""
-        if self.spool is None:
-            return batch
-        done = 0
-        for payload, rows in _payloads(batch):
-            if not self.spool.append(payload, rows, final=final):
-                break
-            done += rows
-            with self._lock:
-                self._counters["spooled"] += rows
-                self._counters["spooled_total"] += rows
-                self._lock.notify_all()
-        if done:
-            self._say("spool", "events go to the spool %s", self.spool.path)
-        if done == 0:
-            return batch
-        return batch.take(range(done, len(batch))) if done < len(batch) else None
-
-    def _store_or_lose(self, batch: FlowBatch) -> None:
-        rest = self._to_spool(batch, final=True)
-        if rest is not None:
-            with self._lock:
-                self._counters["lost"] += len(rest)
-            self._say("lost", "no room anywhere: %d events are lost", len(rest), level=logging.ERROR)
 
     # -- the delivery thread ------------------------------------------------------------------------------------
 
@@ -524,7 +286,9 @@ class Delivery:
                 if self._closed:
                     raise _Gone
 
-    def resolve(self, group: Group, rows: Sequence[int], outcome: Outcome, reason: str = "", attempts: int = 0) -> None:
+    def resolve(
+        self, group: Group, rows: Sequence[int], outcome: Outcome, reasons: Sequence[tuple[str, int]] = ()
+    ) -> None:
         with self._lock:
             if self._closed:
                 raise _Gone
@@ -535,11 +299,14 @@ class Delivery:
             self._counters[outcome] += len(rows)
             if outcome == "delivered" and self._phase == "retrying":
                 log.info("%s: delivers again", self.name)
-            if outcome == "delivered" and self._phase in ("retrying", "connecting"):
-                self._phase = "ok"
+            if outcome == "delivered":
+                self._delivered = True
                 self._failing_since = None
+                if self._phase == "retrying":
+                    self._phase = "ok"
         if outcome == "dead_lettered":
-            self._bury([(group.batch.take([row]).json(True)[0], reason, attempts) for row in rows])
+            records = group.batch.take(rows).json(True)
+            self._bury([(record, *why) for record, why in zip(records, reasons, strict=True)])
 
     def failed(self, reason: str, rows: int) -> None:
         with self._lock:
@@ -558,52 +325,11 @@ class Delivery:
                 left = end - self._clock()
                 if left <= 0:
                     return True
-                self._lock.wait(min(left, _TICK))
+                self._lock.wait(min(left, TICK))
                 self._refused()
         return False
 
-    # -- failure ------------------------------------------------------------------------------------------------
-
-    def _note_failure(self, reason: str) -> None:
-        with self._lock:
-            self.error = reason
-            if self._failing_since is None:
-                self._failing_since = self._clock()
-        self._say("retry", "retrying: %s", reason)
-
-    def _refused(self) -> bool:
-        """A store of a file run that has taken nothing since the start is an error of the command, not of now."""
-        if self._live or self._wait or self._sender.delivered or self._phase == "fatal":
-            return self._phase == "fatal"
-        since = self._started if self._phase == "connecting" else self._failing_since
-        if since is None or self._clock() - since < START_SECONDS:
-            return False
-        self._fail(
-            f"the store has taken nothing for {START_SECONDS:.0f} s since the start: {self.error or 'no answer'}"
-        )
-        return True
-
-    def _fail(self, reason: str) -> None:
-        with self._lock:
-            if self._phase in ("fatal", "closed"):
-                return
-            self._phase = "fatal"
-            self.error = reason
-            self._lock.notify_all()
-        log.error("%s: stopped: %s", self.name, reason)
-
-    def _bury(self, letters: list[tuple[bytes, str, int]]) -> None:
-        if not letters:
-            return
-        unwritten = self._deadletters.write(letters) if self._deadletters else len(letters)
-        with self._lock:
-            self._counters["dead_letters_unwritten"] += unwritten
-        self._say("dead", "%d rows refused for good: %s", len(letters), letters[0][1], level=logging.ERROR)
-
     # -- the end ------------------------------------------------------------------------------------------------
-
-    def _out_of_time(self) -> bool:
-        return self._deadline is not None and self._clock() >= self._deadline
 
     def _hopeless(self) -> bool:
         """Waiting for the thread will not get another row delivered."""
@@ -626,7 +352,7 @@ class Delivery:
         safe = 0
         if self.spool is not None:
             if rows:
-                safe = self.spool.prepend(part for batch in batches for part in _payloads(batch))
+                safe = self.spool.prepend(part for batch in batches for part in payloads(batch))
             self.spool.close()
         with self._lock:
             self._counters["queued"] -= rows
@@ -650,44 +376,3 @@ class Delivery:
             log.warning("%s: close: %s", self.name, describe(error))
         finally:
             self._call = None
-
-    # -- watching -----------------------------------------------------------------------------------------------
-
-    def _calling(self, what: str) -> None:
-        self._stuck_said = False
-        self._call = (what, self._clock())
-
-    def _watch(self) -> None:
-        """Names an adaptor that does not return; looked at by every caller, so that no thread is needed for it."""
-        call = self._call
-        if call is None or self._clock() - call[1] <= STUCK_SECONDS:
-            return
-        if not self._stuck_said:
-            self._stuck_said = True
-            log.error("%s: %s() has not returned for %.0f s", self.name, call[0], STUCK_SECONDS)
-        if call[0] == "connect":
-            self._refused()
-
-    def _say(self, topic: str, text: str, *args: object, level: int = logging.WARNING) -> None:
-        """One line by topic in ten seconds, with how many were left out."""
-        now = self._clock()
-        last, skipped = self._said.get(topic, (-_LOG_SECONDS, 0))
-        if now - last < _LOG_SECONDS:
-            self._said[topic] = (last, skipped + 1)
-            return
-        self._said[topic] = (now, 0)
-        more = f" ({skipped} such lines left out)" if skipped else ""
-        log.log(level, "%s: " + text + "%s", self.name, *args, more)
-
-
-def _payloads(batch: FlowBatch) -> Iterable[tuple[bytes, int]]:
-    """A batch as frames of a bearable size."""
-    if not len(batch):
-        return
-    payload = batch.json_lines(True)
-    if len(payload) <= _PAYLOAD or len(batch) == 1:
-        yield payload, len(batch)
-        return
-    middle = len(batch) // 2
-    yield from _payloads(batch.take(range(middle)))
-    yield from _payloads(batch.take(range(middle, len(batch))))

@@ -26,7 +26,7 @@ from aicore.testing import FaultyAdaptor, event, flow_id, life, lives, make_batc
 FAST = (0.001, 0.02)
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -402,7 +402,7 @@ def test_a_run_on_files_fails_within_five_seconds_if_the_store_refuses() -> None
 
 
 def test_with_wait_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aicore.delivery.worker.START_SECONDS", 0.05)
+    monkeypatch.setattr("aicore.delivery.state.START_SECONDS", 0.05)
     store = FaultyAdaptor()
     store.down = ConnectionRefusedError(111, "refused")
     with balanced(delivery(store, url="test://x", wait=True)) as one:
@@ -414,7 +414,7 @@ def test_with_wait_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_live_run_starts_without_its_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aicore.delivery.worker.START_SECONDS", 0.05)
+    monkeypatch.setattr("aicore.delivery.state.START_SECONDS", 0.05)
     store = FaultyAdaptor()
     store.down = ConnectionRefusedError(111, "refused")
     with balanced(delivery(store, url="test://x", live=True)) as one:
@@ -686,7 +686,7 @@ def test_rows_held_from_the_spool_are_not_forgotten(tmp_path: Path) -> None:
 def test_a_hanging_store_is_named_once_and_harms_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("aicore.delivery.worker.STUCK_SECONDS", 0.1)
+    monkeypatch.setattr("aicore.delivery.state.STUCK_SECONDS", 0.1)
     hanging, good = FaultyAdaptor(), FaultyAdaptor()
     gate = hanging.hang = threading.Event()
     one = delivery(hanging, live=True, spool=spool(tmp_path), queue_bytes=10_000)
