@@ -126,7 +126,7 @@ constexpr std::string_view first_line(std::string_view in, bool &whole) {
     const size_t newline = in.find('\n');
     whole = newline != in.npos;
     std::string_view line = in.substr(0, newline);
-    if (whole && !line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     return line;
 }
 
