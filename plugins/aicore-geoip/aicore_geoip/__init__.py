@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`geoip?db=PATH`: country, city and autonomous system of both ends of a flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aicore
+from aicore_geoip.databases import VALUES, mmdb_files
+
+__all__ = ["Geoip"]
+
+_FIELDS = {
+    "country": ("str", "country (ISO 3166-1 alpha-2)", "geo.country_iso_code", 2),
+    "city": ("str", "city, English name", "geo.city_name", 64),
+    "asn": ("int", "number of the autonomous system", "as.number", 64),
+    "asorg": ("str", "organisation of the autonomous system", "as.organization.name", 96),
+}
+_SIDES = (("src", "ipsrc", "source"), ("dst", "ipdst", "destination"))
+
+
+class Geoip:
+    options: dict[str, Any] = {"db": aicore.Option(mmdb_files, required=True, help="MMDB files, separated by commas")}
+
+    @property
+    def fields(self) -> tuple[aicore.Field, ...]:
+        """What the files have."""
+        if isinstance(self.options["db"], aicore.Option):  # made by a program and used without options
+            raise aicore.UsageError('geoip needs the option db: use("geoip", db="/path/to/file.mmdb")')
+        fields = []
+        for side, column, ecs in _SIDES:
+            for name in self.options["db"].names:
+                kind, meaning, path, width = _FIELDS[name]
+                fields.append(
+                    aicore.Field(f"{side}{name}", kind, f"{meaning} of {column}", ecs=f"{ecs}.{path}", width=width)  # type: ignore[arg-type]
+                )
+        return tuple(fields)
+
+    @aicore.hookimpl
+    def run_started(self) -> None:
+        # Kept for the run: a store's columns must not change when a reload brings a file that has others.
+        self._names = self.options["db"].names
+
+    @aicore.hookimpl
+    def flow_enrich(self, flows: aicore.FlowBatch) -> None:
+        place = self.options["db"].place
+        for side, column, _ in _SIDES:
+            places = list(map(place, flows.column(column)))
+            for i, name in enumerate(VALUES):
+                if name in self._names:
+                    flows.add(f"{side}{name}", [values[i] for values in places])
+
+    @aicore.hookimpl
+    def reload(self) -> None:
+        old = self.options["db"]
+        self.options["db"] = mmdb_files(old.paths)
+        old.close()
+
+    @aicore.hookimpl
+    def run_finished(self) -> None:
+        self.options["db"].close()
