@@ -6,12 +6,13 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from captures import packets as p
-from captures.build import CAPTURES, http, tls
+from captures.build import CAPTURES, dns, http, tls
 from captures.files import EPOCH, Capture, Frame, talks
 
 import aicore
@@ -82,3 +83,14 @@ def test_demo_capture_is_worth_showing() -> None:
     assert all(flow.httphost for flow in flows if flow.layer7 == "http")
     assert all(flow.sslhost for flow in flows if flow.layer7 == "tls")
     assert len({flow.ipsrc for flow in flows} | {flow.ipdst for flow in flows}) >= 12
+
+
+def test_a_pause_in_a_capture_splits_no_flow(tmp_path: Path) -> None:
+    """The clock of a file takes small steps, so that one broken timestamp ends nothing; an hour's pause is no such."""
+    visits = [http(40000 + i) for i in range(5)] + [dns(42000 + i) for i in range(20)]
+    before, after = talks(http(39999)), talks(*visits)
+    after.frames = [frame._replace(time=frame.time + 3_600_000_000_000) for frame in after.frames]
+    before.frames += after.frames
+    flows = Counter(flow.key for flow in aicore.flows(before.write(tmp_path / "pause.pcap")))
+    assert set(flows.values()) == {1}
+    assert len(flows) == 26
