@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <string_view>
 
-#include "aicore/protocol.h"
-
 namespace aicore::protocols {
 
 constexpr char lower(char c) {
@@ -86,9 +84,9 @@ class Lines {
   public:
     static constexpr size_t kMaxLine = 4096;
 
-    Lines(const aicore_payload &payload, bool &skipping)
-        : in_(reinterpret_cast<const char *>(payload.data), payload.length), skipping_(skipping) {
-        if (payload.flags & AICORE_GAP) skipping_ = true; // the first bytes may be the end of any line
+    // `gap`: bytes are missing before `in`, so that it may begin with the end of any line.
+    Lines(std::string_view in, bool gap, bool &skipping) : in_(in), skipping_(skipping) {
+        if (gap) skipping_ = true;
     }
 
     // The next line without its CR LF or LF.

@@ -31,9 +31,12 @@ int recognise(const aicore_payload &p) {
     if (!whole) return line.size() < 512 ? AICORE_MORE : AICORE_NO;
     const int code = reply_code(line);
     if (code == 220) {
-        // A greeting of several lines: the word may stand in a later one.
-        if (contains_nocase(in, "smtp")) return AICORE_NO;
-        if (contains_nocase(in, "ftp")) return AICORE_YES;
+        // The server's name is no word of the protocol; a greeting of several lines may have it in a later one.
+        std::string_view rest = in.substr(std::min<size_t>(4, in.size()));
+        if (const std::string_view name = take_word(rest); name.find('.') == name.npos)
+            rest = in.substr(std::min<size_t>(4, in.size()));
+        if (contains_nocase(rest, "smtp")) return AICORE_NO;
+        if (contains_nocase(rest, "ftp")) return AICORE_YES;
         if (!other_whole) return in.size() < 2048 ? AICORE_MORE : AICORE_NO;
         return is_login(other) ? AICORE_YES : AICORE_NO;
     }
@@ -49,7 +52,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
         if (answer != AICORE_YES) return answer;
     }
     const bool from_server = flow.from_server(payload, kPorts);
-    Lines lines(payload, state.skipping[payload.reverse & 1]);
+    Lines lines(text(payload), payload.flags & AICORE_GAP, state.skipping[payload.reverse & 1]);
     std::string_view line;
     while ((from_server || !state.tls_asked) && lines.next(line)) {
         if (from_server) {

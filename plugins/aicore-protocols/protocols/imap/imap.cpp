@@ -99,7 +99,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
     }
     const int side = payload.reverse & 1;
     const bool from_server = flow.from_server(payload, kPorts);
-    Lines lines(payload, state.skipping[side]);
+    Lines lines(text(payload), payload.flags & AICORE_GAP, state.skipping[side]);
     std::string_view line;
     for (;;) {
         uint64_t &literal = state.literal[side];

@@ -54,7 +54,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
         if (answer != AICORE_YES) return answer;
     }
     const bool from_server = flow.from_server(payload, kPorts);
-    Lines lines(payload, state.skipping[payload.reverse & 1]);
+    Lines lines(text(payload), payload.flags & AICORE_GAP, state.skipping[payload.reverse & 1]);
     std::string_view line;
     while ((from_server || !state.tls_asked) && lines.next(line)) {
         if (from_server) {

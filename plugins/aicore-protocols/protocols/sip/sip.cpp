@@ -62,10 +62,7 @@ bool parse_start(std::string_view line, Start &out) {
 // RFC 4566: the first audio or video medium, at the address of its own "c=" or the session's.
 void session(Flow flow, std::string_view body, bool reverse) {
     bool skipping = false;
-    aicore_payload view{};
-    view.data = reinterpret_cast<const uint8_t *>(body.data());
-    view.length = body.size();
-    Lines lines(view, skipping);
+    Lines lines(body, false, skipping);
     std::string_view line, address, port;
     while (lines.next(line)) {
         if (line.starts_with("c=IN IP")) {

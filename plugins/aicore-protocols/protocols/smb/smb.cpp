@@ -119,19 +119,15 @@ bool version2(Flow flow, State &state, Bytes in) {
     return true;
 }
 
-// A text of SMB 1, in UTF-16 behind a byte that aligns it, or in bytes.
+// A text of SMB 1, up to its zero: in UTF-16 or in bytes.
 void text1(Flow flow, State &state, uint8_t command, Bytes in, bool wide) {
-    if (wide) in.skip(1);
     const std::string_view bytes = text(in);
     size_t end = 0;
-    if (wide) {
-        while (end + 1 < bytes.size() && (bytes[end] || bytes[end + 1]))
-            end += 2;
-    } else {
-        end = std::min(bytes.find('\0'), bytes.size());
-    }
-    const Utf8 wide_text(wide ? in.take(end) : Bytes());
-    const std::string_view value = wide ? wide_text.view() : bytes.substr(0, end);
+    const size_t unit = wide ? 2 : 1;
+    while (end + unit <= bytes.size() && (bytes[end] || bytes[end + unit - 1]))
+        end += unit;
+    const Utf8 converted(wide ? in.take(end) : Bytes());
+    const std::string_view value = wide ? converted.view() : bytes.substr(0, end);
     if (command == kCreate1)
         opened(flow, state, value);
     else
@@ -155,18 +151,17 @@ bool version1(Flow flow, State &state, Bytes in) {
     if (flags & 0x80) return true; // a response
     const bool wide = flags2 & 0x8000;
     if (command == kSetup1) ntlm(flow, in);
-    if (command == kCreate1 && count == 24) text1(flow, state, command, in, wide); // 2.2.4.64
-    if (command == kTreeConnect1 && count == 4) {                                  // 2.2.4.55: behind a password
+    // UTF-16 begins at an even place of the message, so that a byte may stand before it (2.2.1.1).
+    const size_t before = kHeader1 + 1 + words.left() + 2;
+    if (command == kCreate1 && count == 24) { // 2.2.4.64
+        if (wide) in.skip(before % 2);
+        text1(flow, state, command, in, wide);
+    }
+    if (command == kTreeConnect1 && count == 4) { // 2.2.4.55: behind a password
         words.skip(6);
         const uint16_t password = u16le(words);
-        in.skip(password);
-        // The password's byte and the header's odd length already align what follows.
-        if (wide && password % 2 == 0)
-            text1(flow, state, command, in, true);
-        else if (wide)
-            flow.first(kShare, Utf8(part(in, 0, text(in).find(std::string_view("\0\0\0", 3)) + 1)).view());
-        else
-            text1(flow, state, command, in, false);
+        in.skip(password + (wide ? (before + password) % 2 : 0));
+        text1(flow, state, command, in, wide);
     }
     return true;
 }

@@ -39,6 +39,13 @@ std::string_view path(std::string_view argument) {
     return argument.substr(1, argument.find('>') - 1);
 }
 
+// RFC 5321 section 4.2: a domain, then text; the domain's name is no word of the protocol.
+bool says_mail(std::string_view greeting) {
+    const std::string_view first = take_word(greeting);
+    return contains_nocase(first.find('.') == first.npos ? first : "", "smtp") || contains_nocase(greeting, "smtp") ||
+           contains_nocase(greeting, "lmtp");
+}
+
 int recognise(const aicore_payload &p) {
     const std::string_view in = text(p), other = other_text(p);
     bool whole = false;
@@ -46,7 +53,7 @@ int recognise(const aicore_payload &p) {
     if (!whole) return line.size() < Lines::kMaxLine && printable(line.substr(0, 4)) ? AICORE_MORE : AICORE_NO;
     if (reply_code(line) == 220) { // FTP greets in the same way: the word, or what the client says first, decides
         bool other_whole = false;
-        if (contains_nocase(line, "smtp") || contains_nocase(line, "lmtp")) return AICORE_YES;
+        if (says_mail(line.substr(3))) return AICORE_YES;
         if (is_hello(first_line(other, other_whole)) && other_whole) return AICORE_YES;
         return other_whole ? AICORE_NO : AICORE_MORE;
     }
@@ -58,8 +65,8 @@ int recognise(const aicore_payload &p) {
 
 class Reader {
   public:
-    Reader(Flow flow, aicore_payload &payload, State &state)
-        : flow_(flow), state_(state), payload_(payload), lines_(payload, state.skipping[payload.reverse & 1]) {}
+    Reader(Flow flow, const aicore_payload &payload, bool gap, State &state)
+        : flow_(flow), state_(state), lines_(text(payload), gap, state.skipping[payload.reverse & 1]) {}
 
     // True: what follows is TLS.
     bool server() {
@@ -168,7 +175,6 @@ class Reader {
 
     Flow flow_;
     State &state_;
-    const aicore_payload &payload_;
     Lines lines_;
 };
 
@@ -179,8 +185,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
     }
     const bool message = state.in_data || state.chunk; // a hole in it is no broken line
     const bool from_server = flow.from_server(payload, kPorts);
-    if (!from_server && message) payload.flags &= static_cast<uint8_t>(~AICORE_GAP);
-    Reader reader(flow, payload, state);
+    Reader reader(flow, payload, payload.flags & AICORE_GAP && (from_server || !message), state);
     if (from_server) {
         if (reader.server()) flow.hand_over();
     } else {

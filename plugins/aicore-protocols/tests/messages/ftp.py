@@ -22,6 +22,7 @@ TALKS = {
     "files": tcp(21, GREETING, *LOGIN, *FILES, layer7="ftp", **FIELDS),
     "any_port": tcp(2121, GREETING, *LOGIN, *FILES, layer7="ftp", **FIELDS),
     "plain_greeting": tcp(2121, PLAIN, *LOGIN, *FILES, layer7="ftp", **FIELDS),
+    "on_a_mail_host": tcp(2121, s(lines("220 smtp.example.org FTP server")), *LOGIN, layer7="ftp", ftpuser="ann"),
     "auth": tcp(21, GREETING, AUTH, s(lines("234 go")), *HANDSHAKE, layer7="tls", ftptls=1, sslhost="ftp.example.org"),
     "auth_plain_greeting": tcp(2121, PLAIN, AUTH, s(lines("234 go")), *HANDSHAKE, layer7="tls", ftptls=1),
     "auth_refused": tcp(21, GREETING, AUTH, s(lines("504 no")), *LOGIN, layer7="ftp", ftpuser="ann", ftptls=None),

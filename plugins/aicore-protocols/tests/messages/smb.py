@@ -75,6 +75,7 @@ def message1(command: int, words: bytes, tail: bytes, flags: int = 0, flags2: in
 
 
 CONNECT1 = message1(0x75, struct.pack("<BBHHH", 255, 0, 0, 0, 1), b"\0" + wide("\\\\f\\IPC$") + b"\0\0" + b"?????\0")
+CONNECT1_EVEN = message1(0x75, struct.pack("<BBHHH", 255, 0, 0, 0, 2), b"pw\0" + wide("\\\\f\\IPC$") + b"\0\0")
 CREATE1 = message1(0xA2, bytes(48), b"\0" + wide("\\srvsvc") + b"\0\0")
 CREATE1_BYTES = message1(0xA2, bytes(48), b"OLD.TXT\0", flags2=0)
 ENCRYPTED = b"\xfdSMB" + bytes(48) + bytes(100)
@@ -102,6 +103,7 @@ TALKS = {
         smbcommand=0xA2,
     ),
     "version_1_bytes": tcp(445, c(CREATE1_BYTES), layer7="smb", smbfilename="OLD.TXT"),
+    "version_1_even_password": tcp(445, c(CONNECT1_EVEN), layer7="smb", smbshare="\\\\f\\IPC$"),
     "keep_alive": tcp(445, *NEGOTIATE, c(u8(0x85, 0, 0, 0)), ask2(5, create("x")), layer7="smb", smbfilename="x"),
     "bad_message": tcp(445, *NEGOTIATE, c(framed(b"\xfeSMB" + bytes(80))), layer7="smb", anomaly="smb_bad_message"),
     "another_mark": tcp(4450, c(framed(b"\xfeSMX" + bytes(80)))),

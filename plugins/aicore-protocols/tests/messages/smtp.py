@@ -41,6 +41,9 @@ TALKS = {
     "plain_greeting": tcp(
         2626, s(lines("220 mail ready")), c(lines("HELO me")), s(lines("250 OK")), layer7="smtp", smtphelo="me"
     ),
+    "on_a_file_host": tcp(
+        2626, s(lines("220 ftp.example.org ready")), HELLO, HELLO_REPLY, layer7="smtp", smtpserver="ftp.example.org"
+    ),
     "client_alone": tcp(2626, c(lines("EHLO me", "MAIL FROM:<a@b>")), layer7="smtp", smtphelo="me", smtpfrom="a@b"),
     "lmtp": tcp(24, s(lines("220 store LMTP")), c(lines("LHLO me")), layer7="smtp", smtphelo="me"),
     "null_sender": tcp(
