@@ -124,7 +124,7 @@ def test_a_missing_or_broken_file_is_one_clear_error(content: bytes | None, capt
 
 def test_without_lists(capture_file: Path) -> None:
     for plugin in ("reputation", Reputation, Reputation()):
-        with pytest.raises(aicore.UsageError, match="needs the option lists"):
+        with pytest.raises(aicore.PluginError, match="needs the option lists"):
             aicore.flows(capture_file, plugins=[plugin])
 
 
