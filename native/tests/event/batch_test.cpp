@@ -11,7 +11,9 @@
 namespace aicore::test {
 namespace {
 
-const std::vector<FieldInfo> kFields = {{"s", FieldType::string, false, 64, "", "", "", ""}, {"i", FieldType::integer, false, 64, "", "", "", ""}, {"l", FieldType::list, false, 64, "", "", "", ""}};
+const std::vector<FieldInfo> kFields = {{"s", FieldType::string, false, 64, "", "", "", ""},
+                                        {"i", FieldType::integer, false, 64, "", "", "", ""},
+                                        {"l", FieldType::list, false, 64, "", "", "", ""}};
 
 // A row's content, as text: all that must survive.
 std::string content(const Batch &b, size_t i) {
@@ -25,7 +27,8 @@ std::vector<std::string> contents(const Batch &b) {
     std::vector<size_t> ends;
     append_json(out, ends, b, true, false);
     std::vector<std::string> rows;
-    for (size_t i = 0; i < ends.size(); ++i) rows.push_back(out.substr(i ? ends[i - 1] : 0, ends[i] - (i ? ends[i - 1] : 0)));
+    for (size_t i = 0; i < ends.size(); ++i)
+        rows.push_back(out.substr(i ? ends[i - 1] : 0, ends[i] - (i ? ends[i - 1] : 0)));
     return rows;
 }
 
@@ -63,11 +66,14 @@ struct Maker {
             r.packets = below(100);
             for (size_t k = below(4); k > 0; --k) {
                 const std::string text(below(8), static_cast<char>('a' + below(26)));
-                b->strings->attributes.push_back({static_cast<int64_t>(b->strings->text.size()), static_cast<uint32_t>(text.size()), 2, static_cast<uint16_t>(FieldType::list)});
+                b->strings->attributes.push_back({static_cast<int64_t>(b->strings->text.size()),
+                                                  static_cast<uint32_t>(text.size()), 2,
+                                                  static_cast<uint16_t>(FieldType::list)});
                 b->strings->text += text;
             }
             if (below(2)) {
-                b->strings->attributes.insert(b->strings->attributes.begin() + r.attribute_first, {-5, 0, 1, static_cast<uint16_t>(FieldType::integer)});
+                b->strings->attributes.insert(b->strings->attributes.begin() + r.attribute_first,
+                                              {-5, 0, 1, static_cast<uint16_t>(FieldType::integer)});
             }
             r.attribute_count = static_cast<uint32_t>(b->strings->attributes.size()) - r.attribute_first;
             if (!b->rows.empty() && below(5) == 0) { // unchanged: shares what a row before has
@@ -77,9 +83,12 @@ struct Maker {
             b->rows.push_back(r);
         }
         if (added) {
-            AddedColumn n_column{"n", FieldType::integer, {}, {}, {}, {}, {}}, x{"x", FieldType::real, {}, {}, {}, {}, {}}, t{"t", FieldType::string, {}, {}, {}, {}, {}}, l{"ll", FieldType::list, {}, {}, {}, {}, {}};
+            AddedColumn n_column{"n", FieldType::integer, {}, {}, {}, {}, {}},
+                x{"x", FieldType::real, {}, {}, {}, {}, {}}, t{"t", FieldType::string, {}, {}, {}, {}, {}},
+                l{"ll", FieldType::list, {}, {}, {}, {}, {}};
             for (size_t i = 0; i < n; ++i) {
-                for (AddedColumn *c : {&n_column, &x, &t, &l}) c->valid.push_back(below(3) > 0);
+                for (AddedColumn *c : {&n_column, &x, &t, &l})
+                    c->valid.push_back(below(3) > 0);
                 n_column.integers.push_back(static_cast<int64_t>(below(1000)));
                 x.reals.push_back(static_cast<double>(below(1000)) / 8);
                 t.strings.push_back(std::to_string(below(1000)));
@@ -105,7 +114,8 @@ TEST(Net, keeps_each_flows_latest_in_order_and_marks_new_ones) {
                 w.second |= b->rows[i].kind == EventKind::insert;
             }
             std::map<size_t, bool> order;
-            for (const auto &[flow, w] : want) order[w.first] = w.second;
+            for (const auto &[flow, w] : want)
+                order[w.first] = w.second;
             const auto net = b->net();
             ASSERT_EQ(net->rows.size(), order.size());
             size_t k = 0;
@@ -118,8 +128,10 @@ TEST(Net, keeps_each_flows_latest_in_order_and_marks_new_ones) {
             }
             const auto got = contents(*net);
             k = 0;
-            for (const auto &[i, is_new] : order) ASSERT_EQ(got[k++], all[i]);
-            for (Row &row : net->rows) row.is_new = order.at(row.seq - b->rows[0].seq);
+            for (const auto &[i, is_new] : order)
+                ASSERT_EQ(got[k++], all[i]);
+            for (Row &row : net->rows)
+                row.is_new = order.at(row.seq - b->rows[0].seq);
             ASSERT_EQ(contents(*net->net()), contents(*net)); // once is enough
             ASSERT_EQ(contents(*b), all);                     // the batch itself is as before
         }
@@ -131,7 +143,8 @@ TEST(Net, of_two_batches_in_a_row_is_that_of_both_together) {
         Maker maker(seed);
         const auto a = maker.make(40, true), b = maker.make(40, false);
         const auto na = a->net(), nb = b->net();
-        ASSERT_EQ(contents(*Batch::concat({na.get(), nb.get()})->net()), contents(*Batch::concat({a.get(), b.get()})->net()));
+        ASSERT_EQ(contents(*Batch::concat({na.get(), nb.get()})->net()),
+                  contents(*Batch::concat({a.get(), b.get()})->net()));
     }
 }
 
@@ -141,11 +154,13 @@ TEST(Take, gives_the_named_rows_in_the_named_order) {
         const auto b = maker.make(30, true);
         const auto all = contents(*b);
         std::vector<uint32_t> indexes;
-        for (size_t i = maker.below(50); i > 0; --i) indexes.push_back(static_cast<uint32_t>(maker.below(30)));
+        for (size_t i = maker.below(50); i > 0; --i)
+            indexes.push_back(static_cast<uint32_t>(maker.below(30)));
         const auto taken = b->take(indexes);
         ASSERT_EQ(taken->rows.size(), indexes.size());
         const auto got = contents(*taken);
-        for (size_t i = 0; i < indexes.size(); ++i) ASSERT_EQ(got[i], all[indexes[i]]);
+        for (size_t i = 0; i < indexes.size(); ++i)
+            ASSERT_EQ(got[i], all[indexes[i]]);
     }
 }
 
@@ -169,13 +184,15 @@ TEST(Concat, is_all_rows_one_after_another_with_only_their_own_strings) {
     for (unsigned seed = 0; seed < 200; ++seed) {
         Maker maker(seed);
         std::vector<std::unique_ptr<Batch>> batches;
-        for (size_t i = 1 + maker.below(5); i > 0; --i) batches.push_back(maker.make(maker.below(30), maker.below(2)));
+        for (size_t i = 1 + maker.below(5); i > 0; --i)
+            batches.push_back(maker.make(maker.below(30), maker.below(2)));
         if (!batches[0]->rows.empty()) batches.push_back(batches[0]->take({0}));
         std::vector<const Batch *> list;
         std::vector<std::string> want;
         for (const auto &b : batches) {
             list.push_back(b.get());
-            for (size_t i = 0; i < b->rows.size(); ++i) want.push_back(content(*b, i));
+            for (size_t i = 0; i < b->rows.size(); ++i)
+                want.push_back(content(*b, i));
         }
         const auto all = Batch::concat(list);
         ASSERT_TRUE(all);
@@ -218,12 +235,15 @@ TEST(BatchMemory, is_used_again_and_bounded) {
     EXPECT_EQ(again.rows.data(), rows);
     {
         std::vector<std::unique_ptr<Batch>> many;
-        for (int i = 0; i < 100; ++i) many.push_back(std::make_unique<Batch>(schema, memory));
-        for (auto &b : many) b->rows.resize(10);
+        for (int i = 0; i < 100; ++i)
+            many.push_back(std::make_unique<Batch>(schema, memory));
+        for (auto &b : many)
+            b->rows.resize(10);
     }
     int with_memory = 0;
     std::vector<std::unique_ptr<Batch>> many;
-    for (int i = 0; i < 100; ++i) with_memory += many.emplace_back(std::make_unique<Batch>(schema, memory))->rows.capacity() > 0;
+    for (int i = 0; i < 100; ++i)
+        with_memory += many.emplace_back(std::make_unique<Batch>(schema, memory))->rows.capacity() > 0;
     EXPECT_EQ(with_memory, 16);
 }
 

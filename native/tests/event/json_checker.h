@@ -59,7 +59,9 @@ class JsonReader {
     explicit JsonReader(std::string_view text) : text_(text) {
         if (!utf8(text)) fail("no UTF-8");
     }
-    [[noreturn]] void fail(const std::string &what) const { throw std::runtime_error(what + " at " + std::to_string(at_) + " of " + std::string(text_)); }
+    [[noreturn]] void fail(const std::string &what) const {
+        throw std::runtime_error(what + " at " + std::to_string(at_) + " of " + std::string(text_));
+    }
     char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
     char next() {
         if (at_ == text_.size()) fail("end");
@@ -95,24 +97,43 @@ class JsonReader {
             }
             ++at_;
             return j;
-        case '"': j.kind = Json::string; j.text = chars(); return j;
-        case 'n': expect("null"); return j;
-        case 't': expect("true"); j.kind = Json::boolean; j.text = "true"; return j;
-        case 'f': expect("false"); j.kind = Json::boolean; j.text = "false"; return j;
-        default: j.kind = Json::number; j.text = digits(); return j;
+        case '"':
+            j.kind = Json::string;
+            j.text = chars();
+            return j;
+        case 'n':
+            expect("null");
+            return j;
+        case 't':
+            expect("true");
+            j.kind = Json::boolean;
+            j.text = "true";
+            return j;
+        case 'f':
+            expect("false");
+            j.kind = Json::boolean;
+            j.text = "false";
+            return j;
+        default:
+            j.kind = Json::number;
+            j.text = digits();
+            return j;
         }
     }
     size_t some_digits() {
         const size_t begin = at_;
-        while (peek() >= '0' && peek() <= '9') ++at_;
+        while (peek() >= '0' && peek() <= '9')
+            ++at_;
         if (at_ == begin) fail("no digit");
         return at_ - begin;
     }
     std::string digits() {
         const size_t begin = at_;
         if (peek() == '-') ++at_;
-        if (peek() == '0') ++at_;
-        else some_digits();
+        if (peek() == '0')
+            ++at_;
+        else
+            some_digits();
         if (peek() == '.') ++at_, some_digits();
         if (peek() == 'e' || peek() == 'E') {
             ++at_;
@@ -135,15 +156,30 @@ class JsonReader {
                 continue;
             }
             switch (const char e = next()) {
-            case '"': case '\\': case '/': out += e; break;
-            case 'b': out += '\b'; break;
-            case 'f': out += '\f'; break;
-            case 'n': out += '\n'; break;
-            case 'r': out += '\r'; break;
-            case 't': out += '\t'; break;
+            case '"':
+            case '\\':
+            case '/':
+                out += e;
+                break;
+            case 'b':
+                out += '\b';
+                break;
+            case 'f':
+                out += '\f';
+                break;
+            case 'n':
+                out += '\n';
+                break;
+            case 'r':
+                out += '\r';
+                break;
+            case 't':
+                out += '\t';
+                break;
             case 'u': {
                 const std::string hex(text_.substr(at_, 4));
-                if (hex.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos || hex.size() != 4) fail("no \\u");
+                if (hex.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos || hex.size() != 4)
+                    fail("no \\u");
                 at_ += 4;
                 const auto code = static_cast<uint32_t>(std::strtoul(hex.c_str(), nullptr, 16));
                 if (code >= 0xd800 && code < 0xe000) fail("surrogate");
@@ -159,7 +195,8 @@ class JsonReader {
                 }
                 break;
             }
-            default: fail("unknown escape");
+            default:
+                fail("unknown escape");
             }
         }
     }

@@ -16,7 +16,9 @@ std::shared_ptr<Schema> schema_of(std::vector<FieldInfo> fields = {}) {
     s->fields = std::move(fields);
     return s;
 }
-FieldInfo field(const char *name, FieldType type) { return {name, type, false, 64, "", "", "", "alpha"}; }
+FieldInfo field(const char *name, FieldType type) {
+    return {name, type, false, 64, "", "", "", "alpha"};
+}
 
 std::vector<std::string> json(const Batch &batch, bool meta = false, bool newline = false) {
     std::string out = "before";
@@ -76,7 +78,8 @@ Row full_row(Schema &schema) {
 }
 
 TEST(Json, has_every_field) {
-    auto schema = schema_of({field("httphost", FieldType::string), field("httpstatus", FieldType::integer), field("dnsips", FieldType::list)});
+    auto schema = schema_of({field("httphost", FieldType::string), field("httpstatus", FieldType::integer),
+                             field("dnsips", FieldType::list)});
     Batch batch(schema);
     Row r = full_row(*schema);
     batch.strings->text = "example.com1.2.3.4::1";
@@ -84,15 +87,16 @@ TEST(Json, has_every_field) {
     r.attribute_count = 4;
     batch.rows.push_back(r);
     batch.added.push_back({"country", FieldType::string, {1}, {}, {}, {"IE"}, {}});
-    EXPECT_EQ(json(batch, true)[0],
-              R"({"key":"10.0.0.1:40000:6:10.0.0.2:80","event":"remove","new":1,"version":1700000000000007,)"
-              R"("flow_id":"00000000000000010000000000000002","seq":7,"sensor":"tap\"1\"","ipsrc":"10.0.0.1","portsrc":40000,"proto":6,)"
-              R"("ipdst":"10.0.0.2","portdst":80,"vlan":12,"vlan_inner":13,"tunnel":"vxlan:99","community_id":"1:3k1SoWXs/FltHw2aBCgUTgbDQF4=",)"
-              R"("first_seen":"2023-11-14T22:13:20.000000001Z","last_seen":"2023-11-14T22:13:22.500000000Z","duration":2499999999,)"
-              R"("packets":3,"bytes":300,"payload_bytes":30,"src_packets":2,"dst_packets":1,"src_bytes":200,"dst_bytes":100,)"
-              R"("src_payload_bytes":20,"dst_payload_bytes":10,"layer7":"http","layer7_by":"payload","src_tcpflags":27,"dst_tcpflags":18,)"
-              R"("tcp_state":"closed","end_reason":"fin","retransmissions":4,"anomaly":"bad_header","httphost":"example.com",)"
-              R"("httpstatus":-404,"dnsips":["1.2.3.4","::1"],"country":"IE"})");
+    EXPECT_EQ(
+        json(batch, true)[0],
+        R"({"key":"10.0.0.1:40000:6:10.0.0.2:80","event":"remove","new":1,"version":1700000000000007,)"
+        R"("flow_id":"00000000000000010000000000000002","seq":7,"sensor":"tap\"1\"","ipsrc":"10.0.0.1","portsrc":40000,"proto":6,)"
+        R"("ipdst":"10.0.0.2","portdst":80,"vlan":12,"vlan_inner":13,"tunnel":"vxlan:99","community_id":"1:3k1SoWXs/FltHw2aBCgUTgbDQF4=",)"
+        R"("first_seen":"2023-11-14T22:13:20.000000001Z","last_seen":"2023-11-14T22:13:22.500000000Z","duration":2499999999,)"
+        R"("packets":3,"bytes":300,"payload_bytes":30,"src_packets":2,"dst_packets":1,"src_bytes":200,"dst_bytes":100,)"
+        R"("src_payload_bytes":20,"dst_payload_bytes":10,"layer7":"http","layer7_by":"payload","src_tcpflags":27,"dst_tcpflags":18,)"
+        R"("tcp_state":"closed","end_reason":"fin","retransmissions":4,"anomaly":"bad_header","httphost":"example.com",)"
+        R"("httpstatus":-404,"dnsips":["1.2.3.4","::1"],"country":"IE"})");
     const Json j = JsonReader::read(json(batch, false)[0]);
     EXPECT_FALSE(j.has("event"));
     EXPECT_FALSE(j.has("new"));
@@ -107,8 +111,12 @@ TEST(Json, leaves_out_what_is_absent) {
     r.ip_version = 4;
     batch.rows.push_back(r);
     const Json j = JsonReader::read(json(batch)[0]);
-    for (const char *name : {"sensor", "vlan", "vlan_inner", "tunnel", "layer7", "layer7_by", "src_tcpflags", "dst_tcpflags", "tcp_state", "end_reason", "retransmissions", "anomaly"}) EXPECT_FALSE(j.has(name)) << name;
-    for (const char *name : {"key", "flow_id", "seq", "ipsrc", "portsrc", "proto", "ipdst", "portdst", "community_id", "first_seen", "last_seen", "duration", "packets", "bytes", "payload_bytes"}) EXPECT_TRUE(j.has(name)) << name;
+    for (const char *name : {"sensor", "vlan", "vlan_inner", "tunnel", "layer7", "layer7_by", "src_tcpflags",
+                             "dst_tcpflags", "tcp_state", "end_reason", "retransmissions", "anomaly"})
+        EXPECT_FALSE(j.has(name)) << name;
+    for (const char *name : {"key", "flow_id", "seq", "ipsrc", "portsrc", "proto", "ipdst", "portdst", "community_id",
+                             "first_seen", "last_seen", "duration", "packets", "bytes", "payload_bytes"})
+        EXPECT_TRUE(j.has(name)) << name;
 }
 
 TEST(Json, of_the_largest_row_is_whole) {
@@ -121,7 +129,8 @@ TEST(Json, of_the_largest_row_is_whole) {
     r.portsrc = r.portdst = r.vlan = r.vlan_inner = UINT16_MAX;
     r.tunnel = Tunnel::erspan;
     r.tunnel_id = UINT32_MAX;
-    r.seq = r.version = r.packets = r.bytes = r.payload_bytes = r.src_packets = r.dst_packets = r.src_bytes = r.dst_bytes = r.src_payload_bytes = r.dst_payload_bytes = r.retransmissions = UINT64_MAX;
+    r.seq = r.version = r.packets = r.bytes = r.payload_bytes = r.src_packets = r.dst_packets = r.src_bytes =
+        r.dst_bytes = r.src_payload_bytes = r.dst_payload_bytes = r.retransmissions = UINT64_MAX;
     r.first_seen = r.duration = INT64_MIN;
     r.last_seen = INT64_MAX;
     r.src_tcpflags = r.dst_tcpflags = 255;
@@ -134,7 +143,8 @@ TEST(Json, of_the_largest_row_is_whole) {
     EXPECT_EQ(j.at("bytes").text, "18446744073709551615");
     EXPECT_EQ(j.at("duration").text, "-9223372036854775808");
     EXPECT_EQ(j.at("sensor").text, std::string(5000, '\x01'));
-    EXPECT_EQ(j.at("key").text, "[fefe:fefe:fefe:fefe:fefe:fefe:fefe:fefe]:65535:6:[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+    EXPECT_EQ(j.at("key").text,
+              "[fefe:fefe:fefe:fefe:fefe:fefe:fefe:fefe]:65535:6:[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
 }
 
 TEST(Json, community_id_is_each_flows_own) {
@@ -148,7 +158,8 @@ TEST(Json, community_id_is_each_flows_own) {
         batch.rows.push_back(r);
     }
     std::vector<std::string> ids;
-    for (const auto &line : json(batch)) ids.push_back(JsonReader::read(line).at("community_id").text);
+    for (const auto &line : json(batch))
+        ids.push_back(JsonReader::read(line).at("community_id").text);
     for (size_t i = 0; i < 6; ++i) {
         std::string want;
         append_community_id(want, batch.rows[i]);
@@ -174,10 +185,12 @@ TEST(Json, added_columns_of_every_type) {
     batch.added.push_back({"n", FieldType::integer, {1, 1, 1, 0}, {0, INT64_MIN, INT64_MAX, 5}, {}, {}, {}});
     batch.added.push_back({"x", FieldType::real, {1, 1, 1, 1}, {}, {0.1, std::nan(""), INFINITY, -1e300}, {}, {}});
     batch.added.push_back({"list", FieldType::list, {1, 1, 0, 1}, {}, {}, {}, {{}, {"a", "\"b\""}, {"no"}, {"c"}}});
-    batch.added.push_back({"odd \"name\"\n", FieldType::string, {1, 0, 1, 1}, {}, {}, {"", "no", "v", "\xe2\x80\xa8"}, {}});
+    batch.added.push_back(
+        {"odd \"name\"\n", FieldType::string, {1, 0, 1, 1}, {}, {}, {"", "no", "v", "\xe2\x80\xa8"}, {}});
     const auto rows = json(batch);
     std::vector<Json> j;
-    for (const auto &row : rows) j.push_back(JsonReader::read(row));
+    for (const auto &row : rows)
+        j.push_back(JsonReader::read(row));
     EXPECT_EQ(j[0].at("n").text, "0");
     EXPECT_EQ(j[1].at("n").text, "-9223372036854775808");
     EXPECT_EQ(j[2].at("n").text, "9223372036854775807");
@@ -215,7 +228,8 @@ TEST(JsonString, any_packet_string_reads_back) {
     for (int i = 0; i < 50'000; ++i) {
         std::string bytes(random() % 30, 0);
         for (char &c : bytes) {
-            static constexpr uint8_t kSome[] = {0, 1, 0x1b, '"', '\\', 'a', 0x7f, 0x80, 0x9f, 0xa8, 0xa9, 0xbf, 0xc2, 0xe2, 0xed, 0xf0};
+            static constexpr uint8_t kSome[] = {0,    1,    0x1b, '"',  '\\', 'a',  0x7f, 0x80,
+                                                0x9f, 0xa8, 0xa9, 0xbf, 0xc2, 0xe2, 0xed, 0xf0};
             c = static_cast<char>(random() % 4 ? kSome[random() % std::size(kSome)] : random());
         }
         std::string valid, out;

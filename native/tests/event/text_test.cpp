@@ -39,7 +39,8 @@ std::string ip(const std::string &text) {
 }
 
 TEST(Address, of_ipv4) {
-    for (const char *a : {"0.0.0.0", "255.255.255.255", "10.0.0.1", "192.168.100.9"}) EXPECT_EQ(ip(a), a);
+    for (const char *a : {"0.0.0.0", "255.255.255.255", "10.0.0.1", "192.168.100.9"})
+        EXPECT_EQ(ip(a), a);
 }
 
 TEST(Address, of_ipv6_as_rfc_5952_says) {
@@ -48,9 +49,9 @@ TEST(Address, of_ipv6_as_rfc_5952_says) {
         {"::1", "::1"},
         {"1::", "1::"},
         {"2001:0db8:0000:0000:0000:0000:0002:0001", "2001:db8::2:1"},
-        {"2001:db8::1:1:1:1:1", "2001:db8:0:1:1:1:1:1"},       // 4.2.2: not one group alone
-        {"2001:0:0:1:0:0:0:1", "2001:0:0:1::1"},               // 4.2.3: the longest
-        {"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},         // 4.2.3: the first of equals
+        {"2001:db8::1:1:1:1:1", "2001:db8:0:1:1:1:1:1"}, // 4.2.2: not one group alone
+        {"2001:0:0:1:0:0:0:1", "2001:0:0:1::1"},         // 4.2.3: the longest
+        {"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},   // 4.2.3: the first of equals
         {"0:0:1:0:0:1:0:0", "::1:0:0:1:0:0"},
         {"1:0:0:0:0:0:0:0", "1::"},
         {"0:1:1:1:1:1:1:0", "0:1:1:1:1:1:1:0"},
@@ -61,14 +62,16 @@ TEST(Address, of_ipv6_as_rfc_5952_says) {
         {"::ffff:192.0.2.1", "::ffff:192.0.2.1"}, // section 5
         {"::192.0.2.1", "::c000:201"},
     };
-    for (const auto &[in, out] : cases) EXPECT_EQ(ip(in), out);
+    for (const auto &[in, out] : cases)
+        EXPECT_EQ(ip(in), out);
 }
 
 TEST(Address, of_ipv6_any_reads_back) {
     std::mt19937 random(1);
     for (int i = 0; i < 20'000; ++i) {
         uint8_t a[16];
-        for (auto &b : a) b = static_cast<uint8_t>(random() % 3 ? 0 : random());
+        for (auto &b : a)
+            b = static_cast<uint8_t>(random() % 3 ? 0 : random());
         std::string s;
         append_address(s, a, 6);
         uint8_t back[16];
@@ -79,7 +82,8 @@ TEST(Address, of_ipv6_any_reads_back) {
 }
 
 TEST(Key, is_split_one_way_only) {
-    EXPECT_EQ(made(append_key, row_of("192.168.1.13", 54737, "89.101.160.5", 53, 17)), "192.168.1.13:54737:17:89.101.160.5:53");
+    EXPECT_EQ(made(append_key, row_of("192.168.1.13", 54737, "89.101.160.5", 53, 17)),
+              "192.168.1.13:54737:17:89.101.160.5:53");
     EXPECT_EQ(made(append_key, row_of("2001:db8::1", 1, "::", 65535, 6)), "[2001:db8::1]:1:6:[::]:65535");
     EXPECT_EQ(made(append_key, row_of("0.0.0.0", 0, "255.255.255.255", 0, 255)), "0.0.0.0:0:255:255.255.255.255:0");
 }
@@ -110,7 +114,8 @@ TEST(CommunityId, is_that_of_the_specification_in_both_directions) {
     const std::tuple<const char *, uint16_t, const char *, uint16_t, uint8_t, const char *> cases[] = {
         {"128.232.110.120", 34855, "66.35.250.204", 80, 6, "1:LQU9qZlK+B5F3KDmev6m5PMibrg="},
         {"192.168.1.52", 54585, "8.8.8.8", 53, 17, "1:d/FP5EW3wiY1vCndhwleRRKHowQ="},
-        {"2607:f8b0:400c:c03::1a", 25, "2001:470:e5bf:dead:4957:2174:e82c:4887", 63943, 6, "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4="},
+        {"2607:f8b0:400c:c03::1a", 25, "2001:470:e5bf:dead:4957:2174:e82c:4887", 63943, 6,
+         "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4="},
         {"10.0.0.1", 9, "10.0.0.1", 7, 17, "1:xASWHUhMb118sbXbjDPqZo32CD8="}, // by port if the addresses are equal
     };
     for (const auto &[src, src_port, dst, dst_port, proto, id] : cases) {
@@ -120,7 +125,8 @@ TEST(CommunityId, is_that_of_the_specification_in_both_directions) {
 }
 
 TEST(Time, is_rfc_3339_with_nine_decimals_for_every_int64) {
-    const std::pair<int64_t, const char *> cases[] = { // made with Python's datetime
+    const std::pair<int64_t, const char *> cases[] = {
+        // made with Python's datetime
         {0, "1970-01-01T00:00:00.000000000Z"},
         {-1, "1969-12-31T23:59:59.999999999Z"},
         {INT64_MIN, "1677-09-21T00:12:43.145224192Z"},
@@ -149,7 +155,8 @@ TEST(Time, agrees_with_the_c_library) {
         tm broken{};
         gmtime_r(&t, &broken);
         char want[80];
-        snprintf(want, sizeof want, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", broken.tm_year + 1900, broken.tm_mon + 1, broken.tm_mday, broken.tm_hour, broken.tm_min, broken.tm_sec, static_cast<long>(rest));
+        snprintf(want, sizeof want, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", broken.tm_year + 1900, broken.tm_mon + 1,
+                 broken.tm_mday, broken.tm_hour, broken.tm_min, broken.tm_sec, static_cast<long>(rest));
         std::string got;
         append_time(got, ns);
         ASSERT_EQ(got, want) << ns;
@@ -165,37 +172,42 @@ std::string utf8(const std::string &bytes, size_t limit = 1024, bool cut = false
 }
 
 TEST(Utf8, valid_text_stays) {
-    for (const char *s : {"", "plain", "\x01\x1b[31m\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "gr\xc3\xbc\xc3\x9f"}) EXPECT_EQ(utf8(s), s);
+    for (const char *s : {"", "plain", "\x01\x1b[31m\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
+                          "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "gr\xc3\xbc\xc3\x9f"})
+        EXPECT_EQ(utf8(s), s);
 }
 
-TEST(Utf8, nul_is_text) { EXPECT_EQ(utf8(std::string("a\0b", 3)), "a\\x00b"); }
+TEST(Utf8, nul_is_text) {
+    EXPECT_EQ(utf8(std::string("a\0b", 3)), "a\\x00b");
+}
 
 TEST(Utf8, each_class_of_what_rfc_3629_forbids_is_text) {
     const std::pair<const char *, const char *> cases[] = {
-        {"\x80", "\\x80"},                                       // a tail alone
+        {"\x80", "\\x80"}, // a tail alone
         {"\xbf", "\\xbf"},
-        {"\xc0\xaf", "\\xc0\\xaf"},                              // overlong, two bytes
+        {"\xc0\xaf", "\\xc0\\xaf"}, // overlong, two bytes
         {"\xc1\xbf", "\\xc1\\xbf"},
-        {"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},                     // overlong, three
+        {"\xe0\x80\xaf", "\\xe0\\x80\\xaf"}, // overlong, three
         {"\xe0\x9f\xbf", "\\xe0\\x9f\\xbf"},
-        {"\xf0\x80\x80\xaf", "\\xf0\\x80\\x80\\xaf"},            // overlong, four
+        {"\xf0\x80\x80\xaf", "\\xf0\\x80\\x80\\xaf"}, // overlong, four
         {"\xf0\x8f\xbf\xbf", "\\xf0\\x8f\\xbf\\xbf"},
-        {"\xed\xa0\x80", "\\xed\\xa0\\x80"},                     // surrogates
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"}, // surrogates
         {"\xed\xbf\xbf", "\\xed\\xbf\\xbf"},
-        {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},            // above U+10FFFF
+        {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, // above U+10FFFF
         {"\xf5\x80\x80\x80", "\\xf5\\x80\\x80\\x80"},
-        {"\xf8\x88\x80\x80\x80", "\\xf8\\x88\\x80\\x80\\x80"},   // five bytes
+        {"\xf8\x88\x80\x80\x80", "\\xf8\\x88\\x80\\x80\\x80"}, // five bytes
         {"\xfe", "\\xfe"},
         {"\xff", "\\xff"},
-        {"\xc2", "\\xc2"},                                       // ends inside
+        {"\xc2", "\\xc2"}, // ends inside
         {"\xe2\x82", "\\xe2\\x82"},
         {"\xf0\x9f\x98", "\\xf0\\x9f\\x98"},
-        {"\xc3(", "\\xc3("},                                     // a tail is missing
+        {"\xc3(", "\\xc3("}, // a tail is missing
         {"\xe2\x82(", "\\xe2\\x82("},
         {"\xe2(\x82", "\\xe2(\\x82"},
         {"caf\xe9.com", "caf\\xe9.com"},
     };
-    for (const auto &[in, out] : cases) EXPECT_EQ(utf8(in), out);
+    for (const auto &[in, out] : cases)
+        EXPECT_EQ(utf8(in), out);
 }
 
 TEST(Utf8, cut_never_splits_a_character_or_an_escape) {
@@ -215,7 +227,8 @@ TEST(Utf8, any_bytes_give_valid_text_within_the_limit_and_say_whether_it_was_cut
     for (int i = 0; i < 50'000; ++i) {
         std::string bytes(random() % 40, 0);
         for (char &c : bytes) { // mostly near what is valid
-            static constexpr uint8_t kSome[] = {0, 0x41, 0x7f, 0x80, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5};
+            static constexpr uint8_t kSome[] = {0,    0x41, 0x7f, 0x80, 0x9f, 0xa0, 0xbf, 0xc0,
+                                                0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5};
             c = static_cast<char>(random() % 4 ? kSome[random() % std::size(kSome)] : random());
         }
         const size_t limit = random() % 60;

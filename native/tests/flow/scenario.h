@@ -2,6 +2,7 @@
 // Packets in, events out: sources in memory, a connection's packets by name, and a run of the whole engine.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -70,9 +71,10 @@ class FileSource final : public Source {
 // An interface: what give() puts in is read at once, until end().
 class LiveSource final : public Source {
   public:
-    void give(Frame frame) {
+    explicit LiveSource(int longest_wait_ms = 50) : longest_wait_ms_(longest_wait_ms) {}
+    void give(Frames frames) { // all at once
         const std::lock_guard lock(mutex_);
-        frames_.push_back(std::move(frame));
+        std::move(frames.begin(), frames.end(), std::back_inserter(frames_));
         ready_.notify_one();
     }
     void end() {
@@ -81,6 +83,8 @@ class LiveSource final : public Source {
         ready_.notify_one();
     }
     ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) override {
+        ++reads_;
+        wait_ms = std::min(wait_ms, longest_wait_ms_);
         std::deque<Frame> taken;
         {
             std::unique_lock lock(mutex_);
@@ -105,13 +109,15 @@ class LiveSource final : public Source {
         ready_.notify_one();
     }
     size_t given() const { return given_; } // packets that the engine has looked at
+    size_t reads() const { return reads_; } // begun
 
   private:
     std::mutex mutex_; // guards what follows
     std::condition_variable ready_;
     std::deque<Frame> frames_;
     bool interrupted_ = false, ended_ = false;
-    std::atomic<size_t> given_{0};
+    std::atomic<size_t> given_{0}, reads_{0};
+    const int longest_wait_ms_;
 };
 
 struct Endpoints {
