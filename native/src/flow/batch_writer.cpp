@@ -23,7 +23,6 @@ bool BatchWriter::room(size_t n) {
         open_->rows.reserve(capacity_);
         opened_ = now_;
         ++serial_;
-        question_bytes_ = 0;
     }
     return true;
 }
@@ -32,6 +31,7 @@ bool BatchWriter::flush() {
     if (!open_ || !has_content()) return true;
     if (!queue_.push(open_, waiting_)) return false;
     ++counters_[Counter::batches];
+    question_bytes_ = 0;
     return true;
 }
 
@@ -105,7 +105,7 @@ void BatchWriter::append(EventKind kind, const FlowRef &flow, ColdPool &cold, En
 
 bool BatchWriter::ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse,
                       const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
-    if (question_bytes_ + length + other_length > kMaxQuestionBytes && !(open_ && flush())) return false;
+    if (question_bytes_ + length + other_length > kMaxQuestionBytes && !flush()) return false;
     if (!room(1)) return false;
     question_bytes_ += length + other_length;
     const auto text = [](const uint8_t *p, size_t n) { return std::string(reinterpret_cast<const char *>(p), n); };

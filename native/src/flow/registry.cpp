@@ -130,8 +130,14 @@ void Registry::add(const aicore_protocol *p) {
         throw std::invalid_argument(std::string("protocol '") + p->name + "' is there already");
     if (protocols_.size() == ProtocolSet::kMax) throw std::invalid_argument("more than 256 protocols");
     Registered r{p, {}, {}, {}, schema_->name_index(p->name), p->inspect == nullptr};
-    for (uint32_t i = 0; i < p->field_count; ++i)
-        r.fields.push_back(field_index(p->fields[i], p->name, static_cast<FieldType>(p->fields[i].type)));
+    const auto fields_before = static_cast<ptrdiff_t>(schema_->fields.size());
+    try {
+        for (uint32_t i = 0; i < p->field_count; ++i)
+            r.fields.push_back(field_index(p->fields[i], p->name, static_cast<FieldType>(p->fields[i].type)));
+    } catch (const std::invalid_argument &) { // of a protocol that is not taken no column stays
+        schema_->fields.erase(schema_->fields.begin() + fields_before, schema_->fields.end());
+        throw;
+    }
     for (uint32_t i = 0; i < p->anomaly_count; ++i)
         r.anomalies.push_back(schema_->name_index(p->anomalies[i]));
     for (uint32_t i = 0; i < p->alias_count; ++i)

@@ -188,7 +188,7 @@ TEST(Stream, a_hole_is_given_up_behind_the_bound_of_bytes) {
 TEST(Stream, capture_that_cuts_packets) {
     const auto cut_frame = [](Frame f, uint32_t bytes) {
         f.wire = static_cast<uint32_t>(f.bytes.size());
-        f.bytes.resize(f.bytes.size() - bytes);
+        f.bytes = cut(f.bytes, 0, f.bytes.size() - bytes);
         return f;
     };
     Segments s;
