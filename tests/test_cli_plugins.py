@@ -12,7 +12,7 @@ from commandline import invoke
 from conftest import Install
 
 EMBEDDED = [
-    *(f"adaptor:{name}" for name in ("file", "jsonl", "memory", "sqlite")),
+    *(f"adaptor:{name}" for name in ("exec", "file", "jsonl", "memory", "sqlite")),
     *(f"protocol:{name}" for name in ("dns", "http", "tls")),
 ]
 HEADER = ["NAME", "KIND", "STATUS", "VERSION", "API", "DISTRIBUTION", "HOOKS"]

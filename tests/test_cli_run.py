@@ -258,11 +258,17 @@ def test_a_cut_capture_is_read_as_far_as_it_goes(visits: Capture) -> None:
     assert json.loads(result.stdout)["counters"]["packets"] == 2 * len(visits.frames) - 1
 
 
-def test_an_unknown_link_type_is_counted(visits: Capture) -> None:
+def test_an_unknown_link_type_is_named_and_its_packets_are_counted(visits: Capture) -> None:
     _files(visits.pcap())
-    result = invoke("run", "link.pcap", "--json")
-    assert result.exit_code == 0
-    assert json.loads(result.stdout)["counters"]["other_link"] == len(visits.frames)
+    alone = invoke("run", "link.pcap", "--json")
+    assert alone.exit_code == 1
+    assert "link.pcap: link type" in alone.stderr
+    visits.write(Path("known.pcap"))
+    among = invoke("run", "link.pcap", "known.pcap", "--json")
+    assert among.exit_code == 0
+    summary = json.loads(among.stdout)
+    assert summary["counters"]["other_link"] == len(visits.frames)
+    assert any("link.pcap: link type" in warning for warning in summary["warnings"])
 
 
 AS_NOBODY = """
