@@ -78,6 +78,10 @@ tools:
 test: tools ## lint, types, native tests, Python tests against the built wheel
 	$(TOOLS)/bin/tox run
 
+.PHONY: test-all
+test-all: tools ## the same, and the sanitizers, the native plugins and the wheels: an hour on two cores
+	$(TOOLS)/bin/tox run -e lint,type,native,native-sanitize,py,plugin-redis,plugin-protocols,slow
+
 .PHONY: fault
 fault: tools ## the fault tests in their long form
 	$(TOOLS)/bin/tox run -e fault
