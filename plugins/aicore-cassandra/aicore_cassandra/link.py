@@ -14,12 +14,18 @@ from cassandra import (
     DriverException,
     FunctionFailure,
     InvalidRequest,
+    ProtocolVersion,
     Unauthorized,
 )
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, DefaultConnection, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
-from cassandra.policies import ExponentialReconnectionPolicy, FallthroughRetryPolicy
+from cassandra.policies import (
+    DCAwareRoundRobinPolicy,
+    ExponentialReconnectionPolicy,
+    FallthroughRetryPolicy,
+    TokenAwarePolicy,
+)
 from cassandra.protocol import ErrorMessage, SyntaxException
 from cassandra.query import BatchStatement, BatchType, BoundStatement
 
@@ -76,6 +82,7 @@ class Link:
             consistency_level=ConsistencyLevel.name_to_value[consistency.upper()],
             request_timeout=TIMEOUT,
             retry_policy=FallthroughRetryPolicy(),  # the delivery repeats
+            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
         )
         self._cluster = Cluster(
             contact_points=list(target.hosts),
@@ -86,6 +93,7 @@ class Link:
             connect_timeout=TIMEOUT,
             control_connection_timeout=TIMEOUT,
             reconnection_policy=ExponentialReconnectionPolicy(0.5, 10.0, max_attempts=None),
+            protocol_version=ProtocolVersion.V5,  # of Cassandra 4.0; finding it out costs two more connections
             application_name="aicore",
         )
         try:
