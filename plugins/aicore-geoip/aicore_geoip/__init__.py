@@ -45,10 +45,10 @@ class Geoip:
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
         place = self.options["db"].place
         for side, column, _ in _SIDES:
-            places = list(map(place, flows.column(column)))
-            for i, name in enumerate(VALUES):
+            values = zip(*map(place, flows.column(column)), strict=True)
+            for name, column_values in zip(VALUES, values, strict=True):
                 if name in self._names:
-                    flows.add(f"{side}{name}", [values[i] for values in places])
+                    flows.add(f"{side}{name}", column_values)
 
     @aicore.hookimpl
     def reload(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import maxminddb
 
 #: Networks of a file that are looked at to learn which values it has: the format's metadata does not say.
-SAMPLE = 10_000
+SAMPLE = 2_000
 #: Addresses remembered.
 CACHE = 1 << 16
 

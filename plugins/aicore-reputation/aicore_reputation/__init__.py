@@ -63,16 +63,15 @@ class Reputation:
     @aicore.hookimpl
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
         sources, destinations = flows.column("ipsrc"), flows.column("ipdst")
-        found: list[list[Match | None]] = []
-        if self._lists:
-            found += [list(map(self._address, column)) for column in (sources, destinations)]
-            known = set(flows.names())
-            names = [name for name in _HOSTS if name in known]
-            found += [[self._host(host) if host else None for host in flows.column(name)] for name in names]
+        known = set(flows.names())
+        hosts = [flows.column(name) for name in _HOSTS if name in known]
+        found = [list(map(self._address, column)) for column in (sources, destinations)]
+        found += [[self._host(host) if host else None for host in column] for column in hosts]
         if self.service is not None:
             self.service.check()
             answers = self._ask(self.service, (*sources, *destinations))
             found += [list(map(answers.get, column)) for column in (sources, destinations)]
+        # any() first: few rows match, and best() costs ten times as much.
         rows = [best(iter(matches)) if any(matches) else None for matches in zip(*found, strict=True)]
         flows.add("reputation", [match and match.score for match in rows])
         flows.add("reputationlist", [match and match.list for match in rows])

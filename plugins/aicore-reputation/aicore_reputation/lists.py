@@ -63,19 +63,14 @@ class ReputationList:
         score = int(number) if comma else SCORE
         if not 0 <= score <= 100 or "%" in entry:  # a zone is no part of an address on the wire
             raise ValueError
-        try:
-            # Parsed here: py-radix would ask the resolver for what is no address.
-            network = ipaddress.ip_network(entry)
-        except ValueError:
-            if "/" in entry:
-                raise
-            domain = ascii_name(entry.removeprefix("*").removeprefix("."))
-            if not _DOMAIN.fullmatch(domain):
-                raise ValueError from None
-            known = self._domains.get(domain)
-            if known is None or known.score < score:
+        domain = ascii_name(entry.removeprefix("*").removeprefix("."))
+        if _DOMAIN.fullmatch(domain):  # no address: its last label is no number
+            listed = self._domains.get(domain)
+            if listed is None or listed.score < score:
                 self._domains[domain] = Match(score, self.name, domain)
             return
+        # Parsed here: py-radix would ask the resolver for what is no address.
+        network = ipaddress.ip_network(entry)
         node = self._networks.add(packed=network.network_address.packed, masklen=network.prefixlen)
         known = node.data.get("match")
         if known is None or known.score < score:

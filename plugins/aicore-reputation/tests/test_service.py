@@ -89,12 +89,12 @@ def test_a_late_call_is_given_up_and_others_go_on(gate: threading.Event) -> None
             gate.wait(30)
         return 7
 
-    service = Service(function, timeout=0.05)
+    service = Service(function, timeout=0.5)
     for i in range(THREADS):
         assert service.ask(f"8.8.8.{i}") is None
     service.ask("9.9.9.9")
     until(lambda: service.check() or service.ask("9.9.9.9") == 7)
-    assert service.counters["late"] == THREADS
+    until(lambda: service.check() or service.counters["late"] == THREADS)
     assert service.ask("8.8.8.0") is None
     gate.set()
     until(lambda: not service._given_up)
