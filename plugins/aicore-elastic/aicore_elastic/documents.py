@@ -8,6 +8,7 @@ what `jsonl:` writes, times with nine decimals included.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _TYPES = {"int": "long", "float": "double", "str": "keyword", "list": "keyword", "time": "date_nanos"}
 # Where ECS has another type than ours. Addresses are told by their name.
 _ECS_TYPES = {"network.iana_number": "keyword", "network.vlan.id": "keyword", "network.inner.vlan.id": "keyword"}
+
+_OWN = ("dns", "http", "tls")  # the protocols of aicore itself
 
 
 class _Branches(dict[str, Any]):
@@ -46,11 +49,13 @@ class Documents:
 
         self._loads, self._dumps = orjson.loads, orjson.dumps
         self._places: dict[str, tuple[str, str]] = {}  # field -> path of its object, name in it
-        self._taken: set[str] = set()  # paths of fields
+        self._properties: dict[str, dict[str, Any]] = {}  # path of a field -> its mapping
         self._objects: set[str] = set()  # paths of objects
-        self._properties: dict[str, dict[str, Any]] = {}
         self._hooks_read = False
-        self._place(_protocol_fields())
+        protocols = _protocol_fields()
+        # First those that are installed everywhere: no other protocol can take their names.
+        self._place((*schema.CORE, *(field for field in protocols if field.protocol in _OWN)))
+        self._place(protocols)
 
     def mappings(self) -> dict[str, Any]:
         """The mapping of the fields known so far, and how others become mapped."""
@@ -96,41 +101,60 @@ class Documents:
         return schema.of_batch(batch, known)
 
     def _place(self, fields: Iterable[schema.Field]) -> None:
+        """Gives each new field its place: that of its ECS name if no other has or claims it. Of several that do
+        (`user.name` of every protocol with users) each is kept under `aicore.` and copied, so that it is found by both
+        names and a record can be read back."""
+        fields = [field for field in fields if field.name not in self._places]
+        claims = Counter(field.ecs for field in fields)
         for field in fields:
-            if field.name in self._places:
-                continue
-            path = field.ecs if field.ecs and self._free(field.ecs) else f"aicore.{field.name}"
+            path = f"aicore.{field.name}"
+            mapping: dict[str, Any] = {"type": _TYPES[field.type]}
+            if field.ecs:
+                found = {"type": _type_of(field)}
+                free = self._free(field.ecs)
+                if free and claims[field.ecs] == 1:
+                    path, mapping = field.ecs, found
+                elif free:
+                    self._take(field.ecs, found)
+                if path != field.ecs and self._properties.get(field.ecs) == found:
+                    mapping["copy_to"] = field.ecs
             parent, _, leaf = path.rpartition(".")
             self._places[field.name] = (parent, leaf)
-            self._taken.add(path)
-            while parent:
-                self._objects.add(parent)
-                parent = parent.rpartition(".")[0]
-            self._properties[path] = {"type": _type_of(field, path)}
+            self._take(path, mapping)
+
+    def _take(self, path: str, mapping: dict[str, Any]) -> None:
+        self._properties[path] = mapping
+        parent = path.rpartition(".")[0]
+        while parent:
+            self._objects.add(parent)
+            parent = parent.rpartition(".")[0]
 
     def _free(self, path: str) -> bool:
-        """No field stands there, is an object there, or on the way to it: two plugins may name the same place."""
+        """No field stands there, is an object there, or stands on the way to it."""
         parts = path.split(".")
         way = {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
-        return path not in self._objects and not way & self._taken and parts[0] not in ("aicore", "@timestamp")
+        return (
+            path not in self._objects and not way & self._properties.keys() and parts[0] not in ("aicore", "@timestamp")
+        )
 
 
-def _type_of(field: schema.Field, path: str) -> str:
-    leaf = path.rpartition(".")[2]
-    if path == field.ecs and (leaf == "ip" or leaf.endswith("_ip")):
+def _type_of(field: schema.Field) -> str:
+    """Of a field under its ECS name."""
+    leaf = (field.ecs or "").rpartition(".")[2]
+    if leaf == "ip" or leaf.endswith("_ip"):
         return "ip"
-    return _ECS_TYPES.get(path, _TYPES[field.type])
+    return _ECS_TYPES.get(field.ecs or "", _TYPES[field.type])
 
 
 def _protocol_fields() -> tuple[schema.Field, ...]:
-    """The core's fields and those of the installed protocols, whether this run uses them or not: a field must have
-    the same name in every run."""
+    """Those of the installed protocols, whether this run uses them or not: a field must have the same name in every
+    run."""
     plugins = Plugins()
     registry = ProtocolRegistry()
     for name in plugins.names("protocol"):
         with suppress(AicoreError):  # the run says so; a field that nobody fills needs no name
             registry.add(plugins.load("protocol", name))
-    return (*schema.CORE, *schema.declared(registry.core.fields()))
+    return schema.declared(registry.core.fields())
 
 
 def _hook_fields() -> tuple[schema.Field, ...]:
@@ -139,5 +163,7 @@ def _hook_fields() -> tuple[schema.Field, ...]:
     fields: list[schema.Field] = []
     for name in plugins.names("hook"):
         with suppress(AicoreError):
-            fields += getattr(plugins.load("hook", name), "fields", ())
+            declared = getattr(plugins.load("hook", name), "fields", ())
+            # Where they depend on the plugin's options only the run knows them; then they stand under `aicore.`.
+            fields += () if isinstance(declared, property) else declared
     return tuple(fields)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aicore_elastic.documents import Documents
 
+import aicore
 from aicore.batch import FlowBatch
 from aicore.chain import Chain
 from aicore.plugins import Plugins
@@ -78,7 +79,9 @@ def test_names_are_ecs_and_the_rest_is_ours() -> None:
 def test_every_known_field_is_mapped_with_its_type() -> None:
     mapped = Documents().mappings()["properties"]
     for field in Chain(Plugins(), []).fields:
-        assert (field.ecs or f"aicore.{field.name}") in mapped, field.name
+        name = f"aicore.{field.name}"
+        assert (field.ecs or name) in mapped, field.name
+        assert field.ecs is None or name not in mapped or mapped[name]["copy_to"] == field.ecs
     kinds = {name: mapping["type"] for name, mapping in mapped.items()}
     assert {kinds[name] for name in ("source.ip", "destination.ip", "dns.resolved_ip")} == {"ip"}
     assert {kinds[name] for name in ("event.start", "event.end")} == {"date_nanos"}
@@ -86,9 +89,38 @@ def test_every_known_field_is_mapped_with_its_type() -> None:
     assert {kinds[name] for name in ("source.bytes", "event.duration", "http.response.status_code")} == {"long"}
 
 
+class Users(aicore.Protocol):
+    """Claims names that others have."""
+
+    name = "users"
+    ports = (7,)
+    fields = (
+        aicore.Field("usershost", "str", "as http has it", ecs="url.domain"),
+        aicore.Field("usersone", "str", "one of two", ecs="user.name"),
+        aicore.Field("userstwo", "str", "two of two", ecs="user.name"),
+        aicore.Field("usersnumber", "int", "of another type than http's", ecs="url.original"),
+    )
+
+    def inspect(self, flow: object, payload: bytes) -> object:  # noqa: ARG002
+        return self.NO
+
+
+def test_a_name_of_several_fields_is_filled_by_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Plugins.load
+    monkeypatch.setattr(Plugins, "names", lambda _, kind: ["http", "users"] if kind == "protocol" else [])
+    monkeypatch.setattr(Plugins, "load", lambda self, kind, name: Users if name == "users" else load(self, kind, name))
+    documents = Documents()
+    mapped = documents.mappings()["properties"]
+    assert documents.place("httphost") == "url.domain"
+    assert mapped["aicore.usershost"] == {"type": "keyword", "copy_to": "url.domain"}
+    assert mapped["aicore.usersone"] == mapped["aicore.userstwo"] == {"type": "keyword", "copy_to": "user.name"}
+    assert mapped["user.name"] == mapped["url.domain"] == {"type": "keyword"}
+    assert mapped["aicore.usersnumber"] == {"type": "long"}
+
+
 def test_a_field_of_nobody_stands_under_aicore() -> None:
-    (document,) = documents(event("update", 1, 1, reputation=0.5, tags=["a"]))
-    assert document["aicore"]["reputation"] == 0.5
+    (document,) = documents(event("update", 1, 1, score=0.5, tags=["a"]))
+    assert document["aicore"]["score"] == 0.5
     assert document["aicore"]["tags"] == ["a"]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from aicore_elastic.documents import Documents
 from servers.elastic.server import Node
 
 from aicore.chain import Chain
@@ -32,8 +33,9 @@ def search(node: Node, index: str) -> list[dict[str, Any]]:
 
 
 def records(node: Node, index: str) -> list[dict[str, Any]]:
-    """The same as records, by the names that `aicore fields` gives."""
-    names = {field.ecs: field.name for field in Chain(Plugins(), []).fields if field.ecs}
+    """The same as records."""
+    documents = Documents()
+    names = {documents.place(field.name): field.name for field in Chain(Plugins(), []).fields}
     return [
         {names.get(path) or path.removeprefix("aicore."): value for path, value in flat(hit["_source"])}
         for hit in search(node, index)
