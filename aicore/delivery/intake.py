@@ -34,6 +34,7 @@ class Intake(DeliveryState):
         if not len(batch):
             return
         if self._phase in ("fatal", "closed") or self._out_of_time():
+            self._retire()
             self._store_or_lose(batch)
         elif self._live:
             self._put_live(batch)
@@ -44,7 +45,7 @@ class Intake(DeliveryState):
 
     def _push(self, batch: FlowBatch) -> None:
         with self._lock:
-            self._queue.push(batch, self._clock())
+            self._queue.push(batch, self._clock(), merged=self._net)
             self._counters["queued"] += len(batch)
             self._lock.notify_all()
 
@@ -141,12 +142,43 @@ class Intake(DeliveryState):
             return batch
         return batch.take(range(done, len(batch))) if done < len(batch) else None
 
+    def _retire(self) -> None:
+        """Takes what is open from the delivery thread, which may hang in the adaptor, and stores it in its order."""
+        with self._lock:
+            if self._retired:
+                return
+            self._retired = True
+            groups = [rest for group in (self._held, self._fresh) if group and (rest := group.rest())]
+            batches = [
+                group.batch.take([row for row, kept in enumerate(group.spooled) if not kept]) for group in groups
+            ]
+            batches = [batch for batch in batches if len(batch)] + self._queue.clear()
+            self._held = self._fresh = None
+            self._counters["queued"] -= sum(map(len, batches))
+            self._lock.notify_all()
+        if not batches:
+            return
+        if self.spool is None or not self._live:
+            for batch in batches:
+                self._store_or_lose(batch)
+            return
+        # What a live run has in memory is older than all it has spooled.
+        safe = self.spool.prepend(part for batch in batches for part in payloads(batch))
+        with self._lock:
+            self._counters["spooled"] += safe
+            self._counters["spooled_total"] += safe
+        self._lose(sum(map(len, batches)) - safe)
+
     def _store_or_lose(self, batch: FlowBatch) -> None:
         rest = self._to_spool(batch, final=True)
-        if rest is not None:
+        self._lose(0 if rest is None else len(rest))
+
+    def _lose(self, rows: int) -> None:
+        if rows:
             with self._lock:
-                self._counters["lost"] += len(rest)
-            self._say("lost", "no room anywhere: %d events are lost", len(rest), level=logging.ERROR)
+                self._counters["lost"] += rows
+            why = "there is no spool" if self.spool is None else f"the spool has no room ({self.spool.error})"
+            self._say("lost", "%d events are lost: %s", rows, why, level=logging.ERROR)
 
 
 def payloads(batch: FlowBatch) -> Iterable[tuple[bytes, int]]:

@@ -14,8 +14,8 @@ from typing import Any
 from aicore.adaptor import DatabaseAdaptor, events_of
 from aicore.batch import FlowBatch
 from aicore.delivery.deadletter import read_letters
+from aicore.delivery.recovery import read_cursor, segment_files
 from aicore.delivery.segment import MAGIC, Frame, scan
-from aicore.delivery.spool import read_cursor, segment_files
 from aicore.delivery.worker import Delivery
 from aicore.errors import UsageError
 from aicore.options import nearest

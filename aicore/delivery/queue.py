@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from aicore.batch import FlowBatch
 
@@ -16,10 +17,11 @@ WRITE_ROWS = 4096
 class Group:
     """Rows on their way to the store: which are still open, and which of them the spool still has."""
 
-    __slots__ = ("batch", "open", "since", "spooled")
+    __slots__ = ("batch", "merged", "open", "since", "spooled")
 
-    def __init__(self, batch: FlowBatch, spooled: bool | Iterable[bool], since: float) -> None:
+    def __init__(self, batch: FlowBatch, spooled: bool | Iterable[bool], since: float, merged: bool) -> None:
         self.batch = batch
+        self.merged = merged  # a row may stand for several events of its flow
         self.open = bytearray(b"\1" * len(batch))
         self.spooled = bytearray([spooled]) * len(batch) if isinstance(spooled, bool) else bytearray(spooled)
         self.since = since
@@ -40,7 +42,7 @@ class Group:
         return sum(self.spooled[row] for row in rows)
 
     def part(self, rows: Sequence[int]) -> Group:
-        return Group(self.batch.take(rows), (bool(self.spooled[row]) for row in rows), self.since)
+        return Group(self.batch.take(rows), (bool(self.spooled[row]) for row in rows), self.since, self.merged)
 
     def rest(self) -> Group | None:
         """The open rows alone."""
@@ -56,14 +58,22 @@ class Group:
         if len(parts) < 2:
             return parts[0] if parts else None
         spooled = (bool(flag) for part in parts for flag in part.spooled)
-        return Group(join([part.batch for part in parts]), spooled, min(part.since for part in parts))
+        batch = join([part.batch for part in parts])
+        return Group(batch, spooled, min(part.since for part in parts), any(part.merged for part in parts))
+
+
+class _Waiting(NamedTuple):
+    batch: FlowBatch
+    since: float
+    nbytes: int  # as it came: columns and JSON that others ask the same batch for add to it
+    merged: bool
 
 
 class MemoryQueue:
     """Batches in order."""
 
     def __init__(self) -> None:
-        self._batches: deque[tuple[FlowBatch, float]] = deque()
+        self._batches: deque[_Waiting] = deque()
         self._begin = 0  # rows of the first batch that were taken already
         self.rows = 0
         self.nbytes = 0
@@ -71,80 +81,71 @@ class MemoryQueue:
         self.grown = 0
         self.sheddable = 0
 
-    def push(self, batch: FlowBatch, now: float) -> None:
-        self._batches.append((batch, now))
-        self.rows += len(batch)
-        self.nbytes += batch.nbytes
-        self.grown += batch.nbytes
-        self.sheddable += batch.nbytes
+    def push(self, batch: FlowBatch, now: float, *, merged: bool) -> None:
+        self._add(batch, now, merged)
+        self.grown += self._batches[-1].nbytes
+        self.sheddable += self._batches[-1].nbytes
 
     @property
     def since(self) -> float | None:
         """When the oldest batch came."""
-        return self._batches[0][1] if self._batches else None
+        return self._batches[0].since if self._batches else None
 
     def take(self, *, net: bool) -> tuple[Group, int] | None:
         """The next rows for one write, and how many were merged into them. With `net`, of several batches."""
         if not self._batches:
             return None
-        batch, since = self._batches[0]
-        if len(batch) - self._begin > WRITE_ROWS:
+        first = self._batches[0]
+        if len(first.batch) - self._begin > WRITE_ROWS:
             rows = range(self._begin, self._begin + WRITE_ROWS)
             self._begin += WRITE_ROWS
             self.rows -= WRITE_ROWS
-            return Group(batch.take(rows), False, since), 0
+            return Group(first.batch.take(rows), False, first.since, first.merged), 0
+        before = self.rows
         parts = [self._pop()]
         size = len(parts[0])
-        while net and self._batches and size + len(self._batches[0][0]) <= WRITE_ROWS:
+        while net and self._batches and size + len(self._batches[0].batch) <= WRITE_ROWS:
             parts.append(self._pop())
             size += len(parts[-1])
-        self.rows -= size
         if len(parts) == 1:
-            return Group(parts[0], False, since), 0
+            return Group(parts[0], False, first.since, first.merged), 0
         merged = join(parts).net()
-        return Group(merged, False, since), size - len(merged)
+        return Group(merged, False, first.since, True), before - self.rows - len(merged)
 
     def merge(self) -> int:
         """Leaves each flow's latest row; returns how many rows were merged away."""
-        if self.grown == 0 or not self._batches:
-            return 0
-        since = self._batches[0][1]
-        before = self.rows
-        batches = [self._pop() for _ in range(len(self._batches))]
-        self._set(join(batches).net(), since)
+        before, since = self.rows, self.since
+        if since is not None:
+            self._add(join(self.clear()).net(), since, True)
+        self.grown = 0
         return before - self.rows
 
     def shed(self) -> int:
         """Drops updates that a later event of their flow makes up for; returns how many."""
-        before = self.rows
-        since = self.since
-        if since is None:
-            return 0
-        batches = [self._pop() for _ in range(len(self._batches))]
-        batch = join(batches)
-        self._set(batch.take(lasting(batch)), since)
+        before, since = self.rows, self.since
+        if since is not None:
+            merged = any(one.merged for one in self._batches)
+            batch = join(self.clear())
+            self._add(batch.take(lasting(batch)), since, merged)
         self.sheddable = 0
         return before - self.rows
 
     def clear(self) -> list[FlowBatch]:
         """Takes everything out."""
-        batches = [self._pop() for _ in range(len(self._batches))]
-        self.rows = 0
-        return batches
+        return [self._pop() for _ in range(len(self._batches))]
+
+    def _add(self, batch: FlowBatch, since: float, merged: bool) -> None:
+        self._batches.append(_Waiting(batch, since, batch.nbytes, merged))
+        self.rows += len(batch)
+        self.nbytes += self._batches[-1].nbytes
 
     def _pop(self) -> FlowBatch:
-        batch, _ = self._batches.popleft()
-        self.nbytes -= batch.nbytes
-        if self._begin:
-            batch = batch.take(range(self._begin, len(batch)))
-            self._begin = 0
+        one = self._batches.popleft()
+        self.nbytes -= one.nbytes
+        batch = one.batch.take(range(self._begin, len(one.batch))) if self._begin else one.batch
+        self._begin = 0
+        self.rows -= len(batch)
         return batch
-
-    def _set(self, batch: FlowBatch, since: float) -> None:
-        self._batches.append((batch, since))
-        self.rows = len(batch)
-        self.nbytes = batch.nbytes
-        self.grown = 0
 
 
 def join(batches: Sequence[FlowBatch]) -> FlowBatch:

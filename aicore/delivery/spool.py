@@ -13,16 +13,14 @@ import fcntl
 import hashlib
 import logging
 import os
-import re
 import threading
 import time
-import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aicore.delivery.segment import HEADER, MAGIC, Damage, Frame, header, read_frame, scan
+from aicore.delivery.recovery import Recovery, Segment, cursor_line
+from aicore.delivery.segment import HEADER, Frame, header, read_frame, scan
 
 log = logging.getLogger("aicore.delivery")
 
@@ -30,22 +28,10 @@ SEGMENT_BYTES = 16 << 20
 SYNC_SECONDS = 1.0
 SYNC_FRAMES = 10
 FINAL_SHARE = 0.9  # the last tenth is for final rows
-_NAME = re.compile(r"(head-)?(\d{20})\.seg")
-_MAX_SEQ = 1 << 62
 
 
 class SpoolInUse(OSError):
     """Another process has this spool open."""
-
-
-@dataclass(slots=True)
-class _Segment:
-    path: Path
-    first: int
-    head: bool
-    size: int
-    rows: int  # not yet acknowledged
-    created: float
 
 
 def spool_path(base: Path, scheme: str, url: str) -> Path:
@@ -54,7 +40,9 @@ def spool_path(base: Path, scheme: str, url: str) -> Path:
     User and password play no part, so that a new password finds the old rows.
     """
     parts = urlsplit(url)
-    where = f"{parts.scheme}|{parts.netloc.rpartition('@')[2]}|{parts.path}"
+    host = parts.netloc.rpartition("@")[2]
+    place = parts.path if host else os.path.abspath(parts.path)  # a file of that name elsewhere is another store
+    where = f"{parts.scheme}|{host}|{place}"
     return base / f"{scheme}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"
 
 
@@ -73,31 +61,35 @@ class Spool:
         self.max_bytes = max_bytes
         self.min_free = min_free
         self.segment_bytes = min(segment_bytes, max(max_bytes // 8, 1))
-        self.damaged_bytes = 0  # no frames, skipped
         self.lost_rows = 0  # rows known to have been in damaged or missing places, whenever they were written
         self.vanished = 0  # rows that `rows` once counted and that could not be read any more
-        self.torn = 0  # last frame of a killed process, never acknowledged
-        self.set_aside = 0  # files that are not of this version
         self.error = ""  # why the last append failed
         self._lock = threading.Lock()
-        self._segments: list[_Segment] = []
         self._write_fd = -1
         self._read_fd = -1
         self._at = 0  # index of the segment that is read
         self._offset = 0
-        self._expected = 0  # first_seq of the next frame to read
-        self._resume = ("", 0)
-        self._open_rows: list[tuple[_Segment, int]] = []  # read, not acknowledged
-        self._next = 0
+        self._open_rows: list[tuple[Segment, int]] = []  # read, not acknowledged
         self._unsynced = 0
         self._synced = time.monotonic()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_fd = _lock(self.path)
+        found = Recovery(self.path, max_bad=max_bytes)
         try:
-            self._recover()
+            found.run()
         except BaseException:
             os.close(self._lock_fd)
             raise
+        self._segments = found.segments
+        self._next = found.next
+        self.damaged_bytes = found.damaged_bytes  # no frames, skipped
+        self.torn = found.torn  # last frame of a killed process, never acknowledged
+        self.set_aside = found.set_aside  # files that are not of this version
+        name, offset, expected = found.cursor
+        self._resume = (name, offset)
+        # first_seq of the next frame to read
+        self._expected = expected if name else next((s.first for s in self._segments if not s.head), 0)
+        self._offset = self._begin()
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -105,6 +97,9 @@ class Spool:
         """Adds one frame; False if there is no room (`error` says why). `final` may use the last tenth."""
         with self._lock:
             size = HEADER.size + len(payload)
+            if self._lock_fd < 0:
+                self.error = "it is closed"
+                return False
             try:
                 self._check_room(size, 1.0 if final else FINAL_SHARE)
                 if self._write_fd < 0 or self._segments[-1].size + size > self.segment_bytes:
@@ -147,7 +142,7 @@ class Spool:
                 self.error = error.strerror or str(error)
             finally:
                 os.close(fd)
-            self._segments.insert(0, _Segment(path, 0, True, size, safe, time.time()))
+            self._segments.insert(0, Segment(path, 0, True, size, safe, time.time()))
             return safe
 
     def sync(self) -> None:
@@ -187,7 +182,7 @@ class Spool:
     def read(self) -> Frame | None:
         """The next frame, or None if all were read. Damaged places are skipped and counted."""
         with self._lock:
-            while self._at < len(self._segments):
+            while self._lock_fd >= 0 and self._at < len(self._segments):
                 segment = self._segments[self._at]
                 frame = self._read_in(segment)
                 if frame is not None:
@@ -205,7 +200,7 @@ class Spool:
     def ack(self) -> None:
         """Every frame read so far is safe in the store: moves the cursor, then frees the segments before it."""
         with self._lock:
-            if not self._open_rows:
+            if not self._open_rows or self._lock_fd < 0:
                 return
             for segment, rows in self._open_rows:
                 segment.rows -= rows
@@ -271,7 +266,7 @@ class Spool:
             os.close(self._write_fd)
             self._write_fd = -1
         path, self._write_fd = self._create("")
-        self._segments.append(_Segment(path, self._next, False, 0, 0, time.time()))
+        self._segments.append(Segment(path, self._next, False, 0, 0, time.time()))
 
     def _create(self, prefix: str) -> tuple[Path, int]:
         while True:
@@ -288,7 +283,7 @@ class Spool:
                 os.close(directory)
             return path, fd
 
-    def _read_in(self, segment: _Segment) -> Frame | None:
+    def _read_in(self, segment: Segment) -> Frame | None:
         if self._offset >= segment.size:
             return None
         try:
@@ -332,7 +327,7 @@ class Spool:
         name = segment.path.name if segment else "-"
         temporary = self.path / "cursor.tmp"
         try:
-            temporary.write_bytes(_cursor_line(name, self._offset, self._expected))
+            temporary.write_bytes(cursor_line(name, self._offset, self._expected))
             os.replace(temporary, self.path / "cursor")
         except OSError as error:
             # A full disk. Going on is right: at worst the rest of one segment is delivered again.
@@ -344,82 +339,6 @@ class Spool:
             segment.path.unlink(missing_ok=True)
         del self._segments[:count]
         self._at = max(0, self._at - count)
-
-    # -- recovery -----------------------------------------------------------------------------------------------
-
-    def _recover(self) -> None:
-        name, offset, expected = read_cursor(self.path)
-        self._resume = (name, offset)
-        done = expected if name == "-" else int(name[:20] or 0)
-        (self.path / "cursor.tmp").unlink(missing_ok=True)
-        found = segment_files(self.path)
-        for index, (path, head, first) in enumerate(found):
-            if not head and first < done:
-                path.unlink(missing_ok=True)  # killed between cursor and unlink
-                continue
-            begin = offset if path.name == name else 0
-            if segment := self._recover_segment(path, head, first, begin, last=index == len(found) - 1):
-                self._segments.append(segment)
-        self._next = max(self._next, expected)
-        self._expected = expected
-        if not name:
-            self._expected = next((s.first for s in self._segments if not s.head), 0)
-        self._offset = self._begin()
-
-    def _recover_segment(self, path: Path, head: bool, first: int, begin: int, *, last: bool) -> _Segment | None:
-        """Checks every frame; None if nothing is left to deliver in it."""
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            log.warning("spool %s: %s cannot be opened: %s; set aside", self.path, path.name, error.strerror)
-            self.set_aside += 1
-            return None
-        try:
-            info = os.fstat(fd)
-            magic = os.pread(fd, len(MAGIC), 0)
-            if magic[:3] == MAGIC[:3] and len(magic) == 4 and magic != MAGIC and magic[3:].isdigit():
-                path.rename(path.with_suffix(f".seg-v{magic[3:].decode()}"))
-                log.warning("spool %s: %s is of another version; set aside", self.path, path.name)
-                self.set_aside += 1
-                return None
-            size, rows, end = info.st_size, 0, begin
-            for part in scan(fd, begin, size):
-                if isinstance(part, Frame):
-                    rows += part.rows
-                    end = part.end
-                    if not head:
-                        self._next = max(self._next, part.first_seq + part.rows)
-                elif part.tail and last and not head:
-                    self.torn += 1
-                else:
-                    self._keep_damage(fd, path, part)
-            if not head:
-                self._next = max(self._next, first + 1)
-            if rows == 0:
-                path.unlink(missing_ok=True)
-                return None
-            if end < size:
-                os.ftruncate(fd, end)
-            return _Segment(path, first, head, end, rows, info.st_mtime)
-        except OSError as error:
-            log.warning("spool %s: %s cannot be read: %s; set aside", self.path, path.name, error.strerror)
-            self.set_aside += 1
-            return None
-        finally:
-            os.close(fd)
-
-    def _keep_damage(self, fd: int, path: Path, part: Damage) -> None:
-        """Copies what is no frame to a `.bad` file, so that it can be looked at, within bounds."""
-        length = part.end - part.start
-        self.damaged_bytes += length
-        log.warning("spool %s: %s: %d damaged bytes at %d skipped", self.path, path.name, length, part.start)
-        kept = sum(bad.stat().st_size for bad in self.path.glob("*.bad"))
-        if kept + length > self.max_bytes:
-            return
-        try:
-            (self.path / f"{path.stem}-{part.start}.bad").write_bytes(os.pread(fd, length, part.start))
-        except OSError as error:
-            self.error = error.strerror or str(error)
 
 
 def _lock(path: Path) -> int:
@@ -450,36 +369,3 @@ def _write(fd: int, head: bytes, payload: bytes, size: int) -> None:
     except OSError:
         os.ftruncate(fd, size)
         raise
-
-
-def segment_files(path: Path) -> list[tuple[Path, bool, int]]:
-    """Segments in the order of delivery: path, head, first_seq."""
-    found = [
-        (entry, match[1] is not None, int(match[2]))
-        for entry in path.iterdir()
-        if (match := _NAME.fullmatch(entry.name)) and int(match[2]) < _MAX_SEQ and entry.is_file()
-    ]
-    return sorted(found, key=lambda item: (not item[1], item[2]))
-
-
-def _cursor_line(name: str, offset: int, expected: int) -> bytes:
-    text = f"{name} {offset} {expected}"
-    return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
-
-
-def read_cursor(path: Path) -> tuple[str, int, int]:
-    """Segment name (empty: no cursor, "-": all was delivered), offset and first_seq of the next frame.
-
-    A damaged cursor delivers again from the first segment: too often is safe, too late is not.
-    """
-    try:
-        line = (path / "cursor").read_bytes()
-        name, offset, expected, _ = line.decode().split()
-        if line == _cursor_line(name, int(offset), int(expected)):
-            return name, int(offset), int(expected)
-    except FileNotFoundError:
-        return "", 0, 0
-    except (OSError, ValueError):
-        pass
-    log.warning("spool %s: the cursor is damaged; delivering again from the first segment", path)
-    return "", 0, 0

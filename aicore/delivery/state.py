@@ -81,6 +81,7 @@ class DeliveryState:
         self._held_due = 0.0
         self._fresh: Group | None = None  # taken, not tried to an end
         self._counters = new_counters()
+        self._write_seconds = 0.0
         self._phase: State = "connecting" if url else "ok"
         self._started = clock()
         self._failing_since: float | None = None
@@ -90,7 +91,8 @@ class DeliveryState:
         self._ending = False
         self._deadline: float | None = None
         self._connected = False
-        self._closed = False
+        self._retired = False  # the delivery thread has no rows any more
+        self._concluded = False
         self._said: dict[str, tuple[float, int]] = {}
         if spool is not None:
             self._counters["accepted"] = self._counters["spooled"] = self._counters["recovered"] = spool.rows
@@ -120,6 +122,7 @@ class DeliveryState:
         queued + spooled."""
         with self._lock:
             found = dict(self._counters)
+            found["write_ms"] = int(self._write_seconds * 1000)
             found["queued_bytes"] = self._queue.nbytes + sum(g.batch.nbytes for g in (self._held, self._fresh) if g)
         if self.spool is not None:
             found["spooled_bytes"] = self.spool.used_bytes

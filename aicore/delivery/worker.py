@@ -13,9 +13,9 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from aicore.adaptor import write_batch
+from aicore.adaptor import DatabaseAdaptor, write_batch, write_rows
 from aicore.batch import FlowBatch
-from aicore.delivery.intake import Intake, payloads
+from aicore.delivery.intake import Intake
 from aicore.delivery.queue import Group
 from aicore.delivery.segment import Frame
 from aicore.delivery.sender import Halt, Outcome, Sender, describe
@@ -75,7 +75,7 @@ class Delivery(Intake):
             self._ending = True
             self._lock.notify_all()
         if self._caller:
-            if not self._closed:
+            if not self._retired:
                 self._run(until_idle=False)
                 self._call_close()
         else:
@@ -161,22 +161,35 @@ class Delivery(Intake):
         return worked
 
     def _take(self) -> Group | None:
-        """The next rows: first from memory, which is older, then from the spool."""
+        """The next rows, oldest first. A live run spools what memory has no room for; what a run on files finds in the
+        spool an earlier run has left."""
         held = self._held
         if held is not None and held.batch.nbytes * 2 > self._queue_bytes:
             return None
         with self._lock:
-            if taken := self._queue.take(net=self._net):
-                self._fresh, merged = taken
-                self._counters["merged"] += merged
-                self._counters["queued"] -= merged
-                self._lock.notify_all()
-                return self._fresh
+            if self._retired:
+                raise _Gone
+        if self._live or self._always:
+            return self._take_memory() or self._take_spool()
+        return self._take_spool() or self._take_memory()
+
+    def _take_memory(self) -> Group | None:
+        with self._lock:
+            taken = self._queue.take(net=self._net)
+            if taken is None:
+                return None
+            self._fresh, merged = taken
+            self._counters["merged"] += merged
+            self._counters["queued"] -= merged
+            self._lock.notify_all()
+            return self._fresh
+
+    def _take_spool(self) -> Group | None:
         while self.spool is not None and (frame := self.spool.read()):
             batch = self._decode(frame)
             if batch is not None:
                 with self._lock:
-                    self._fresh = Group(batch, True, self._clock())
+                    self._fresh = Group(batch, True, self._clock(), True)
                 return self._fresh
         return None
 
@@ -273,24 +286,28 @@ class Delivery(Intake):
 
     # -- what the sender asks -----------------------------------------------------------------------------------
 
-    def _write(self, batch: FlowBatch) -> Sequence[RowError] | None:
+    def _write(self, batch: FlowBatch, merged: bool) -> Sequence[RowError] | None:
         begin = self._clock()
         self._calling("write")
         try:
+            if merged and getattr(type(self.adaptor), "write", None) in (None, DatabaseAdaptor.write):
+                # Of an adaptor that gets every event row by row: no flow's insert may be missing, nor its last update.
+                write_rows(self.adaptor, batch, events="net")
+                return None
             return write_batch(self.adaptor, batch)
         finally:
             self._call = None
             with self._lock:
                 self._counters["writes"] += 1
-                self._counters["write_ms"] += int((self._clock() - begin) * 1000)
-                if self._closed:
+                self._write_seconds += self._clock() - begin
+                if self._retired:
                     raise _Gone
 
     def resolve(
         self, group: Group, rows: Sequence[int], outcome: Outcome, reasons: Sequence[tuple[str, int]] = ()
     ) -> None:
         with self._lock:
-            if self._closed:
+            if self._retired:
                 raise _Gone
             spooled = group.close(rows)
             self._counters["spooled"] -= spooled
@@ -321,7 +338,7 @@ class Delivery(Intake):
     def pause(self, seconds: float) -> bool:
         end = self._clock() + seconds
         with self._lock:
-            while not self._closed and not self._out_of_time() and self._phase != "fatal":
+            while not self._retired and not self._out_of_time() and self._phase != "fatal":
                 left = end - self._clock()
                 if left <= 0:
                     return True
@@ -338,33 +355,18 @@ class Delivery(Intake):
         return self._phase == "fatal" or hangs
 
     def _conclude(self) -> None:
-        """Takes what is open from the delivery thread, which may hang in the adaptor, and stores it."""
+        """Nothing more is delivered: what is open goes to the spool, and that is closed."""
+        self._retire()
         with self._lock:
-            if self._closed:
+            if self._phase == "closed" or self._concluded:
                 return
-            self._closed = True
-            groups = [group.rest() for group in (self._held, self._fresh) if group]
-            batches = [g.batch.take([r for r, kept in enumerate(g.spooled) if not kept]) for g in groups if g]
-            batches = [batch for batch in batches if len(batch)] + self._queue.clear()
-            self._held = self._fresh = None
-            self._lock.notify_all()
-        rows = sum(map(len, batches))
-        safe = 0
-        if self.spool is not None:
-            if rows:
-                safe = self.spool.prepend(part for batch in batches for part in payloads(batch))
-            self.spool.close()
-        with self._lock:
-            self._counters["queued"] -= rows
-            self._counters["spooled"] += safe
-            self._counters["spooled_total"] += safe
-            self._counters["lost"] += rows - safe
+            self._concluded = True
             if self._phase != "fatal":
                 self._phase = "closed"
-        if self._counters["spooled"] and self.spool is not None:
-            log.warning("%s: %d events wait in the spool %s", self.name, self._counters["spooled"], self.spool.path)
-        if rows > safe:
-            log.error("%s: %d events are lost", self.name, rows - safe)
+        if self.spool is not None:
+            self.spool.close()
+            if waiting := self._counters["spooled"]:
+                log.warning("%s: %d events wait in the spool %s", self.name, waiting, self.spool.path)
 
     def _call_close(self) -> None:
         if not self._connected:

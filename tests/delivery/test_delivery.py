@@ -504,6 +504,40 @@ def test_live_merges_then_sheds_then_refuses_and_never_drops_an_end() -> None:
     assert {store.rows[flow_id(n)]["event"] for n in range(flows)} == {"remove"}
 
 
+def test_row_by_row_adaptors_miss_no_call_for_what_was_merged() -> None:
+    class Three(DatabaseAdaptor):
+        away = True
+
+        def __init__(self) -> None:
+            self.calls: list[tuple[str, str, int]] = []
+
+        def insert(self, key: str) -> None:
+            if self.away:
+                raise ConnectionError("away")
+            self.calls.append(("insert", key, 0))
+
+        def update(self, key: str, data: str) -> None:
+            if self.away:
+                raise ConnectionError("away")
+            self.calls.append(("update", key, json.loads(data)["packets"]))
+
+        def remove(self, key: str) -> None:
+            self.calls.append(("remove", key, 0))
+
+    store = Three()
+    with balanced(delivery(store, live=True, queue_bytes=100_000)) as one:
+        one.put(make_batch(100, kind="insert"))
+        for start in range(1000, 30_000, 1000):
+            one.put(make_batch(100, version=start))
+        one.put(FlowBatch.from_rows(event(kind, n, 30_000 + n) for kind in ("update", "remove") for n in range(100)))
+        assert one.counters()["merged"] > 1000
+        store.away = False
+    for number, key in enumerate(make_batch(100).keys()):
+        mine = [(what, packets) for what, k, packets in store.calls if k == key]
+        assert mine[0] == ("insert", 0)
+        assert mine[-2:] == [("update", 30_000 + number), ("remove", 0)]
+
+
 def test_live_spools_what_does_not_fit_and_delivers_it_in_order(tmp_path: Path) -> None:
     store = FaultyAdaptor("all")
     store.down = ConnectionError("away")

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process that delivers through a spool until it is killed: `spooling.py DIRECTORY SEED [drain]`.
+
+`acks` gets what put() has taken, `store` what the adaptor was given, both as `flow version` lines.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from aicore.adaptor import DatabaseAdaptor
+from aicore.batch import FlowBatch
+from aicore.delivery import Delivery, Spool
+from aicore.testing import event
+
+FLOWS = 50
+
+
+def lines(batch: FlowBatch) -> bytes:
+    pairs = zip(batch.column("flow_id"), batch.column("version"), strict=True)
+    return "".join(f"{flow} {version}\n" for flow, version in pairs).encode()
+
+
+class Store(DatabaseAdaptor):
+    def __init__(self, path: Path, rng: random.Random) -> None:
+        self.fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        self.rng = rng
+        os.write(self.fd, b"start -\n")
+
+    events = "all"
+
+    def write(self, batch: FlowBatch) -> Any:
+        if time.monotonic() % 0.25 < 0.05:
+            raise ConnectionError("away")
+        time.sleep(self.rng.uniform(0, 0.003))
+        os.write(self.fd, lines(batch))
+
+
+def main(directory: Path, seed: int, drain: bool) -> None:
+    rng = random.Random(seed)
+    spool = Spool(directory / "spool" / "x", min_free=0.0, segment_bytes=100_000)
+    delivery = Delivery(
+        "x",
+        Store(directory / "store", rng),
+        live=True,
+        events="all",
+        transports={6, 17},
+        spool=spool,
+        spool_always=True,
+        backoff=(0.001, 0.01),
+    )
+    delivery.start()
+    acks = os.open(directory / "acks", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    while not drain:
+        rows = [event("update", rng.randrange(FLOWS), time.time_ns()) for _ in range(20)]
+        batch = FlowBatch.from_rows(rows)
+        delivery.put(batch)
+        os.write(acks, lines(batch))
+    delivery.finish(60)
+
+
+main(Path(sys.argv[1]), int(sys.argv[2]), len(sys.argv) > 3)
