@@ -774,3 +774,16 @@ def test_secrets_stay_out_of_state_log_and_dead_letters(tmp_path: Path, caplog: 
 
 def test_places_name_counters() -> None:
     assert set(PLACES) < set(Delivery("x", FaultyAdaptor(), live=True, events="net", transports={6}).counters())
+
+
+def test_rows_of_the_spool_that_cannot_be_read_are_dead_letters(tmp_path: Path) -> None:
+    store = spool(tmp_path)
+    good = make_batch(3).json(True)
+    store.append(good[0] + b"\n" + b'{"ipsrc": 7}\n' + good[1] + b"\nno json\n", 4)
+    store.append(good[2] + b"\n", 1)
+    adaptor = FaultyAdaptor()
+    with balanced(delivery(adaptor, spool=store)) as one:
+        pass
+    assert sorted(adaptor.rows) == [flow_id(n) for n in range(3)]
+    assert one.counters()["dead_lettered"] == 2
+    assert [entry["record"] for entry in letters(tmp_path)] == [{"ipsrc": 7}, "no json"]
