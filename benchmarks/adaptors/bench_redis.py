@@ -19,8 +19,9 @@ from itertools import chain
 from typing import Any
 
 import redis
-from aicore_redis import commands
-from harness import Batches, Way, batches, compare, compare_runs, with_json
+from aicore_redis import RedisAdaptor, commands
+from aicore_redis.client import send
+from harness import Batches, Way, batches, compare, compare_runs
 
 import aicore
 from aicore.batch import FlowBatch
@@ -48,49 +49,63 @@ def server() -> Iterator[str]:
             process.wait()
 
 
-def adaptor(url: str, query: str) -> Callable[[Batches], None]:
+def connected(url: str, query: str) -> tuple[RedisAdaptor, Any]:
+    """The adaptor and its connection."""
     opened = aicore.open_adaptor(f"{url}?{query}")
     opened.connect(opened.url.text)
+    return opened, opened._connection
+
+
+def check(errors: Any) -> None:
+    if errors:
+        raise SystemExit(f"bench_redis: the server refuses rows: {errors[0].reason}")
+
+
+#: A raw way: what makes its argument of a batch, and what sends it.
+Raw = tuple[Callable[[FlowBatch], Any], Callable[[Any], Any]]
+
+
+def ways(url: str, query: str, make: Callable[[], Batches], raw: dict[str, Raw]) -> list[Way]:
+    """The raw ways, and the adaptor: with its commands made before, and from batches as a run hands them over."""
+    adaptor, connection = connected(url, query)
 
     def write(given: Batches) -> None:
         for batch in given:
-            if opened.write(batch):
-                raise SystemExit("bench_redis: the server refuses rows")
+            check(adaptor.write(batch))
 
-    return write
+    def write_ready(given: list[list[commands.Command]]) -> None:
+        for ready in given:
+            check(send(connection, ready))
 
+    def prepared(one: Callable[[FlowBatch], Any]) -> Callable[[], list[Any]]:
+        return lambda: [one(batch) for batch in make()]
 
-def ways(
-    url: str, query: str, make: Callable[[], Batches], raw: dict[str, tuple[Callable[[FlowBatch], Any], Any]]
-) -> list[Way]:
-    """The raw ways, each a function that makes its argument and one that sends it, and the adaptor."""
-    write = adaptor(url, query)
+    def sending(one: Callable[[Any], Any]) -> Callable[[list[Any]], None]:
+        def run(given: list[Any]) -> None:
+            for part in given:
+                one(part)
 
-    def prepare(one: Callable[[FlowBatch], Any]) -> Callable[[], list[Any]]:
-        return lambda: [one(batch) for batch in with_json(make())]
+        return run
 
-    def send(one: Callable[[Any], Any]) -> Callable[[list[Any]], None]:
-        return lambda given: [one(part) for part in given] and None
-
-    found = [Way(name, prepare(ready), send(sender), raw=True) for name, (ready, sender) in raw.items()]
-    found.append(Way("aicore-redis, JSON ready", lambda: with_json(make()), write))
-    found.append(Way("aicore-redis, JSON made", make, write))
+    found = [Way(name, prepared(ready), sending(sender), raw=True) for name, (ready, sender) in raw.items()]
+    found.append(
+        Way("aicore-redis, commands ready", prepared(lambda batch: list(adaptor._commands(batch))), write_ready)
+    )
+    found.append(Way("aicore-redis, from batches", make, write))
     return found
 
 
 def ended_and_live(events: int) -> Batches:
     """Half of the flows end."""
     kinds = ("update", "remove")
-    return [
-        FlowBatch.from_rows(event(kinds[n % 2], n, n + 1) for n in range(at, at + 1000))
-        for at in range(0, events, 1000)
-    ]
+    rows = [event(kinds[n % 2], n, n + 1) for n in range(events)]
+    return [FlowBatch.from_rows(rows[at : at + 1000]) for at in range(0, events, 1000)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url")
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--packets", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()

@@ -44,13 +44,6 @@ def batches(events: int, rows: int = 1000, *, kind: str = "update", **fields: An
     return [make_batch(rows, kind=kind, first=at, version=at + 1, **fields) for at in range(0, events, rows)]
 
 
-def with_json(made: Batches) -> Batches:
-    """The same with their JSON, which batches keep."""
-    for batch in made:
-        batch.json()
-    return made
-
-
 def compare(title: str, ways: Iterable[Way], events: int, rounds: int) -> None:
     """Every round measures every way once, in turn, so that a machine that slows down slows all of them."""
     ways = list(ways)

@@ -7,7 +7,7 @@ is unknown is simply sent again. The delivery keeps the order of each key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aicore.adaptor import DatabaseAdaptor, Events
@@ -82,8 +82,7 @@ class RedisAdaptor(DatabaseAdaptor):
             raise Fatal("redis: not connected")
         from aicore_redis import client
 
-        commands = self._commands(batch)
-        errors = client.send(self._connection, commands)
+        errors = client.send(self._connection, self._commands(batch))
         self._count(batch, errors)
         return errors
 
@@ -100,7 +99,7 @@ class RedisAdaptor(DatabaseAdaptor):
             return f"{_flows(self._flows)} delivered, {self._ended:,} ended and kept"
         return f"{_flows(self._flows)} delivered, {self._ended:,} ended and deleted; ?ended=keep keeps them"
 
-    def _commands(self, batch: FlowBatch) -> list[Command]:
+    def _commands(self, batch: FlowBatch) -> Iterator[Command]:
         layout, delete = option(self, "layout"), option(self, "ended") == "delete"
         if layout == "hash":
             return make.hashes(batch, option(self, "tcp"), option(self, "udp"), delete)
@@ -109,14 +108,14 @@ class RedisAdaptor(DatabaseAdaptor):
         return make.stream(batch, option(self, "stream"), option(self, "maxlen"))
 
     def _count(self, batch: FlowBatch, errors: Sequence[RowError]) -> None:
-        failed = {error.row for error in errors}
-        events: Any = batch.column("event")
-        new: Any = batch.column("new").tolist()
-        if failed:
-            events = [event for row, event in enumerate(events) if row not in failed]
-            new = [flag for row, flag in enumerate(new) if row not in failed]
-        # `new` is set where an insert was merged into a later row of its flow, not on the insert itself.
-        self._flows += sum(new) + sum(event == "insert" for event, flag in zip(events, new, strict=True) if not flag)
+        if errors:
+            failed = {error.row for error in errors}
+            if len(failed) == len(batch):
+                return
+            batch = batch.take([row for row in range(len(batch)) if row not in failed])
+        events = batch.column("event")
+        # `new` marks the first row of a flow where a batch holds each flow once; elsewhere that is the insert.
+        self._flows += sum(batch.column("new").tolist()) or events.count("insert")
         self._ended += events.count("remove")
 
 

@@ -7,7 +7,7 @@ together with later ones. The last one counts, as if each had been a command of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from json import dumps
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aicore.batch import FlowBatch
 
 _TCP = 6
+_ROWS = 512
 
 
 class Command(NamedTuple):
@@ -27,53 +28,43 @@ class Command(NamedTuple):
     own: bool = False
 
 
-def hashes(batch: FlowBatch, tcp: str, udp: str, delete: bool) -> list[Command]:
-    """At most one `HDEL` and one `HSET` for each transport: a command for each row costs six times the CPU."""
+def hashes(batch: FlowBatch, tcp: str, udp: str, delete: bool) -> Iterator[Command]:
+    """For each transport an `HDEL`, and an `HSET` for some hundred rows: one for each row costs six times the CPU. The
+    records of a command are made with it, so that the server writes the ones before at the same time."""
     keys = batch.keys()
     gone, kept = _split(batch, keys, delete)
-    commands = []
     for name, rows in _by_transport(batch, gone, tcp, udp):
-        commands.append(Command(("HDEL", name, *[keys[row] for row in rows]), rows))
-    if kept:
-        # Records of flows that are deleted are not made.
-        records = batch.json() if len(kept) == len(batch) else batch.take(kept).json()
-        record_of = records if len(kept) == len(batch) else dict(zip(kept, records, strict=True))
-        for name, rows in _by_transport(batch, kept, tcp, udp):
-            if len(rows) == len(batch):
-                pairs = zip(keys, records, strict=True)
-            else:
-                pairs = zip([keys[row] for row in rows], [record_of[row] for row in rows], strict=True)
-            commands.append(Command(("HSET", name, *chain.from_iterable(pairs)), rows))
-    return commands
+        yield Command(("HDEL", name, *[keys[row] for row in rows]), rows)
+    for name, rows in _by_transport(batch, kept, tcp, udp):
+        for at in range(0, len(rows), _ROWS):
+            part = rows[at : at + _ROWS]
+            pairs = zip([keys[row] for row in part], batch.take(part).json(), strict=True)
+            yield Command(("HSET", name, *chain.from_iterable(pairs)), part)
 
 
-def flow_hashes(batch: FlowBatch, prefix: str, delete: bool, ttl: int) -> list[Command]:
+def flow_hashes(batch: FlowBatch, prefix: str, delete: bool, ttl: int) -> Iterator[Command]:
     """One `UNLINK`; an `HSET`, and with a ttl an `EXPIRE`, for each flow that stays."""
     ids = batch.column("flow_id")
     gone, kept = _split(batch, ids, delete)
-    commands = []
     if gone:
-        commands.append(Command(("UNLINK", *[prefix + ids[row] for row in gone]), gone))
+        yield Command(("UNLINK", *[prefix + ids[row] for row in gone]), gone)
     names = batch.names()
     columns = [_texts(batch, name) for name in names]
     records = list(zip(*columns, strict=True))
     for row in kept:
         name = prefix + ids[row]
         fields = [part for pair in zip(names, records[row], strict=True) if pair[1] is not None for part in pair]
-        commands.append(Command(("HSET", name, *fields), (row,), own=True))
+        yield Command(("HSET", name, *fields), (row,), own=True)
         if ttl:
-            commands.append(Command(("EXPIRE", name, ttl), (row,), own=True))
-    return commands
+            yield Command(("EXPIRE", name, ttl), (row,), own=True)
 
 
-def stream(batch: FlowBatch, name: str, maxlen: int) -> list[Command]:
+def stream(batch: FlowBatch, name: str, maxlen: int) -> Iterator[Command]:
     """An `XADD` for each event."""
     head = ("XADD", name, "MAXLEN", "~", maxlen, "*") if maxlen else ("XADD", name, "*")
     rows = zip(batch.column("event"), batch.column("version").tolist(), batch.json(), strict=True)
-    return [
-        Command((*head, "event", event, "version", version, "record", record), (row,))
-        for row, (event, version, record) in enumerate(rows)
-    ]
+    for row, (event, version, record) in enumerate(rows):
+        yield Command((*head, "event", event, "version", version, "record", record), (row,))
 
 
 def _split(batch: FlowBatch, names: Sequence[str], delete: bool) -> tuple[Sequence[int], Sequence[int]]:
