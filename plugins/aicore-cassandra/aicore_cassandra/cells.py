@@ -57,8 +57,7 @@ class Cells:
         if name == "first_seen":
             return [serialize(time, version) for time in self.first_seen]
         if name == "bucket":
-            ids = self.batch.column("flow_id")
-            return [UNSET_VALUE if value is None else serialize(value[:1], version) for value in ids]
+            return [serialize(value[:1], version) for value in self.batch.column("flow_id")]
         if name == "layer7info":
             names = set(self.batch.names())
             info = [self.batch.column(name) for name in _INFO if name in names]

@@ -6,7 +6,8 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from cassandra import (
     AuthenticationFailed,
@@ -19,7 +20,7 @@ from cassandra import (
 )
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, DefaultConnection, ExecutionProfile, NoHostAvailable
-from cassandra.connection import ConnectionException
+from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     ExponentialReconnectionPolicy,
@@ -27,7 +28,7 @@ from cassandra.policies import (
     TokenAwarePolicy,
 )
 from cassandra.protocol import ErrorMessage, SyntaxException
-from cassandra.query import BatchStatement, BatchType, BoundStatement
+from cassandra.query import BatchStatement, BatchType, BoundStatement, SimpleStatement
 
 from aicore.errors import Fatal
 from aicore_cassandra.cells import Cell
@@ -59,7 +60,8 @@ class Statement(BoundStatement):  # type: ignore[misc]  # the driver has no type
         return tuple(self.values[index] for index in self.prepared_statement.routing_key_indexes)
 
 
-class Request(NamedTuple):
+@dataclass(eq=False, slots=True)
+class Request:
     statements: Sequence[Statement]
 
     def make(self) -> Any:
@@ -109,9 +111,10 @@ class Link:
         self._cluster.shutdown()
 
     def execute(self, cql: str, *values: Any) -> list[Any]:
-        """For the schema alone. Fatal without the right."""
+        """For the schema alone, which every node has. Fatal without the right."""
+        statement = SimpleStatement(cql, consistency_level=ConsistencyLevel.ONE)
         try:
-            return list(self._session.execute(cql, values or None, timeout=SCHEMA_TIMEOUT))
+            return list(self._session.execute(statement, values or None, timeout=SCHEMA_TIMEOUT))
         except Unauthorized as error:
             raise Fatal(f"cassandra: {text_of(error)}") from error
 
@@ -125,28 +128,44 @@ class Link:
         """Sends all, several at a time; returns those that failed. After one that may pass later nothing more is sent:
         a server that does not answer would cost the timeout again and again."""
         failed: list[tuple[Request, Exception]] = []
+        busy: list[Request] = []
         waiting: deque[tuple[Request, Any]] = deque()
         stop: Exception | None = None
 
-        def settle() -> Exception | None:
+        def settle() -> None:
+            nonlocal stop
             request, future = waiting.popleft()
             try:
                 future.result()
             except Exception as error:
+                if _busy(error) and request not in busy:
+                    busy.append(request)
+                    return
                 failed.append((request, error))
-                return error if judge(error) == "retry" else None
-            return None
+                if stop is None and judge(error) == "retry":
+                    stop = error
 
-        for request in requests:
-            if len(waiting) >= IN_FLIGHT:
-                stop = stop or settle()
-            if stop is not None:
-                failed.append((request, stop))
-            else:
-                waiting.append((request, self._session.execute_async(request.make())))
-        while waiting:
-            settle()
+        def send(requests: Iterable[Request], in_flight: int) -> None:
+            for request in requests:
+                if len(waiting) >= in_flight:
+                    settle()
+                if stop is not None:
+                    failed.append((request, stop))
+                else:
+                    waiting.append((request, self._session.execute_async(request.make())))
+            while waiting:
+                settle()
+
+        send(requests, IN_FLIGHT)
+        send(busy.copy(), 1)
         return failed
+
+
+def _busy(error: Exception) -> bool:
+    """The driver did not send: the socket has not taken all of the requests before."""
+    if not isinstance(error, NoHostAvailable) or not error.errors:
+        return False
+    return all(isinstance(cause, ConnectionBusy) for cause in error.errors.values())
 
 
 def judge(error: Exception) -> Literal["retry", "poison", "fatal"]:

@@ -7,12 +7,11 @@ late or in another order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cassandra import AlreadyExists, InvalidRequest
 from cassandra.cluster import NoHostAvailable
-from cassandra.query import UNSET_VALUE
 
 from aicore.errors import Fatal, RowError
 from aicore_cassandra import tables
@@ -30,6 +29,7 @@ _MIXED_ROWS = 10  # of several partitions; above that a server warns (unlogged_b
 _PLACES = 400_000
 
 Kind = Literal["retry", "poison", "fatal"]
+Fail = Callable[[int, Kind, str], None]
 _RANK: dict[Kind, int] = {"poison": 0, "retry": 1, "fatal": 2}
 
 
@@ -197,7 +197,7 @@ class Store:
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
-    def _requests(self, link: Link, plan: _Plan, batch: FlowBatch, fail: Any) -> Iterator[Request]:
+    def _requests(self, link: Link, plan: _Plan, batch: FlowBatch, fail: Fail) -> Iterator[Request]:
         cells = Cells(batch, link.protocol_version)
         written = self._fit(plan, batch, fail)
         events, new = batch.column("event"), batch.column("new").tolist()
@@ -217,19 +217,14 @@ class Store:
                 todo += _elsewhere(old, _bind(delete, cells, part, moved))
             yield from _grouped(todo, part)
 
-    def _fit(self, plan: _Plan, batch: FlowBatch, fail: Any) -> list[int]:
-        """Rows that the tables can take; the others are named."""
+    def _fit(self, plan: _Plan, batch: FlowBatch, fail: Fail) -> list[int]:
+        """Rows that the tables can take; the others are named. The core sees to what the keys are made of."""
         bad: dict[int, str] = {}
         for name, text in plan.unfit.items():
             bad |= {row: text for row, has in enumerate(batch.valid(name)) if has}
-        for name in {name for part in self._parts for name in part.table.keys if name in ("key", "flow_id")}:
-            bad |= {row: f"the record has no {name}" for row, value in enumerate(batch.column(name)) if not value}
-        valid = batch.valid("first_seen").tobytes()
-        if self._by_time and 0 in valid:
-            bad |= {row: "the record has no first_seen" for row, has in enumerate(valid) if not has}
         for row, text in bad.items():
             fail(row, "poison", text)
-        return [row for row in range(len(batch)) if row not in bad] if bad else list(range(len(batch)))
+        return [row for row in range(len(batch)) if row not in bad]
 
     def _moved(self, batch: FlowBatch, cells: Cells, rows: Sequence[int]) -> dict[int, int]:
         """Rows whose first_seen is not the one that stands in the tables: {row: that one}. It is part of the keys, and
@@ -265,17 +260,11 @@ class Store:
         return others + link.send(Request([statement]) for request in refused for statement in request.statements)
 
 
-def _bind(prepared: Any, cells: Cells, part: Part, rows: Any) -> list[Statement]:
-    """A statement for each of these rows that has all of the key."""
-    columns = [(part.source.get(column.name, column.name), column.type) for column in prepared.column_metadata]
-    keys = [n for n, column in enumerate(prepared.column_metadata) if column.name in part.table.keys]
-    found = []
-    bound = cells.rows(columns)
-    for row in rows:
-        values = bound[row]
-        if all(values[n] is not UNSET_VALUE for n in keys):
-            found.append(Statement(prepared, values, row))
-    return found
+def _bind(prepared: Any, cells: Cells, part: Part, rows: Iterable[int]) -> list[Statement]:
+    bound = cells.rows(
+        [(part.source.get(column.name, column.name), column.type) for column in prepared.column_metadata]
+    )
+    return [Statement(prepared, bound[row], row) for row in rows]
 
 
 def _elsewhere(old: list[Statement], new: list[Statement]) -> list[Statement]:

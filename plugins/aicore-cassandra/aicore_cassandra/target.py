@@ -31,7 +31,7 @@ class Target:
 
 def parse_target(url: str) -> Target:
     """A URL, or as in the seed's programs just hosts. UsageError, whose text never holds the password."""
-    rest = url.partition("?")[0].removeprefix("cassandra:").removeprefix("//")
+    rest = url.partition("?")[0].removeprefix("cassandra://")
     login, at, rest = rest.rpartition("@")
     user, colon, password = login.partition(":")
     places, _, path = rest.partition("/")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -49,6 +50,16 @@ class Keyspace:
     def ask(self, cql: str, *values: Any) -> list[dict[str, Any]]:
         """`{}` stands for the keyspace."""
         return list(self.session.execute(cql.replace("{}", self.name), values or None))
+
+    def wait(self) -> None:
+        """Until this session, which reconnects at its pace, has an answer again."""
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            with contextlib.suppress(NoHostAvailable):
+                self.ask("SELECT key FROM system.local")
+                return
+            time.sleep(0.2)
+        raise AssertionError("the server is back, the tests' session is not")
 
     def make(self) -> None:
         self.ask("CREATE KEYSPACE {} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
