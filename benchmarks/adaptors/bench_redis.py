@@ -87,7 +87,7 @@ def ways(url: str, query: str, make: Callable[[], Batches], raw: dict[str, Raw])
 
         return run
 
-    found = [Way(name, prepared(ready), sending(sender), raw=True) for name, (ready, sender) in raw.items()]
+    found = [Way(name, prepared(one), sending(sender), raw=True) for name, (one, sender) in raw.items()]
     found.append(
         Way("aicore-redis, commands ready", prepared(lambda batch: list(adaptor._commands(batch))), write_ready)
     )
