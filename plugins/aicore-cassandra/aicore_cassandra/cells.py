@@ -67,7 +67,7 @@ class Cells:
         if name != "version" and self.batch.type(name) in ("str", "list"):
             return [UNSET_VALUE if value is None else serialize(value, version) for value in column]
         values = column.tolist()
-        if column.format in "QL":
+        if column.format in "QL" and max(values, default=0) > _BIGINT_MAX:
             values = [min(value, _BIGINT_MAX) for value in values]
         valid = b"" if name == "version" else self.batch.valid(name).tobytes()
         if 0 not in valid:

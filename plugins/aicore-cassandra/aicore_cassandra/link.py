@@ -55,10 +55,6 @@ class Statement(BoundStatement):  # type: ignore[misc]  # the driver has no type
         self.values = self.raw_values = cells
         self.row = row
 
-    @property
-    def partition(self) -> tuple[Cell, ...]:
-        return tuple(self.values[index] for index in self.prepared_statement.routing_key_indexes)
-
 
 @dataclass(eq=False, slots=True)
 class Request:

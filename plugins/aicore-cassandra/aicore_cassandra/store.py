@@ -8,6 +8,8 @@ late or in another order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cassandra import AlreadyExists, InvalidRequest
@@ -15,7 +17,7 @@ from cassandra.cluster import NoHostAvailable
 
 from aicore.errors import Fatal, RowError
 from aicore_cassandra import tables
-from aicore_cassandra.cells import Cell, Cells
+from aicore_cassandra.cells import Cells
 from aicore_cassandra.link import PASSING, Link, Request, Statement, judge, text_of
 from aicore_cassandra.tables import CQL_TYPES, Part, Table
 from aicore_cassandra.target import Target
@@ -275,9 +277,11 @@ def _elsewhere(old: list[Statement], new: list[Statement]) -> list[Statement]:
 
 def _grouped(statements: Sequence[Statement], part: Part) -> Iterator[Request]:
     """Requests of one partition each; rows that are nearly alone in theirs share some, where the part says so."""
-    partitions: dict[tuple[Cell, ...], list[Statement]] = {}
-    for statement in statements:
-        partitions.setdefault(statement.partition, []).append(statement)
+    partitions: dict[Any, list[Statement]] = {}
+    for prepared, same in groupby(statements, attrgetter("prepared_statement")):
+        partition_of = itemgetter(*prepared.routing_key_indexes)
+        for statement in same:
+            partitions.setdefault(partition_of(statement.values), []).append(statement)
     mixed: list[Statement] = []
     for group in partitions.values():
         if part.mixed and len(group) < _MIXED_ROWS:

@@ -211,7 +211,7 @@ def test_a_batch_goes_as_few_requests_of_one_partition_each(
     sizes: dict[str, list[int]] = {"flows": [], "flows_by_host": []}
     for request in sent:
         table = request.statements[0].prepared_statement.column_metadata[0].table_name
-        partitions[table].append(len({statement.partition for statement in request.statements}))
+        partitions[table].append(len({statement.routing_key for statement in request.statements}))
         sizes[table].append(len(request.statements))
     assert sizes["flows"] == [64] * 16
     assert set(partitions["flows"]) == {1}
