@@ -24,8 +24,9 @@ def redis_program() -> str:
 
 @pytest.fixture
 def server(redis_program: str, tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own; what it has acknowledged survives its SIGKILL."""
-    server = Server(redis_program, tmp_path, appendonly="yes")
+    """A server of the test's own; what it has acknowledged survives its SIGKILL. (With `everysec` it acknowledges what it
+    writes up to two seconds later, when the disk is busy.)"""
+    server = Server(redis_program, tmp_path, appendonly="yes", appendfsync="always")
     server.start()
     yield server
     server.end()

@@ -54,6 +54,7 @@ class Traffic:
                 self.live[at] = moved
                 self._at[moved] = at
         place = self._place[flow]
-        address = {"ipsrc": f"10.0.{place >> 8}.{place & 255}", "portsrc": 1024, "proto": 17 if place % 2 else 6}
-        self.last[f"{address['ipsrc']}:1024:{address['proto']}:192.0.2.1:443"] = (self.version, kind)
+        source = f"10.{place >> 16}.{place >> 8 & 255}.{place & 255}"
+        address = {"ipsrc": source, "portsrc": 1024, "proto": 17 if place % 2 else 6}
+        self.last[f"{source}:1024:{address['proto']}:192.0.2.1:443"] = (self.version, kind)
         return event(kind, flow, self.version, **address)
