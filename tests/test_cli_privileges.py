@@ -43,11 +43,16 @@ except PermissionError:
 
 
 def test_root_opens_the_source_and_is_gone_afterwards(visits: Capture, tmp_path: Path) -> None:
-    secret = visits.write(tmp_path / "secret.pcap")
-    secret.chmod(0o600)
+    secret = tmp_path / "secret"
+    os.mkfifo(secret, 0o600)
+    pipe = os.open(secret, os.O_RDWR)
+    # The pipe stays open: the engine's thread waits for more and is there to be looked at.
+    os.write(pipe, visits.write(tmp_path / "visits.pcap").read_bytes()[:1000])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, secret], capture_output=True, text=True, env=environment(tmp_path), check=True
+        [sys.executable, "-c", SCRIPT, secret], capture_output=True, text=True, env=environment(tmp_path), check=False
     )
+    os.close(pipe)
+    assert done.returncode == 0, done.stderr
     nobody = (65534,) * 3
     assert done.stdout.splitlines() == [
         "not as nobody",
