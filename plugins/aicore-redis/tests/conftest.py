@@ -24,8 +24,8 @@ def redis_program() -> str:
 
 @pytest.fixture
 def server(redis_program: str, tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own; what it has acknowledged survives its SIGKILL. (With `everysec` it acknowledges what it
-    writes up to two seconds later, when the disk is busy.)"""
+    """A server of the test's own; what it has acknowledged survives its SIGKILL. (With `everysec` it acknowledges what
+    it writes up to two seconds later, when the disk is busy.)"""
     server = Server(redis_program, tmp_path, appendonly="yes", appendfsync="always")
     server.start()
     yield server
