@@ -10,6 +10,8 @@ from aicore.batch import FlowBatch
 from aicore.delivery.queue import lasting
 from aicore.delivery.state import TICK, DeliveryState
 
+_MERGE = 0.3  # of the queue, from where on waiting batches are merged
+_WINDOW = 1 << 20  # bytes that are merged at once, at least
 _SOFT = 0.9  # of the queue; the rest is for rows that may not be shed
 _PAYLOAD = 8 << 20  # bytes of one spool frame, about
 
@@ -57,14 +59,16 @@ class Intake(DeliveryState):
             if rest := self._to_spool(batch):
                 self._overflow(rest)
             return
-        soft = self._queue_bytes * _SOFT
+        queue, bound = self._queue, self._queue_bytes
         with self._lock:
-            if self._queue.nbytes + batch.nbytes > soft and self._queue.grown * 8 >= self._queue_bytes:
-                merged = self._queue.merge()
+            if queue.nbytes + batch.nbytes > bound * _MERGE and queue.grown * 16 >= bound:
+                # For a moment merging needs its window twice more: begun early, the whole stays within the bound.
+                merged = queue.merge(queue.nbytes if queue.nbytes < bound * 0.35 else max(bound // 16, _WINDOW))
                 self._counters["merged"] += merged
                 self._counters["queued"] -= merged
-                self._say("merge", "the queue is full: %d events merged into later ones of their flows", merged)
-            fits = self._queue.nbytes + batch.nbytes <= soft
+                if merged:
+                    self._say("merge", "events wait: %d merged into later ones of their flows", merged)
+            fits = queue.nbytes + batch.nbytes <= bound * _SOFT
         if fits:
             self._push(batch)
         elif rest := self._to_spool(batch):

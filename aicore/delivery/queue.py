@@ -101,32 +101,51 @@ class MemoryQueue:
             self._begin += WRITE_ROWS
             self.rows -= WRITE_ROWS
             return Group(first.batch.take(rows), False, first.since, first.merged), 0
-        before = self.rows
-        parts = [self._pop()]
-        size = len(parts[0])
-        while net and self._batches and size + len(self._batches[0].batch) <= WRITE_ROWS:
-            parts.append(self._pop())
-            size += len(parts[-1])
-        if len(parts) == 1:
-            return Group(parts[0], False, first.since, first.merged), 0
-        merged = join(parts).net()
-        return Group(merged, False, first.since, True), before - self.rows - len(merged)
+        count, size = 1, len(first.batch) - self._begin
+        while net and count < len(self._batches) and size + len(self._batches[count].batch) <= WRITE_ROWS:
+            size += len(self._batches[count].batch)
+            count += 1
+        parts = [self._pop() for _ in range(count)]
+        if count > 1 and (merged := _net(parts)):
+            return Group(merged, False, first.since, True), size - len(merged)
+        for part in reversed(parts[1:]):
+            self._batches.appendleft(_Waiting(part, first.since, part.nbytes, True))
+            self.rows += len(part)
+            self.nbytes += part.nbytes
+        return Group(parts[0], False, first.since, first.merged), 0
 
-    def merge(self) -> int:
-        """Leaves each flow's latest row; returns how many rows were merged away."""
-        before, since = self.rows, self.since
-        if since is not None:
-            self._add(join(self.clear()).net(), since, True)
-        self.grown = 0
+    def merge(self, window: int) -> int:
+        """Leaves each flow's latest row among neighbours that are `window` bytes together, which it needs twice for a
+        moment; returns how many rows were merged away."""
+        before = self.rows
+        waiting = deque(self._batches)
+        if self._begin:
+            first = waiting.popleft()
+            rest = first.batch.take(range(self._begin, len(first.batch)))
+            waiting.appendleft(_Waiting(rest, first.since, rest.nbytes, first.merged))
+        self._batches.clear()
+        self._begin = self.rows = self.nbytes = self.grown = 0
+        while waiting:
+            parts = [waiting.popleft()]
+            size = parts[0].nbytes
+            while waiting and size + waiting[0].nbytes <= window:
+                size += waiting[0].nbytes
+                parts.append(waiting.popleft())
+            if len(parts) > 1 and (merged := _net([one.batch for one in parts])):
+                self._add(merged, parts[0].since, True)
+            else:
+                for one in parts:
+                    self._add(one.batch, one.since, one.merged)
         return before - self.rows
 
     def shed(self) -> int:
         """Drops updates that a later event of their flow makes up for; returns how many."""
-        before, since = self.rows, self.since
-        if since is not None:
-            merged = any(one.merged for one in self._batches)
-            batch = join(self.clear())
-            self._add(batch.take(lasting(batch)), since, merged)
+        before = self.rows
+        for _ in range(len(self._batches)):
+            since, merged = self._batches[0].since, self._batches[0].merged
+            batch = self._pop()
+            if rows := lasting(batch):
+                self._add(batch.take(rows), since, merged)
         self.sheddable = 0
         return before - self.rows
 
@@ -146,6 +165,15 @@ class MemoryQueue:
         self._begin = 0
         self.rows -= len(batch)
         return batch
+
+
+def _net(batches: Sequence[FlowBatch]) -> FlowBatch | None:
+    """Several batches merged; None where the core cannot join them, as when a plugin's field has changed its type. The
+    way through rows would keep put() too long."""
+    try:
+        return FlowBatch.concat(batches).net()
+    except ValueError:
+        return None
 
 
 def join(batches: Sequence[FlowBatch]) -> FlowBatch:

@@ -29,6 +29,9 @@ LONE_WRITES = 3
 #: Seconds for which the last row of all is tried.
 LAST_ROW_PATIENCE = 30.0
 
+# One of our own: the program's seed is the program's.
+_random = random.Random()
+
 Outcome = Literal["delivered", "dead_lettered"]
 #: A batch, and whether its rows may stand for several events.
 Write = Callable[[FlowBatch, bool], "Sequence[RowError] | None"]
@@ -73,7 +76,7 @@ class Backoff:
         self.most = most
 
     def seconds(self, failures: int) -> float:
-        return random.uniform(0, min(self.most, self.first * 2.0 ** min(failures - 1, 60)))
+        return _random.uniform(0, min(self.most, self.first * 2.0 ** min(failures - 1, 60)))
 
 
 class Sender:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aicore.testing.batches import event, flow_id, life, lives, make_batch
+from aicore.testing.batches import batches, event, flow_id, life, lives, make_batch
 from aicore.testing.faults import FaultyAdaptor
 
 if TYPE_CHECKING:
     from aicore.testing.contract import AdaptorContract, Store
 
-__all__ = ["AdaptorContract", "FaultyAdaptor", "Store", "event", "flow_id", "life", "lives", "make_batch"]
+__all__ = ["AdaptorContract", "FaultyAdaptor", "Store", "batches", "event", "flow_id", "life", "lives", "make_batch"]
 
 
 def __getattr__(name: str) -> Any:

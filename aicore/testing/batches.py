@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import Any
 
 from aicore.batch import FlowBatch
@@ -43,6 +44,19 @@ def event(kind: str, flow: int, version: int, **fields: Any) -> dict[str, Any]:
 def make_batch(flows: int, *, kind: str = "update", first: int = 0, version: int = 1, **fields: Any) -> FlowBatch:
     """One row for each of `flows` flows, numbered from `first`, with rising versions from `version` on."""
     return FlowBatch.from_rows(event(kind, first + n, version + n, **fields) for n in range(flows))
+
+
+def batches(parts: Iterable[Iterable[dict[str, Any]]]) -> list[FlowBatch]:
+    """A batch for each part. As those of one run they can be joined without a way through rows."""
+    sizes: list[int] = []
+    rows: list[dict[str, Any]] = []
+    for part in parts:
+        before = len(rows)
+        rows += part
+        sizes.append(len(rows) - before)
+    whole = FlowBatch.from_rows(rows)
+    ends = list(accumulate(sizes))
+    return [whole.take(range(end - size, end)) for size, end in zip(sizes, ends, strict=True)]
 
 
 def life(flow: int, version: int, updates: int = 1, **fields: Any) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from aicore.batch import FlowBatch
 from aicore.delivery import Delivery, Spool, balance
 from aicore.delivery.metrics import PLACES
 from aicore.errors import Fatal, RowError
-from aicore.testing import FaultyAdaptor, event, flow_id, life, lives, make_batch
+from aicore.testing import FaultyAdaptor, batches, event, flow_id, life, lives, make_batch
 
 FAST = (0.001, 0.02)
 
@@ -156,7 +156,7 @@ def test_outage_after_outage_costs_nothing(seed: int) -> None:
     over = threading.Event()
 
     def flap() -> None:
-        while not over.wait(rng.uniform(0.02, 0.1)):
+        while not over.wait(rng.uniform(0.05, 0.3)):
             store.down = None if store.down else TimeoutError("away")
         store.down = None
 
@@ -165,7 +165,7 @@ def test_outage_after_outage_costs_nothing(seed: int) -> None:
         flapping.start()
         for start in range(0, 500, 50):
             one.put(lives(range(start, start + 50), version=start * 10 + 1))
-            time.sleep(0.05)
+            time.sleep(0.15)
         over.set()
         flapping.join()
     assert one.counters()["delivered"] == 1500
@@ -475,25 +475,28 @@ def test_live_merges_then_sheds_then_refuses_and_never_drops_an_end() -> None:
     store = FaultyAdaptor("all")
     gate = store.hang = threading.Event()
     asked: list[bool] = []
-    one = delivery(store, live=True, queue_bytes=200_000, on_full=asked.append)
+    one = delivery(store, live=True, queue_bytes=400_000, on_full=asked.append)
     flows = 300
-    version = 1
-    one.put(FlowBatch.from_rows(event("insert", n, version + n) for n in range(flows)))
-    for _ in range(50):  # the same flows, over and over: merging is enough
-        version += 1000
+    first, *again = batches(
+        [[event("insert", n, 1 + n) for n in range(flows)]]
+        + [[event("update", n, 1000 * step + n) for n in range(flows)] for step in range(1, 50)]
+    )
+    one.put(first)
+    for batch in again:  # the same flows, over and over: merging is enough
         begin = time.monotonic()
-        one.put(make_batch(flows, version=version))
+        one.put(batch)
         assert time.monotonic() - begin < 0.5
     assert asked == []
     assert one.counters()["merged"] > 30 * flows
     assert one.counters()["shed"] == 0
+    version = 100_000
     for start in range(flows, 20 * flows, flows):  # ever new flows: nothing can be merged
         version += 1000
         one.put(make_batch(flows, first=start, version=version))
     assert asked == [True]
     counters = one.counters()
     assert counters["shed"] > 10 * flows
-    assert counters["queued_bytes"] < 200_000 + 4096 * 400
+    assert counters["queued_bytes"] < 400_000 + 4096 * 400
     version += 1000
     one.put(FlowBatch.from_rows(event("remove", n, version + n) for n in range(flows)))
     assert one.counters()["lost"] == 0
@@ -526,10 +529,11 @@ def test_row_by_row_adaptors_miss_no_call_for_what_was_merged() -> None:
 
     store = Three()
     with balanced(delivery(store, live=True, queue_bytes=100_000)) as one:
-        one.put(make_batch(100, kind="insert"))
-        for start in range(1000, 30_000, 1000):
-            one.put(make_batch(100, version=start))
-        one.put(FlowBatch.from_rows(event(kind, n, 30_000 + n) for kind in ("update", "remove") for n in range(100)))
+        inserts = [event("insert", n, 1 + n) for n in range(100)]
+        updates = [[event("update", n, 1000 * step + n) for n in range(100)] for step in range(1, 30)]
+        ends = [event(kind, n, 30_000 + n) for kind in ("update", "remove") for n in range(100)]
+        for batch in batches([inserts, *updates, ends]):
+            one.put(batch)
         assert one.counters()["merged"] > 1000
         store.away = False
     for number, key in enumerate(make_batch(100).keys()):

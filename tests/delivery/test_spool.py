@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -299,7 +300,7 @@ class SpoolModel(RuleBasedStateMachine):
 
     @initialize(segment=st.sampled_from([300, 2_000, 16 << 20]))
     def start(self, segment: int) -> None:
-        self.path = Path(os.environ["TMPDIR_MODEL"]) / f"s{random.getrandbits(64)}"
+        self.path = Path(tempfile.mkdtemp(dir=os.environ["TMPDIR_MODEL"]))
         self.segment = segment
         self.waiting: list[bytes] = []  # not acknowledged, in order
         self.again: list[bytes] = []  # acknowledged, of a head that is not done: a restart delivers it from its start
