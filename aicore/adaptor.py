@@ -63,8 +63,10 @@ class DatabaseAdaptor:
     def write(self, batch: FlowBatch) -> Sequence[RowError] | None:
         """Delivers a batch and returns when its rows are safe. Rows that the answer does not name count as delivered.
 
-        An exception means: retry the whole batch; `aicore.Fatal`: this adaptor cannot go on. The default calls
-        insert, update and remove in order; what they raise stops it, and the rows from there on are retried.
+        An exception means: retry the whole batch; `aicore.Fatal`: this adaptor cannot go on. Raise ConnectionError or
+        TimeoutError where the way to the store failed: a row takes longer to be suspected of it than of any other.
+        The default calls insert, update and remove in order; what they raise stops it, and the rows from there on are
+        retried.
         """
         write_rows(self, batch, events=self.events)
         return None

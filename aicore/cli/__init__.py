@@ -27,6 +27,7 @@ _COMMANDS = {
     "interfaces": "interfaces",
     "spool": "spool",
     "deadletter": "deadletter",
+    "new-plugin": "new_plugin",
     "completion": "completion",
     "version": "version",
 }

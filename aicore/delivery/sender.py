@@ -20,6 +20,9 @@ from aicore.url import scrub
 
 #: A row that failed so often, while rows of other flows went through, is poison.
 STRIKES = 5
+#: The same for a row whose write ended in an OSError, as ConnectionError and TimeoutError are: on a network that spoils
+#: every second write, five are soon together by chance.
+LOST_STRIKES = 20
 #: Window over which the share of poison is judged. The least number of rows keeps one hostile flow on a quiet link from
 #: stopping the adaptor.
 WINDOW_GROUPS = 3
@@ -65,6 +68,7 @@ class _Try:
     again: int = 0  # failures after the first strike
     alone: bool = False  # the row itself is known to fail, not only a batch that holds it
     named: bool = False  # the adaptor asked for the retry: no limit but the strikes
+    needed: int = STRIKES
     reason: str = ""
 
 
@@ -137,9 +141,9 @@ class Sender:
             entry = self._tries.get(key)
             if entry is None or not entry.alone or entry.named:
                 continue
-            again = entry.again and entry.failures >= STRIKES
+            again = entry.again and entry.failures >= entry.needed
             if again or (len(keys) == 1 and self.delivered and failing_for >= LAST_ROW_PATIENCE):
-                entry.strikes = STRIKES
+                entry.strikes = entry.needed
         self._bury(group, _Keys(group.batch))
 
     def _parts(self, group: Group, keys: _Keys) -> list[tuple[list[int], bool]]:
@@ -186,7 +190,8 @@ class Sender:
         except (Exception, SystemExit) as error:
             reason = describe(error)
             for row in rows:
-                self._strike_later(group, row, keys[row], reason, alone=len(rows) == 1)
+                entry = self._strike_later(group, row, keys[row], reason, alone=len(rows) == 1)
+                entry.needed = LOST_STRIKES if isinstance(error, OSError) else STRIKES
             self.fails += 1
             self._owner.failed(reason, len(rows))
             return False
@@ -278,7 +283,7 @@ class Sender:
             count, poison = self._window[-1]
             self._window[-1] = (count + len(rows), poison)
 
-    def _strike_later(self, group: Group, row: int, key: str, reason: str, *, alone: bool, named: bool = False) -> None:
+    def _strike_later(self, group: Group, row: int, key: str, reason: str, *, alone: bool, named: bool = False) -> _Try:
         entry = self._tries.setdefault(key, _Try())
         entry.failures += 1
         entry.again += 1 if entry.strikes else 0
@@ -286,10 +291,11 @@ class Sender:
         entry.named = named
         entry.reason = reason
         self._pending[key] = group.batch.column("event")[row] == "remove"
+        return entry
 
     def _bury(self, group: Group, keys: _Keys) -> None:
         """Sends rows with enough strikes to the dead letters: the first open one of each such key."""
-        buried = {key for key, entry in self._tries.items() if entry.alone and entry.strikes >= STRIKES}
+        buried = {key for key, entry in self._tries.items() if entry.alone and entry.strikes >= entry.needed}
         if not buried:
             return
         for row in group.rows():

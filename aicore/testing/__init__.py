@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For authors of adaptors: the contract as abstract tests, batches to write, and an adaptor that fails on purpose.
+"""For authors of plugins: the contract of adaptors as abstract tests, batches to write, an adaptor that fails on
+purpose, and captures of what two hosts say.
 
 The contract needs pytest, the rest does not.
 """
@@ -9,12 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aicore.testing.batches import batches, event, flow_id, life, lives, make_batch
+from aicore.testing.captures import write_capture
 from aicore.testing.faults import FaultyAdaptor
 
 if TYPE_CHECKING:
     from aicore.testing.contract import AdaptorContract, Store
 
-__all__ = ["AdaptorContract", "FaultyAdaptor", "Store", "batches", "event", "flow_id", "life", "lives", "make_batch"]
+# fmt: off
+__all__ = [
+    "AdaptorContract", "FaultyAdaptor", "Store", "batches", "event", "flow_id", "life", "lives", "make_batch",
+    "write_capture",
+]
+# fmt: on
 
 
 def __getattr__(name: str) -> Any:

@@ -59,7 +59,7 @@ class RedisAdaptor(DatabaseAdaptor):
 
     def connect(self, connection_str: str) -> None:
         """Fatal for wrong credentials or an unverified certificate, UsageError for a URL or option that cannot be;
-        what redis-py raises where another attempt makes sense."""
+        ConnectionError, TimeoutError or what redis-py raises where another attempt makes sense."""
         from aicore_redis import client
 
         layout = option(self, "layout")
@@ -77,7 +77,7 @@ class RedisAdaptor(DatabaseAdaptor):
         self._connection = connection
 
     def write(self, batch: FlowBatch) -> Sequence[RowError] | None:
-        """One pipeline. Redis' ConnectionError and TimeoutError: nothing is known, the whole batch again."""
+        """One pipeline. ConnectionError and TimeoutError: nothing is known, the whole batch again."""
         if self._connection is None:
             raise Fatal("redis: not connected")
         from aicore_redis import client

@@ -129,7 +129,7 @@ def connect(connection: RedisConnection) -> None:
 
 def send(connection: RedisConnection, commands: Iterable[Command]) -> list[RowError]:
     """Sends commands as they are made, connecting if need be, then reads the replies; the answer names rows that were
-    not delivered. What is raised leaves all of them unknown."""
+    not delivered. What is raised leaves all of them unknown: an OSError if the connection is lost or too slow."""
     deadline = time.monotonic() + connection.socket_timeout
     try:
         if connection.is_connected and _ended(connection):
@@ -140,6 +140,10 @@ def send(connection: RedisConnection, commands: Iterable[Command]) -> list[RowEr
         connection.disconnect()  # else the next batch would read this one's replies
         if isinstance(error, exceptions.RedisError) and (reason := _final(error)):
             raise Fatal(f"redis: {reason}") from error
+        if isinstance(error, exceptions.ConnectionError):
+            raise ConnectionError(str(error)) from error
+        if isinstance(error, exceptions.TimeoutError):
+            raise TimeoutError(str(error)) from error
         raise
     return _errors(sent, replies)
 
