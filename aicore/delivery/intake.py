@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aicore.batch import FlowBatch
 from aicore.delivery.queue import lasting
@@ -148,9 +148,14 @@ class Intake(DeliveryState):
 
     def _retire(self) -> None:
         """Takes what is open from the delivery thread, which may hang in the adaptor, and stores it in its order."""
+        with self._retiring:
+            if batches := self._take_open():
+                self._store_open(batches)
+
+    def _take_open(self) -> list[FlowBatch]:
         with self._lock:
             if self._retired:
-                return
+                return []
             self._retired = True
             groups = [rest for group in (self._held, self._fresh) if group and (rest := group.rest())]
             batches = [
@@ -160,8 +165,9 @@ class Intake(DeliveryState):
             self._held = self._fresh = None
             self._counters["queued"] -= sum(map(len, batches))
             self._lock.notify_all()
-        if not batches:
-            return
+            return batches
+
+    def _store_open(self, batches: Sequence[FlowBatch]) -> None:
         if self.spool is None or not self._live:
             for batch in batches:
                 self._store_or_lose(batch)

@@ -91,6 +91,7 @@ class DeliveryState:
         self._ending = False
         self._deadline: float | None = None
         self._connected = False
+        self._retiring = threading.RLock()  # taken before the lock: who comes second waits until all is stored
         self._retired = False  # the delivery thread has no rows any more
         self._concluded = False
         self._said: dict[str, tuple[float, int]] = {}
