@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`aicore new-plugin`: packages of every kind, which are installed, found and used, and whose own tests pass."""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commandline import invoke
+from conftest import Install
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "tests" / "captures" / "demo.pcap"
+KINDS = {
+    "adaptor": ["--kind", "adaptor"],
+    "hook": ["--kind", "hook"],
+    "protocol": ["--kind", "protocol"],
+    "native": ["--kind", "protocol", "--native"],
+}
+
+
+def make(folder: Path, kind: str, name: str = "made-up") -> Path:
+    done = invoke("new-plugin", name, *KINDS[kind], "--in", folder)
+    assert done.exit_code == 0, done.output
+    made = folder / f"aicore-{name}"
+    assert {folder / line for line in done.output.splitlines()} == {path for path in made.rglob("*") if path.is_file()}
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_made(kind: str, tmp_path: Path) -> None:
+    made = make(tmp_path, kind)
+    files = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
+    common = {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "tox.ini", ".github/workflows/test.yml"}
+    assert common <= files
+    for name in files:
+        text = (made / name).read_text()
+        assert text.endswith("\n"), name
+        assert "{{" not in text.replace("${{ matrix.python }}", "").replace("{{Py_mod_exec", "").replace(
+            "{{magic", ""
+        ), name
+        assert "{%" not in text, name
+    project = tomllib.loads((made / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "aicore-made-up"
+    assert project["dependencies"] == ["aicore>=1.0,<2"]
+    (group,) = project["entry-points"]
+    assert (group, list(project["entry-points"][group])) == (f"aicore.{KINDS[kind][1]}s", ["made-up"])
+    assert compileall.compile_dir(made, quiet=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_made_is_clean(kind: str, tmp_path: Path) -> None:
+    made = make(tmp_path, kind)
+    for command in (["check", "."], ["format", "--check", "."]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command], cwd=made, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("kind", ["adaptor", "hook", "protocol"])
+def test_its_own_tests_pass(kind: str, tmp_path: Path, install: Install) -> None:
+    """In a process of its own, with the package on the path as pip would leave it there."""
+    made = make(tmp_path, kind)
+    entries = tomllib.loads((made / "pyproject.toml").read_text())["project"]["entry-points"]
+    install("aicore-made-up", **{group.partition(".")[2]: names for group, names in entries.items()})
+    path = os.pathsep.join([str(made), str(tmp_path / "site-packages"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(made)],
+        cwd=made,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout.splitlines()[-1] or kind == "adaptor"  # the adaptor declares what it lacks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["Up", "--kind", "hook"], "lower-case letters"),
+        (["../x", "--kind", "hook"], "lower-case letters"),
+        (["x" * 33, "--kind", "hook"], "at most 32"),
+        (["x", "--kind", "hook", "--native"], "--native is for protocols"),
+        (["x", "--kind", "store"], "is not one of"),
+        (["x"], "Missing option '--kind'"),
+        (["there", "--kind", "hook"], "exists already"),
+    ],
+)
+def test_what_cannot_be_made(arguments: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "aicore-there").mkdir()
+    done = invoke("new-plugin", *arguments, "--in", tmp_path)
+    assert done.exit_code == 2
+    assert said in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["aicore-there"]
+    assert not list((tmp_path / "aicore-there").iterdir())
+
+
+def test_without_jinja2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    done = invoke("new-plugin", "x", "--kind", "hook", "--in", tmp_path)
+    assert done.exit_code == 2
+    assert "needs jinja2: pip install" in done.output
+    assert not list(tmp_path.iterdir())
+
+
+# -- from wheels alone --------------------------------------------------------------------------------------------
+
+
+def call(*command: object, cwd: Path, **environ: str) -> str:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**kept, **pip, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a wheel of the core: of AICORE_WHEELS where that names one, else built."""
+    if "AICORE_WHEELS" in os.environ:
+        return Path(os.environ["AICORE_WHEELS"])
+    folder = tmp_path_factory.mktemp("wheels")
+    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT, cwd=folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_an_empty_environment(kind: str, wheels: Path, tmp_path: Path) -> None:
+    """Made, built, installed into a fresh environment, listed, run, and its own tests run, with wheels alone."""
+    call(sys.executable, "-m", "venv", "venv", cwd=tmp_path)
+    bin_folder = tmp_path / "venv" / "bin"
+    pip = [bin_folder / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    links = {"PIP_FIND_LINKS": str(wheels)}
+    call(*pip, "install", "--find-links", wheels, "aicore[author]>=1.0,<2", cwd=tmp_path, **links)
+    call(bin_folder / "aicore", "new-plugin", "made-up", *KINDS[kind], cwd=tmp_path)
+    made = tmp_path / "aicore-made-up"
+    call(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, made, cwd=tmp_path, **links)
+    (wheel,) = tmp_path.glob("aicore_made_up-*.whl")
+    call(*pip, "install", wheel, cwd=tmp_path, **links)
+    rows = json.loads(call(bin_folder / "aicore", "list-plugins", "--json", cwd=tmp_path))
+    (row,) = [row for row in rows if row["distribution"] == "aicore-made-up"]
+    assert (row["name"], row["status"], row["version"]) == (f"{KINDS[kind][1]}:made-up", "ok", "0.1.0")
+    options = {"adaptor": ["--to", "made-up:flows"], "hook": ["--plugin", "made-up", "--to", "jsonl:flows"]}
+    call(bin_folder / "aicore", "run", DEMO, *options.get(kind, ["--to", "jsonl:flows"]), cwd=tmp_path)
+    records = [json.loads(line) for line in (tmp_path / "flows").read_text().splitlines()]
+    assert len(records) > 50
+    assert kind != "hook" or any("made_up_label" in record for record in records)
+    said = call(bin_folder / "python", "-m", "pytest", "-q", made / "tests", cwd=made)
+    assert " passed" in said
