@@ -170,11 +170,12 @@ class FlowBatch:
         """From now on the batch cannot change."""
         self._core.seal()
 
-    def to_arrow(self) -> pyarrow.Table:
-        """Times become timestamp[ns, UTC]. Needs pyarrow."""
+    def to_arrow(self, meta: bool = False) -> pyarrow.Table:
+        """Times become timestamp[ns, UTC]. With meta also `event`, `new` and `version` stand in it. Needs pyarrow."""
         import pyarrow as pa
 
-        return pa.table({name: self._arrow_column(pa, name) for name in self.names()})
+        names = [*self.names(), *(("event", "new", "version") if meta else ())]
+        return pa.table({name: self._arrow_column(pa, name) for name in names})
 
     def to_pandas(self) -> pandas.DataFrame:
         """Needs pandas and pyarrow. Numbers that may be absent keep their integer type (pandas' Arrow types)."""

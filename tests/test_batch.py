@@ -15,6 +15,7 @@ import pytest
 import aicore
 from aicore.adaptor import write_rows
 from aicore.errors import PartialWrite
+from aicore.testing import event as made
 
 ROW = {
     "key": "10.0.0.1:1000:6:10.0.0.2:80",
@@ -226,3 +227,10 @@ class TestFlows:
         path = Capture().write(tmp_path / "empty.pcap")
         assert list(aicore.flows(path)) == []
         assert aicore.flows(path).to_arrow().num_rows == 0
+
+
+def test_arrow_with_meta() -> None:
+    rows = aicore.FlowBatch.from_rows([made("insert", 1, 7), made("remove", 1, 8)]).net()
+    plain, table = rows.to_arrow(), rows.to_arrow(meta=True)
+    assert table.column_names == [*plain.column_names, "event", "new", "version"]
+    assert table.select(["event", "new", "version"]).to_pylist() == [{"event": "remove", "new": 1, "version": 8}]
