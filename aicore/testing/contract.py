@@ -9,7 +9,8 @@
             return Store(f"mine:{tmp_path}/flows", records=lambda: read_back(tmp_path))
 
 `records` reads the store through its own client and gives the records that it holds, in any order: dicts with the
-names of the schema, absent values left out or None, times as integers or as in the JSON record.
+names of the schema, absent values left out or None, times as integers (ns) or as in the JSON record; a value that the
+store has in another form is declared in `forms`. It is also called while the adaptor is open.
 """
 
 from __future__ import annotations
