@@ -75,9 +75,12 @@ class Batch:
     def valid(self, name: str) -> memoryview:
         """1 where the row has a value, as uint8."""
     def type(self, name: str) -> Literal["int", "float", "str", "list"]: ...
-    def add(self, name: str, values: Sequence[Any]) -> None:
-        """Adds a column (int, float, bool, str, list of str; None = absent). ValueError after seal(), for a name that
-        exists, or a wrong length."""
+    def distinct(self, name: str) -> tuple[list[str | None], memoryview]:
+        """A column of strings as its values, each once, and for each row the index of its value (uint32). KeyError for
+        the name of no such column."""
+    def add(self, name: str, values: Sequence[Any], codes: Sequence[int] | None = None) -> None:
+        """Adds a column (int, float, bool, str, list of str; None = absent). With codes the row's value is
+        values[code]. ValueError after seal(), for a name that exists, a wrong length, or a code that has no value."""
     def seal(self) -> None: ...
     def keys(self) -> list[str]: ...
     def json(self, meta: bool = False) -> list[bytes]:

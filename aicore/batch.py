@@ -158,11 +158,17 @@ class FlowBatch:
         """One row for each flow, its latest; `new` is 1 where the flow's insert was merged in."""
         return FlowBatch(self._core.net())
 
-    def add(self, name: str, values: Sequence[Any]) -> None:
-        """Adds a field to every row: int, float, bool, str, list of str, None for absent. For flow_enrich hooks.
-        UsageError for a name that exists, a wrong length or type, and after the batch was sealed."""
+    def distinct(self, name: str) -> tuple[list[str | None], Sequence[int]]:
+        """A column of strings as its values, each once (None for absent), and for each row the index of its value: what
+        is looked up for a value is looked up once, and `add` takes the indexes. KeyError for an unknown name."""
+        return self._core.distinct(name)
+
+    def add(self, name: str, values: Sequence[Any], codes: Sequence[int] | None = None) -> None:
+        """Adds a field to every row: int, float, bool, str, list of str, None for absent. For flow_enrich hooks. With
+        `codes` a row's value is values[code], as `distinct` gives them.
+        UsageError for a name that exists, a wrong length, code or type, and after the batch was sealed."""
         try:
-            self._core.add(name, values)
+            self._core.add(name, values, codes)
         except (TypeError, ValueError) as error:
             raise UsageError(f"field {name!r} cannot be added: {error}") from None
 

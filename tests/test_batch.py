@@ -97,6 +97,31 @@ def test_added_fields() -> None:
         rows.add("late", [1, 2])
 
 
+def test_distinct_values() -> None:
+    rows = batch({}, {"ipsrc": "2001:db8::1", "ipdst": "2001:db8::2"}, {}, {"layer7": None}, {"httphost": ""})
+    addresses, codes = rows.distinct("ipsrc")
+    assert addresses == [ROW["ipsrc"], "2001:db8::1"]
+    assert list(codes) == [0, 1, 0, 0, 0]
+    rows.add("country", ["NL", None], codes)
+    rows.add("note", ["", None, "", None, "x"])
+    assert rows.column("country") == ["NL", None, "NL", "NL", "NL"]
+    for name in ("ipdst", "layer7", "httphost", "country", "note", "key", "event", "sensor"):
+        values, codes = rows.distinct(name)
+        assert [values[code] for code in codes] == rows.column(name)
+        assert len(set(values)) == len(values)
+    for name in ("bytes", "nothing", "new"):
+        with pytest.raises(KeyError, match=name):
+            rows.distinct(name)
+    for values, wrong, why in (
+        (["a"], [0, 0, 1, 0, 0], "no value number 1"),
+        (["a"], [0] * 4, "4 values for 5 rows"),
+        (["a"], [-1] * 5, ""),
+        (["a"], ["0"] * 5, ""),
+    ):
+        with pytest.raises(aicore.UsageError, match=f"field 'wrong' cannot be added.*{why}"):
+            rows.add("wrong", values, wrong)
+
+
 def test_from_rows_names_what_is_wrong() -> None:
     with pytest.raises(aicore.UsageError, match="packets"):
         batch({}, {"packets": "many"})

@@ -50,5 +50,9 @@ def _hook_fields(plugins: Plugins) -> Iterator[Field]:
             plugin = plugins.load("hook", name)
         except PluginError as error:
             warn(f"warning: left out: {error}")
-        else:
-            yield from (replace(field, protocol=f"hook:{name}") for field in getattr(plugin, "fields", ()))
+            continue
+        fields = getattr(plugin, "fields", ())
+        if not isinstance(fields, tuple | list):  # a property, say: known only once the plugin is in use
+            warn(f"warning: left out: hook {name}: its class has no list of fields")
+            continue
+        yield from (replace(field, protocol=f"hook:{name}") for field in fields)

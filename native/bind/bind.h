@@ -34,6 +34,11 @@ py::object core_column(const std::shared_ptr<aicore::Batch> &batch,
 py::object core_valid(const std::shared_ptr<aicore::Batch> &batch, const std::string &name);
 const char *core_type(const std::string &name);
 py::object core_value(const aicore::Batch &batch, size_t row, const char *name); // None if absent
+// Appends what tells the values of a text column of the core apart, nothing where absent: for addresses the bytes,
+// which are cheaper than the text. Null: no such column.
+using Distinction = void (*)(std::string &out, const aicore::Batch &batch, const aicore::Row &row);
+Distinction core_distinction(const std::string &name);
+py::object code_column(std::vector<uint32_t> values);
 py::object byte_column(std::vector<uint8_t> values);
 py::object int_column(std::vector<int64_t> values);
 py::object float_column(std::vector<double> values);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <unordered_map>
 
 #include "bind.h"
 
@@ -115,6 +116,43 @@ py::object valid(const PyBatch &self, const std::string &name) {
     return byte_column(c->valid);
 }
 
+// One value of a text column, as Python sees it.
+py::object text_value(const Batch &b, size_t i, const std::string &name, int field, const AddedColumn *added) {
+    if (added) return added_value(*added, i);
+    return field >= 0 ? attribute_value(b, b.rows[i], field) : core_value(b, i, name.c_str());
+}
+
+// A text column as its values, each once in the order of its first row, and for each row the index of its value.
+py::tuple distinct(const PyBatch &self, const std::string &name) {
+    const Batch &b = *self.batch;
+    const Distinction core = core_distinction(name);
+    const int field = field_of(b, name);
+    const AddedColumn *added = added_of(b, name);
+    if (!core && (is_core_field(name) || (field < 0 && !added) ||
+                  (field < 0 ? added->type : b.schema->fields[static_cast<size_t>(field)].type) != FieldType::string))
+        unknown(name);
+    // Bounded by the batch, so that strings chosen to collide cost no more than its square.
+    std::unordered_map<std::string, uint32_t> seen;
+    std::vector<uint32_t> codes;
+    codes.reserve(b.rows.size());
+    py::list texts;
+    std::string key;
+    for (size_t i = 0; i < b.rows.size(); ++i) {
+        key.clear(); // what is absent is empty, as no text is
+        if (core) {
+            core(key, b, b.rows[i]);
+        } else if (field >= 0) {
+            if (const auto [a, n] = values(b, b.rows[i], field); n) key = b.text(*a);
+        } else if (added->valid[i]) {
+            key.assign(1, '=').append(added->strings[i]); // an added text may be empty
+        }
+        const auto [entry, is_new] = seen.try_emplace(key, static_cast<uint32_t>(texts.size()));
+        if (is_new) texts.append(text_value(b, i, name, field, added));
+        codes.push_back(entry->second);
+    }
+    return py::make_tuple(texts, code_column(std::move(codes)));
+}
+
 const char *type_name(FieldType type) {
     switch (type) {
     case FieldType::integer:
@@ -218,14 +256,37 @@ PyBatch concat(const std::vector<const PyBatch *> &batches) {
     return PyBatch(std::move(out));
 }
 
-void add(PyBatch &self, const std::string &name, const py::sequence &column_values) {
+std::vector<uint32_t> indexes_of(const std::string &name, const py::object &codes) {
+    if (PyObject_CheckBuffer(codes.ptr())) { // as distinct() gives them; one by one they cost more than all the rest
+        const py::buffer_info info = py::reinterpret_borrow<py::buffer>(codes).request();
+        if (info.format == "I" && info.ndim == 1 && info.strides[0] == sizeof(uint32_t)) {
+            const auto *begin = static_cast<const uint32_t *>(info.ptr);
+            return {begin, begin + info.size};
+        }
+    }
+    try {
+        return py::cast<std::vector<uint32_t>>(codes);
+    } catch (const py::cast_error &) {
+        throw py::value_error("column '" + name + "': the codes are no integers from 0");
+    }
+}
+
+void add(PyBatch &self, const std::string &name, const py::sequence &column_values, const py::object &codes) {
     if (self.sealed) throw py::value_error("the batch is sealed: fields are added in flow_enrich only");
     if (is_core_field(name) || field_of(*self.batch, name) >= 0 || added_of(*self.batch, name))
         throw py::value_error("there is a column '" + name + "' already");
-    if (column_values.size() != self.batch->rows.size())
-        throw py::value_error("column '" + name + "' has " + std::to_string(column_values.size()) + " values for " +
-                              std::to_string(self.batch->rows.size()) + " rows");
-    self.batch->added.push_back(added_column(name, column_values));
+    const size_t rows = self.batch->rows.size();
+    std::vector<uint32_t> indexes;
+    if (!codes.is_none()) indexes = indexes_of(name, codes);
+    const size_t found = codes.is_none() ? column_values.size() : indexes.size();
+    if (found != rows)
+        throw py::value_error("column '" + name + "' has " + std::to_string(found) + " values for " +
+                              std::to_string(rows) + " rows");
+    for (const uint32_t index : indexes)
+        if (index >= column_values.size())
+            throw py::value_error("column '" + name + "' has no value number " + std::to_string(index));
+    AddedColumn column = added_column(name, column_values);
+    self.batch->added.push_back(codes.is_none() ? std::move(column) : column.take(indexes));
     self.json[0] = self.json[1] = py::object();
 }
 
@@ -260,7 +321,8 @@ void bind_batch(py::module_ &m) {
         .def("column", column, py::arg("name"))
         .def("valid", valid, py::arg("name"))
         .def("type", type, py::arg("name"))
-        .def("add", add, py::arg("name"), py::arg("values"))
+        .def("distinct", distinct, py::arg("name"))
+        .def("add", add, py::arg("name"), py::arg("values"), py::arg("codes") = py::none())
         .def("seal", [](PyBatch &b) { b.sealed = true; })
         .def("keys", [](const PyBatch &b) { return core_column(b.batch, "key"); })
         .def("json", json, py::arg("meta") = false)

@@ -124,6 +124,22 @@ bool present(const CoreColumn &c, const Row &row) {
 
 } // namespace
 
+Distinction core_distinction(const std::string &name) {
+    const CoreColumn *c = find(name);
+    if (name == "ipsrc")
+        return [](std::string &out, const Batch &, const Row &row) {
+            out.assign(reinterpret_cast<const char *>(row.ipsrc), sizeof row.ipsrc).push_back(char(row.ip_version));
+        };
+    if (name == "ipdst")
+        return [](std::string &out, const Batch &, const Row &row) {
+            out.assign(reinterpret_cast<const char *>(row.ipdst), sizeof row.ipdst).push_back(char(row.ip_version));
+        };
+    return c ? c->text : nullptr;
+}
+
+py::object code_column(std::vector<uint32_t> values) {
+    return own_column(std::move(values));
+}
 py::object byte_column(std::vector<uint8_t> values) {
     return own_column(std::move(values));
 }

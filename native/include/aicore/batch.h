@@ -80,6 +80,8 @@ struct AddedColumn {
     std::vector<double> reals;
     std::vector<std::string> strings;
     std::vector<std::vector<std::string>> lists;
+
+    AddedColumn take(const std::vector<uint32_t> &indexes) const;
 };
 
 // A payload that a Python protocol shall look at; `id` names the live flow and the state of its recognition.

@@ -59,19 +59,22 @@ size_t Batch::bytes() const {
     return n;
 }
 
+AddedColumn AddedColumn::take(const std::vector<uint32_t> &indexes) const {
+    AddedColumn out{name, type, {}, {}, {}, {}, {}};
+    pick(out.valid, valid, indexes);
+    pick(out.integers, integers, indexes);
+    pick(out.reals, reals, indexes);
+    pick(out.strings, strings, indexes);
+    pick(out.lists, lists, indexes);
+    return out;
+}
+
 std::unique_ptr<Batch> Batch::take(const std::vector<uint32_t> &indexes) const {
     auto out = std::make_unique<Batch>(schema);
     out->strings = strings;
     pick(out->rows, rows, indexes);
-    for (const auto &c : added) {
-        AddedColumn column{c.name, c.type, {}, {}, {}, {}, {}};
-        pick(column.valid, c.valid, indexes);
-        pick(column.integers, c.integers, indexes);
-        pick(column.reals, c.reals, indexes);
-        pick(column.strings, c.strings, indexes);
-        pick(column.lists, c.lists, indexes);
-        out->added.push_back(std::move(column));
-    }
+    for (const auto &c : added)
+        out->added.push_back(c.take(indexes));
     return out;
 }
 
