@@ -21,34 +21,28 @@ _SIDES = (("src", "ipsrc", "source"), ("dst", "ipdst", "destination"))
 
 class Geoip:
     options: dict[str, Any] = {"db": aicore.Option(mmdb_files, required=True, help="MMDB files, separated by commas")}
-
-    @property
-    def fields(self) -> tuple[aicore.Field, ...]:
-        """What the files have."""
-        if isinstance(self.options["db"], aicore.Option):  # made by a program and used without options
-            raise aicore.UsageError('geoip needs the option db: use("geoip", db="/path/to/file.mmdb")')
-        fields = []
-        for side, column, ecs in _SIDES:
-            for name in self.options["db"].names:
-                kind, meaning, path, width = _FIELDS[name]
-                fields.append(
-                    aicore.Field(f"{side}{name}", kind, f"{meaning} of {column}", ecs=f"{ecs}.{path}", width=width)  # type: ignore[arg-type]
-                )
-        return tuple(fields)
+    #: What a file does not have is absent.
+    fields = tuple(
+        aicore.Field(f"{side}{name}", kind, f"{meaning} of {column}", ecs=f"{ecs}.{path}", width=width)  # type: ignore[arg-type]
+        for side, column, ecs in _SIDES
+        for name, (kind, meaning, path, width) in _FIELDS.items()
+    )
 
     @aicore.hookimpl
-    def run_started(self) -> None:
-        # Kept for the run: a store's columns must not change when a reload brings a file that has others.
-        self._names = self.options["db"].names
+    def register_protocols(self) -> None:
+        # The only hook whose error keeps the run from starting.
+        if isinstance(self.options["db"], aicore.Option):  # made by a program and used without options
+            raise aicore.UsageError('geoip needs the option db: use("geoip", db="/path/to/file.mmdb")')
 
     @aicore.hookimpl
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
-        place = self.options["db"].place
+        databases = self.options["db"]
         for side, column, _ in _SIDES:
-            values = zip(*map(place, flows.column(column)), strict=True)
+            addresses, codes = flows.distinct(column)
+            values = zip(*map(databases.place, addresses), strict=True)
             for name, column_values in zip(VALUES, values, strict=True):
-                if name in self._names:
-                    flows.add(f"{side}{name}", column_values)
+                if name in databases.names:
+                    flows.add(f"{side}{name}", column_values, codes)
 
     @aicore.hookimpl
     def reload(self) -> None:

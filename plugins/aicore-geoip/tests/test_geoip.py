@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import sqlite3
 from collections.abc import Mapping
@@ -54,9 +55,7 @@ def capture(tmp_path: Path) -> Path:
 
 
 def opened(db: object) -> Any:
-    plugin = Plugins().make("hook", "geoip", {"db": db})
-    plugin.run_started()
-    return plugin
+    return Plugins().make("hook", "geoip", {"db": db})
 
 
 def enriched(plugin: Any, src: str, dst: str) -> dict[str, Any]:
@@ -101,14 +100,20 @@ def test_an_ipv6_address_is_unknown_to_an_ipv4_database(tmp_path: Path) -> None:
     assert enriched(plugin, SERVER6, SERVER) == {"dstcountry": "US"}
 
 
-def test_fields_are_declared_in_ecs_names(city: Path) -> None:
-    fields = {field.name: field.ecs for field in Plugins().make("hook", "geoip", {"db": str(city)}).fields}
-    assert fields == {
-        "srccountry": "source.geo.country_iso_code",
-        "srccity": "source.geo.city_name",
-        "dstcountry": "destination.geo.country_iso_code",
-        "dstcity": "destination.geo.city_name",
+def test_fields_are_declared_in_ecs_names() -> None:
+    assert {field.name: field.ecs for field in Geoip.fields} == {
+        f"{short}{name}": f"{side}.{path}"
+        for short, side in (("src", "source"), ("dst", "destination"))
+        for name, path in (
+            ("country", "geo.country_iso_code"),
+            ("city", "geo.city_name"),
+            ("asn", "as.number"),
+            ("asorg", "as.organization.name"),
+        )
     }
+    listed = invoke("fields", "--json")
+    assert listed.exit_code == 0, listed.output
+    assert "srcasorg" in {field["name"] for field in json.loads(listed.output)}
 
 
 def test_command_line_into_sqlite(city: Path, capture: Path, tmp_path: Path) -> None:
@@ -144,7 +149,7 @@ def test_without_db() -> None:
     with pytest.raises(aicore.UsageError, match="needs the option db"):
         Plugins().make("hook", "geoip", {})
     with pytest.raises(aicore.UsageError, match="needs the option db"):
-        _ = Geoip().fields
+        Geoip().register_protocols()
 
 
 def test_reload_takes_the_new_file_and_keeps_the_old_one_if_it_is_broken(city: Path) -> None:
@@ -152,13 +157,13 @@ def test_reload_takes_the_new_file_and_keeps_the_old_one_if_it_is_broken(city: P
     assert enriched(plugin, CLIENT, SERVER)["dstcountry"] == "US"
     mmdb(city, {"8.8.8.0/24": {"country": {"iso_code": "CL"}, **SYSTEMS["8.8.8.0/24"]}})
     plugin.reload()
-    # No srcasn: the fields are those of the start.
-    assert enriched(plugin, CLIENT, SERVER) == {"dstcountry": "CL"}
+    found = {"dstcountry": "CL", "dstasn": 15169, "dstasorg": "GOOGLE"}
+    assert enriched(plugin, CLIENT, SERVER) == found
     city.with_suffix(".bad").write_bytes(b"junk")
     city.with_suffix(".bad").rename(city)
     with pytest.raises(ValueError, match="city"):
         plugin.reload()
-    assert enriched(plugin, CLIENT, SERVER) == {"dstcountry": "CL"}
+    assert enriched(plugin, CLIENT, SERVER) == found
 
 
 def test_reload_of_a_run(city: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -201,6 +206,5 @@ def test_a_free_database_from_a_package() -> None:
     if spec is None or spec.origin is None:
         pytest.skip("maxminddb-geolite2 is not installed (GeoLite2 City of 2018, 26 MB)")
     plugin = opened(str(Path(spec.origin).parent / "GeoLite2-City.mmdb"))
-    assert {field.name for field in plugin.fields} == {"srccountry", "srccity", "dstcountry", "dstcity"}
     assert enriched(plugin, "81.2.69.142", "8.8.8.8")["dstcountry"] == "US"
     assert enriched(plugin, "2001:4860:4860::8888", "127.0.0.1") == {"srccountry": "US"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import aicore
@@ -62,20 +64,26 @@ class Reputation:
 
     @aicore.hookimpl
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
-        sources, destinations = flows.column("ipsrc"), flows.column("ipdst")
         known = set(flows.names())
-        hosts = [flows.column(name) for name in _HOSTS if name in known]
-        found = [list(map(self._address, column)) for column in (sources, destinations)]
-        found += [[self._host(host) if host else None for host in column] for column in hosts]
+        columns = [(flows.distinct(name), self._address) for name in ("ipsrc", "ipdst")]
+        columns += [(flows.distinct(name), self._host) for name in _HOSTS if name in known]
+        found = [([find(value) if value else None for value in values], codes) for (values, codes), find in columns]
         if self.service is not None:
             self.service.check()
-            answers = self._ask(self.service, (*sources, *destinations))
-            found += [list(map(answers.get, column)) for column in (sources, destinations)]
-        # any() first: few rows match, and best() costs ten times as much.
-        rows = [best(iter(matches)) if any(matches) else None for matches in zip(*found, strict=True)]
-        flows.add("reputation", [match and match.score for match in rows])
-        flows.add("reputationlist", [match and match.list for match in rows])
-        flows.add("reputationmatch", [match and match.entry for match in rows])
+            addresses = columns[:2]
+            answers = self._ask(self.service, chain.from_iterable(values for (values, _), _ in addresses))
+            found += [([answers.get(value) for value in values], codes) for (values, codes), _ in addresses]
+        # Few batches have a match at all, and fewer rows.
+        found = [(matches, codes) for matches, codes in found if any(matches)]
+        rows: Sequence[Match | None] = [None]
+        numbers: Sequence[int] = array("I", bytes(4 * len(flows)))
+        if found:
+            by_column = [map(matches.__getitem__, codes) for matches, codes in found]
+            rows = [best(iter(matches)) if any(matches) else None for matches in zip(*by_column, strict=True)]
+            numbers = range(len(rows))
+        flows.add("reputation", [match and match.score for match in rows], numbers)
+        flows.add("reputationlist", [match and match.list for match in rows], numbers)
+        flows.add("reputationmatch", [match and match.entry for match in rows], numbers)
 
     @aicore.hookimpl
     def reload(self) -> None:
