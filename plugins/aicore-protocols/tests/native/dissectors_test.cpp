@@ -49,7 +49,8 @@ TEST(Dissectors, RecogniseNobodyElsesFlows) {
         if (seed.protocol() == p->name || p->prefix_count == 0) return; // without prefixes: asked on its ports alone
         Flow f(p, seed.transport);
         talk(f, seed);
-        EXPECT_FALSE(f.flow.recognised) << p->name << " takes " << seed.name;
+        // DTLS behind STUN is named by both alike.
+        EXPECT_FALSE(f.flow.recognised && f.layer7 != seed.layer7) << p->name << " takes " << seed.name;
     });
 }
 
