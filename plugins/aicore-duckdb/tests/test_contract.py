@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DuckdbAdaptor keeps aicore's contract for adaptors, all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from aicore.testing import AdaptorContract, Store
+
+
+class TestDuckdbAdaptor(AdaptorContract):
+    nonsense = "duckdb:/nowhere/flows.duckdb"
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        path = tmp_path / "flows.duckdb"
+
+        def records() -> list[dict[str, Any]]:
+            """What the file holds, read without the adaptor; times in ns, as a datetime cannot hold them."""
+            with duckdb.connect(str(path)) as db:
+                table = db.sql(
+                    "SELECT * REPLACE (epoch_ns(first_seen) AS first_seen, epoch_ns(last_seen) AS last_seen) FROM flows"
+                )
+                return [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
+
+        return Store(f"duckdb:{path}", records)
