@@ -110,8 +110,8 @@ def extension(kind: int, data: bytes) -> bytes:
     return struct.pack("!H", kind) + _vector(data, 2)
 
 
-def client_hello(host: str = "www.example.com", alpn: str = "h3", key_share: int = 32) -> bytes:
-    """A ClientHello of TLS 1.3 as QUIC has it, the key share before the name; `key_share` bytes make it long."""
+def client_hello(host: str = "www.example.com", alpn: str = "h3", key_share: int = 32, padding: int = 0) -> bytes:
+    """A ClientHello of TLS 1.3 as QUIC has it; `key_share` bytes before the name or `padding` behind make it long."""
     extensions = [
         extension(0x0033, _vector(struct.pack("!H", 0x11EC) + _vector(bytes(key_share), 2), 2)),
         extension(0x0A0A, b""),
@@ -123,6 +123,8 @@ def client_hello(host: str = "www.example.com", alpn: str = "h3", key_share: int
     ]
     if host:
         extensions.append(extension(0x0000, _vector(b"\0" + _vector(host.encode(), 2), 2)))
+    if padding:
+        extensions.append(extension(0x0015, bytes(padding)))
     ciphers = struct.pack("!HHH", 0x1301, 0x1302, 0x1303)
     body = b"\x03\x03" + bytes(range(32)) + b"\0" + _vector(ciphers, 2) + b"\1\0" + _vector(b"".join(extensions), 2)
     return b"\1" + _vector(body, 3)
