@@ -2,20 +2,34 @@
 #include "reassembly.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <new>
 
 namespace aicore::quic {
 
+// By words of 64 bytes: bytes one at a time took as long as the decryption.
 void Hello::put(size_t offset, Bytes piece) {
     if (offset >= kMaxHello) return;
     const size_t end = std::min(offset + piece.left(), kMaxHello);
-    for (size_t i = offset; i < end; ++i) {
-        if (known(i)) continue;
-        known_[i / 64] |= uint64_t{1} << i % 64;
-        bytes_[i] = piece.data()[i - offset];
+    for (size_t i = offset, next; i < end; i = next) {
+        next = std::min(end, (i | 63) + 1);
+        const uint64_t ones = next - i == 64 ? ~uint64_t{0} : (uint64_t{1} << (next - i)) - 1;
+        const uint64_t mine = ones << i % 64;
+        uint64_t &known = known_[i / 64];
+        if ((known & mine) == 0)
+            std::memcpy(bytes_ + i, piece.data() + (i - offset), next - i);
+        else
+            for (size_t k = i; k < next; ++k)
+                if (!(known >> k % 64 & 1)) bytes_[k] = piece.data()[k - offset];
+        known |= mine;
     }
-    while (prefix_ < kMaxHello && known(prefix_))
-        ++prefix_;
+    while (prefix_ < kMaxHello) {
+        const uint64_t rest = known_[prefix_ / 64] >> prefix_ % 64;
+        const auto more = static_cast<size_t>(std::countr_one(rest));
+        if (more == 0) break;
+        prefix_ += more;
+    }
 }
 
 Hellos::Hellos() : hellos_(new (std::nothrow) Hello[kSlots]) {

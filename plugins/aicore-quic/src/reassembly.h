@@ -31,8 +31,6 @@ class Hello {
     Bytes prefix() const { return {bytes_, prefix_}; } // what is there without a hole
 
   private:
-    bool known(size_t i) const { return known_[i / 64] >> i % 64 & 1; }
-
     std::array<uint64_t, kMaxHello / 64> known_;
     size_t prefix_;
     uint8_t bytes_[kMaxHello];

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from captures.files import Udp, talks
+from captures.files import Tcp, Udp, talks
 from conversations import CASES, HOST, JA4, LONG, OTHERS, RFC_V1, RFC_V2, in_two
 from packets import DCID, V1, V2, crypto, initial, keys, padded
 
@@ -63,6 +63,15 @@ def test_ja4(tmp_path: Path) -> None:
         assert read(CASES[name].client, tmp_path).ja4 == JA4 + rest
     assert read(CASES["without a name"].client, tmp_path).ja4.startswith("q13i0306h3_")
     assert read(CASES["Q046"].client, tmp_path).ja4 is None
+
+
+def test_ja4_is_that_of_the_same_hello_over_tcp(tmp_path: Path) -> None:
+    """But for the first letter, which names the transport: the two readers are each other's check."""
+    record = b"\x16\x03\x01" + len(LONG).to_bytes(2, "big") + LONG
+    talk = Tcp(CLIENT, SERVER).open().say(record).close()
+    (tls,) = aicore.flows(str(talks(talk).write(tmp_path / "tls.pcap")))
+    quic = read(in_two(LONG, 1000), tmp_path)
+    assert (quic.ja4, quic.sslhost, quic.alpn) == ("q" + tls.ja4[1:], tls.sslhost, tls.alpn)
 
 
 def test_every_piece_in_any_order(tmp_path: Path) -> None:
