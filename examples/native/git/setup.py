@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Built without isolation, so that the installed aicore gives its header: pip install --no-build-isolation ."""
+
+from __future__ import annotations
+
+from setuptools import Extension, setup
+
+import aicore
+
+setup(
+    ext_modules=[
+        Extension(
+            "aicore_git", ["aicore_git.cpp"], include_dirs=[aicore.get_include()], extra_compile_args=["-std=c++20"]
+        )
+    ]
+)
