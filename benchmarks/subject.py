@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 EVERY = 16
@@ -24,10 +24,12 @@ def cpu() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def run_aicore(capture: str, adaptor: Any) -> tuple[int, int]:
+def run_aicore(capture: str, adaptor: Any, uses: Sequence[tuple[Any, dict[str, Any]]] = ()) -> tuple[int, int]:
     import aicore
 
     stack = aicore.StackLan()
+    for plugin, options in uses:
+        stack.use(plugin, **options)
     if adaptor is not None:
         stack.set_tcp_database_adaptor(adaptor, EVERY)
         stack.set_udp_database_adaptor(adaptor, EVERY)
