@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 _number = itertools.count()
+DEMO = Path(__file__).resolve().parent / "captures" / "demo.pcap"
 SENSOR, PEER = "198.51.100.1", "198.51.100.2"
 
 
@@ -168,3 +172,23 @@ for _ in range(count):
 def send(network: Network, count: int, size: int = 100, gap: float = 0.0, port: int = 5000, sport: int = 6000) -> None:
     """Datagrams from peer to sensor: one flow."""
     network.run(network.peer, sys.executable, "-c", SEND, count, size, gap, port, sport)
+
+
+def need(program: str, package: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed (apt-get install {package})")
+    return found
+
+
+def complete(events: list[dict[str, Any]]) -> set[str]:
+    """The flows of the events; asserts that each has one insert, updates, one remove, in this order."""
+    kinds: dict[str, list[str]] = {}
+    for event in events:
+        kinds.setdefault(event["flow_id"], []).append(event["event"])
+    for flow in kinds.values():
+        assert flow[0] == "insert"
+        assert flow[-1] == "remove"
+        assert set(flow[1:-1]) == {"update"}
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    return set(kinds)

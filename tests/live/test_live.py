@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,33 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_hosts import PEER, SENSOR, Network, join, send, sockets
+from live_hosts import DEMO, PEER, SENSOR, Network, complete, join, need, send, sockets
 
 import aicore
 
 HERE = Path(__file__).resolve().parent
-DEMO = HERE.parent / "captures" / "demo.pcap"
 EXAMPLES = HERE.parents[1] / "examples"
-
-
-def need(program: str, package: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not installed (apt-get install {package})")
-    return found
-
-
-def complete(events: list[dict[str, Any]]) -> set[str]:
-    """The flows of the events; asserts that each has one insert, updates, one remove, in this order."""
-    kinds: dict[str, list[str]] = {}
-    for event in events:
-        kinds.setdefault(event["flow_id"], []).append(event["event"])
-    for flow in kinds.values():
-        assert flow[0] == "insert"
-        assert flow[-1] == "remove"
-        assert set(flow[1:-1]) == {"update"}
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    return set(kinds)
 
 
 def test_a_capture_replayed_gives_the_flows_of_its_file(network: Network, sensor: Any) -> None:
