@@ -92,7 +92,7 @@ class Plugins:
         self._found: dict[PluginKind, dict[str, list[EntryPoint]]] = {}
         for kind, group in GROUPS.items():
             names: dict[str, list[EntryPoint]] = {}
-            for entry in sorted(installed.select(group=group), key=lambda entry: entry.name):
+            for entry in sorted(installed.select(group=group), key=lambda entry: (entry.name, _distribution(entry))):
                 names.setdefault(entry.name, []).append(entry)
             self._found[kind] = names
         disabled = os.environ.get("AICORE_DISABLE_PLUGINS", "").split(",")

@@ -19,8 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).parent.parent
-DEMO = ROOT / "tests" / "captures" / "demo.pcap"
+DEMO = Path(__file__).parent / "captures" / "demo.pcap"
 KINDS = {
     "adaptor": ["--kind", "adaptor"],
     "hook": ["--kind", "hook"],
@@ -134,16 +133,6 @@ def call(*command: object, cwd: Path, **environ: str) -> str:
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a wheel of the core: of AICORE_WHEELS where that names one, else built."""
-    if "AICORE_WHEELS" in os.environ:
-        return Path(os.environ["AICORE_WHEELS"])
-    folder = tmp_path_factory.mktemp("wheels")
-    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT, cwd=folder)
-    return folder
 
 
 @pytest.mark.slow
