@@ -61,7 +61,7 @@ def main(directory: Path, seed: int, drain: bool) -> None:
         batch = FlowBatch.from_rows(rows)
         delivery.put(batch)
         os.write(acks, lines(batch))
-    delivery.finish(60)
+    delivery.finish(None)
 
 
 main(Path(sys.argv[1]), int(sys.argv[2]), len(sys.argv) > 3)

@@ -56,7 +56,7 @@ def kill_and_restart(directory: Path, times: int, seed: int) -> None:
         finally:
             process.kill()
             process.wait()
-    subprocess.run([*command, "0", "drain"], check=True, timeout=120)
+    subprocess.run([*command, "0", "drain"], check=True, timeout=30 + 3 * times)
 
     taken = {line for line in acks.read_text().splitlines() if line.count(" ") == 1}
     delivered: set[str] = set()
