@@ -97,10 +97,15 @@ format: tools ## rewrite Python and C++ in the project's format
 	git ls-files '*.h' '*.c' '*.cpp' | xargs $(TOOLS)/bin/tox exec -e lint -- clang-format -i
 
 .PHONY: wheel
-wheel: tools ## wheelhouse/: a wheel that carries libpcap, and the source distribution
-	rm -rf dist wheelhouse
-	$(TOOLS)/bin/tox exec -e wheel -- python -m build --outdir dist
-	$(TOOLS)/bin/tox exec -e wheel -- auditwheel repair --wheel-dir wheelhouse dist/aicore-*.whl
+wheel: tools ## wheelhouse/: aicore's wheel, which carries libpcap, and its source distribution
+	$(TOOLS)/bin/tox exec -e wheel -- python packaging/wheelhouse.py wheelhouse .
+
+.PHONY: wheelhouse
+wheelhouse: tools ## the same of aicore and of every plugin
+	$(TOOLS)/bin/tox exec -e wheel -- python packaging/wheelhouse.py wheelhouse . $(PLUGINS)
+
+# aicore-ndpi is built where it is used: it needs nDPI, whose licence is the LGPL.
+PLUGINS := $(filter-out plugins/aicore-ndpi/,$(dir $(wildcard plugins/*/pyproject.toml)))
 
 .PHONY: bench
 bench: tools ## packets per CPU second and peak memory, side by side with the libpcap loop and NFStream
