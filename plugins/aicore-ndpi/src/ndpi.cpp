@@ -50,14 +50,14 @@ void set(aicore_flow *flow, Field field, std::string_view text) {
     if (!text.empty()) flow->host->set_string(flow, field, text.data(), text.size());
 }
 
-// Shows a direction's new bytes, or a datagram.
-void feed(Flows &flows, Entry &entry, const aicore_flow &flow, const aicore_payload &payload, const Segment &segment,
+// Shows libndpi a packet with this payload.
+void feed(Flows &flows, Entry &entry, const aicore_flow &flow, bool reverse, int64_t time, const Segment &segment,
           const uint8_t *data, size_t length) {
     static thread_local uint8_t packet[kMaxHeaders + kMaxPayload];
-    const size_t size = make_packet(flow, payload.reverse, segment, data, length, packet);
+    const size_t size = make_packet(flow, reverse, segment, data, length, packet);
     const ndpi_protocol found =
         ndpi_detection_process_packet(flows.module(), &entry.flow, packet, static_cast<unsigned short>(size),
-                                      static_cast<uint64_t>(payload.time / 1'000'000));
+                                      static_cast<uint64_t>(time / 1'000'000));
     if (entry.flow.confidence != NDPI_CONFIDENCE_DPI) return;
     entry.master = found.master_protocol;
     entry.app = found.app_protocol;
@@ -65,18 +65,24 @@ void feed(Flows &flows, Entry &entry, const aicore_flow &flow, const aicore_payl
     entry.name = entry.master ? entry.master : entry.app;
 }
 
-void feed_stream(Flows &flows, Entry &entry, const aicore_flow &flow, const aicore_payload &payload) {
+// A direction's stream from its start: what of it is new.
+void feed_stream(Flows &flows, Entry &entry, const aicore_flow &flow, bool d, int64_t time, const uint8_t *data,
+                 size_t length) {
+    if (length <= entry.fed[d]) return;
+    const uint32_t seq = 1000 + entry.base[d] + entry.fed[d], ack = 1000 + entry.base[!d] + entry.fed[!d];
+    feed(flows, entry, flow, d, time, {seq, ack, kPush | kAck}, data + entry.fed[d], length - entry.fed[d]);
+    entry.fed[d] = static_cast<uint32_t>(length);
+}
+
+void feed_streams(Flows &flows, Entry &entry, const aicore_flow &flow, const aicore_payload &payload) {
     const bool d = payload.reverse;
     if (payload.flags & AICORE_GAP || payload.length < entry.fed[d]) { // the stream begins anew behind a hole
         entry.base[d] += entry.fed[d] + 1;
         entry.fed[d] = 0;
     }
-    const uint8_t *data = payload.data + entry.fed[d];
-    const size_t length = payload.length - entry.fed[d];
-    if (length == 0) return;
-    const uint32_t seq = 1000 + entry.base[d] + entry.fed[d], ack = 1000 + entry.base[!d] + entry.fed[!d];
-    feed(flows, entry, flow, payload, {seq, ack, kPush | kAck}, data, length);
-    entry.fed[d] = static_cast<uint32_t>(payload.length);
+    // An entry that had to give way has forgotten the other side, too.
+    if (entry.payloads == 1) feed_stream(flows, entry, flow, !d, payload.time, payload.other, payload.other_length);
+    if (entry.name == 0) feed_stream(flows, entry, flow, d, payload.time, payload.data, payload.length);
 }
 
 // Nothing more to learn: the entry stays to say so, should the flow be shown again.
@@ -93,9 +99,9 @@ int inspect(aicore_flow *flow, aicore_payload *payload, void *) {
     const bool tcp = flow->transport == AICORE_TCP;
     ++entry->payloads;
     if (tcp)
-        feed_stream(flows, *entry, *flow, *payload);
+        feed_streams(flows, *entry, *flow, *payload);
     else
-        feed(flows, *entry, *flow, *payload, {}, payload->data, payload->length);
+        feed(flows, *entry, *flow, payload->reverse, payload->time, {}, payload->data, payload->length);
     if (entry->name == 0) {
         if (entry->payloads < (tcp ? kMaxTcp : kMaxUdp)) return AICORE_MORE;
         close(*entry);
