@@ -22,7 +22,7 @@ else:
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED = ROOT / "pyproject.toml"
-PROMISES = re.compile(r"^## (What is promised|Guarantees|What it lacks|What is safe.*)$")
+PROMISES = re.compile(r"^## .*([Pp]romise|[Gg]uarantee|lacks)")
 
 
 def write(folder: Path) -> None:
