@@ -122,7 +122,7 @@ int inspect(aicore_flow *flow, aicore_payload *payload, void *) {
 }
 
 constexpr aicore_field kFields[] = {
-    {"ndpiprotocol", AICORE_STRING, 0, 0, nullptr, "network.protocol", "what libndpi calls the flow, as TLS.Google"},
+    {"ndpiprotocol", AICORE_STRING, 0, 0, nullptr, nullptr, "what libndpi calls the flow, as TLS.Google"},
     {"ndpicategory", AICORE_STRING, 0, 32, nullptr, nullptr, "libndpi's category of it, as Web or VPN"},
 };
 
