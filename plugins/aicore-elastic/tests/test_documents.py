@@ -47,7 +47,7 @@ def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "import aicore\n"
         "class Where:\n"
         "    fields = [\n"
-        "        aicore.Field('country', 'str', 'country', ecs='destination.geo.country_iso_code'),\n"
+        "        aicore.Field('postal', 'str', 'claimed by no other plugin', ecs='destination.geo.postal_code'),\n"
         "        aicore.Field('clash', 'str', 'stands where another is', ecs='source.ip'),\n"
         "        aicore.Field('under', 'str', 'stands under a field', ecs='source.ip.name'),\n"
         "        aicore.Field('over', 'str', 'stands where an object is', ecs='dns.question'),\n"
@@ -126,8 +126,8 @@ def test_a_field_of_nobody_stands_under_aicore() -> None:
 
 @pytest.mark.usefixtures("hook")
 def test_hook_plugins_say_where_their_fields_stand() -> None:
-    (document,) = documents(event("update", 1, 1, country="IE", clash="a", under="b", over="c"))
-    assert document["destination"]["geo"] == {"country_iso_code": "IE"}
+    (document,) = documents(event("update", 1, 1, postal="D02", clash="a", under="b", over="c"))
+    assert document["destination"]["geo"] == {"postal_code": "D02"}
     assert document["source"]["ip"] == "10.0.0.1"
     # What would take another field's place, or break an object, is not worth losing a row for.
     assert {name: document["aicore"][name] for name in ("clash", "under", "over")} == {

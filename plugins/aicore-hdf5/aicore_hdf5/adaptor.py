@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The adaptor: options, life cycle and what errors mean. PyTables is imported in `connect`."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aicore import DatabaseAdaptor, Fatal, Option, UsageError, schema
+from aicore.adaptors import option, path_of
+
+if TYPE_CHECKING:
+    from aicore import FlowBatch
+    from aicore_hdf5.file import FlowFile
+
+_log = logging.getLogger("aicore.hdf5")
+_TAKEN = ("name", "l7", "layer7info", "version", "cut", "present")
+_MIB = 1 << 20
+
+
+class Hdf5Adaptor(DatabaseAdaptor):
+    """See README.md for the tables, and for what a killed process leaves."""
+
+    options = {
+        "fields": Option(list, default=[], help="fields of plugins that get a column"),
+        "compress": Option(int, default=1, minimum=0, maximum=9, help="zlib level of a closed file; 0: none"),
+        "rotate_size": Option(
+            int,
+            default=1024,
+            minimum=0,
+            help="MiB of uncompressed rows after which a new file begins; 0: never",
+        ),
+        "rotate_every": Option(int, default=0, minimum=0, help="seconds after which a new file begins; 0: never"),
+    }
+    events = "net"
+    aicore_api = 1
+
+    _file: FlowFile | None = None
+
+    def connect(self, connection_str: str) -> None:
+        """Opens or makes the file. Fatal where the path cannot be written or is no HDF5 file, UsageError for a field
+        that cannot have a column; what the library raises where another attempt makes sense."""
+        from aicore_hdf5.columns import layout
+
+        self._path = Path(path_of(connection_str, "hdf5"))
+        self._wanted = option(self, "fields")
+        for name in self._wanted:
+            if name in _TAKEN:
+                raise UsageError(f"hdf5: a field cannot be called {name}: the tables have a column of that name")
+        self.cut = 0  # strings of this object's rows that were too long
+        self._seen: list[schema.Field] = []
+        self._layout, self._unknown = layout(self._wanted)
+        self.close()
+        self._check_path()
+        self._open()
+
+    def write(self, batch: FlowBatch) -> None:
+        """Appends the rows and flushes: a process that is killed then loses none of them."""
+        if getattr(self, "_path", None) is None:
+            raise Fatal("hdf5: not connected")
+        if self._unknown:
+            self._learn(batch)
+        if self._file is None:  # the last write failed
+            self._open()
+        parts = [(proto, self._layout.rows(rows)) for proto, rows in _by_transport(batch)]
+        self._locked(lambda file: self._append(file, parts))
+        self.cut += sum(int(rows["cut"].sum()) for _, rows in parts)
+
+    def close(self) -> None:
+        """Compresses the file; if that fails its rows stand in it as they were written."""
+        if self._file is None:
+            return
+        from tables import HDF5ExtError
+
+        try:
+            self._locked(lambda file: file.close())
+        except (OSError, HDF5ExtError) as error:
+            _log.warning("hdf5: %s is not compressed: %s", self._path, _one_line(error))
+        self._file = None
+        if self.cut:
+            _log.warning("hdf5: %s: %d strings were longer than their columns and are cut", self._path, self.cut)
+
+    def _append(self, file: FlowFile, parts: list[tuple[int, Any]]) -> None:
+        rotate_size, rotate_every = option(self, "rotate_size") * _MIB, option(self, "rotate_every")
+        full = rotate_size and file.size >= rotate_size
+        if file.size and (full or (rotate_every and time.time() - file.created >= rotate_every)):
+            file = self._rotated(file)
+        for proto, rows in parts:
+            file.append(proto, rows)
+        file.flush()
+
+    def _rotated(self, file: FlowFile) -> FlowFile:
+        from aicore_hdf5.file import set_aside
+
+        self._file = None
+        file.close(pack=False)
+        set_aside(self._path, option(self, "compress"))
+        self._file = self._new_file()
+        return self._file
+
+    def _learn(self, batch: FlowBatch) -> None:
+        """A wanted field that no installed plugin declares has the type that it first comes with."""
+        from aicore_hdf5.columns import layout
+
+        found = [field for field in schema.of_batch(batch) if field.name in self._unknown]
+        if found:
+            self._seen += found
+            self._layout, self._unknown = layout(self._wanted, self._seen)
+            if self._file is not None:
+                self._locked(lambda file: file.close(pack=False))
+            self._open()  # the file has another layout now, and is set aside if it has rows
+
+    def _open(self) -> None:
+        from aicore_hdf5.file import LOCK
+
+        self._file = None
+        with LOCK:
+            self._file = self._judged(self._new_file)
+
+    def _new_file(self) -> FlowFile:
+        from aicore_hdf5.file import FlowFile
+
+        limit = option(self, "rotate_size") * _MIB
+        return FlowFile(self._path, self._layout, option(self, "compress"), limit)
+
+    def _locked(self, do: Callable[[FlowFile], None]) -> None:
+        """Whatever fails, the file is opened anew for the next attempt: HDF5 may hold what it could not write."""
+        from aicore_hdf5.file import LOCK
+
+        with LOCK:
+            file = self._file
+            assert file is not None
+            try:
+                self._judged(lambda: do(file))
+            except BaseException:
+                self._file = None
+                file.abandon()
+                raise
+
+    def _judged(self, do: Callable[[], Any]) -> Any:
+        from tables import HDF5ExtError
+
+        try:
+            return do()
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR):
+                raise Fatal(f"hdf5: {self._path}: {error.strerror}") from error
+            raise
+        except HDF5ExtError as error:
+            if "truncated file" in str(error):  # of a machine that went down
+                raise Fatal(f"hdf5: {self._path}: the file is damaged: it is shorter than its header says") from error
+            raise
+
+    def _check_path(self) -> None:
+        """HDF5 says of all that is wrong with a path only that it cannot open it."""
+        directory = self._path.absolute().parent
+        if not directory.is_dir():
+            raise Fatal(f"hdf5: {self._path}: there is no directory {directory}")
+        if not self._path.exists():
+            if not os.access(directory, os.W_OK):
+                raise Fatal(f"hdf5: {self._path}: no right to write in {directory}")
+            return
+        if self._path.is_dir():
+            raise Fatal(f"hdf5: {self._path}: is a directory")
+        if not os.access(self._path, os.R_OK | os.W_OK):
+            raise Fatal(f"hdf5: {self._path}: no right to read and write it")
+        from tables import is_hdf5_file
+
+        from aicore_hdf5.file import LOCK
+
+        with LOCK:
+            ours = is_hdf5_file(str(self._path))
+        if not ours:
+            raise Fatal(f"hdf5: {self._path}: not an HDF5 file")
+
+
+def _by_transport(batch: FlowBatch) -> list[tuple[int, FlowBatch]]:
+    """TCP flows and all others (UDP; nothing else is tracked)."""
+    protos = batch.column("proto").tolist()
+    tcp = [row for row, proto in enumerate(protos) if proto == 6]
+    if len(tcp) == len(protos):
+        return [(6, batch)]
+    others = [row for row, proto in enumerate(protos) if proto != 6]
+    return [(6, batch.take(tcp)), (17, batch.take(others))] if tcp else [(17, batch)]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[-200:]
