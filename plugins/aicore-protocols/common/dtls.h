@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DTLS 1.0 to 1.3 in a datagram (RFC 4347, 6347, 9147): the records, and the hellos in clear. Shared by those whose
-// flows may carry it (RFC 7983).
+// DTLS 1.0 to 1.3 in a datagram (RFC 4347, 6347, 9147), and 0.9, its draft: the records, and the hellos in clear.
+// Shared by those whose flows may carry it (RFC 7983).
 #pragma once
 
 #include "dissector.h"
@@ -20,6 +20,21 @@ constexpr aicore_field kDtlsFields[] = {
 
 enum DtlsType : uint8_t { kDtlsCipher = 20, kDtlsAlert = 21, kDtlsHandshake = 22, kDtlsData = 23 };
 enum DtlsMessage : uint8_t { kDtlsClientHello = 1, kDtlsServerHello = 2, kDtlsVerifyRequest = 3 };
+
+inline std::string_view dtls_version(uint16_t version) {
+    switch (version) {
+    case 0x0100: // of OpenSSL before the standard, as in Cisco's AnyConnect
+        return "DTLS 0.9";
+    case 0xfeff:
+        return "DTLS 1.0";
+    case 0xfefd:
+        return "DTLS 1.2";
+    case 0xfefc:
+        return "DTLS 1.3";
+    default:
+        return {};
+    }
+}
 
 struct DtlsRecord {
     uint8_t type = 0, message = 0; // message: type of a handshake message in clear
@@ -46,7 +61,7 @@ inline bool dtls_record(Bytes &in, DtlsRecord &out) {
     in.skip(6); // number in the epoch
     const uint16_t size = in.u16();
     const Bytes body = in.take(size);
-    if (!in.ok() || (version != 0xfeff && version != 0xfefd) || epoch > 0xff) return false;
+    if (!in.ok() || dtls_version(version).empty() || epoch > 0xff) return false;
     const bool encrypted = epoch > 0 && size > 8;
     switch (out.type) {
     case kDtlsCipher:
@@ -72,19 +87,6 @@ template <typename Take> bool dtls_records(Bytes in, Take take) {
         take(record);
     }
     return true;
-}
-
-inline std::string_view dtls_version(uint16_t version) {
-    switch (version) {
-    case 0xfeff:
-        return "DTLS 1.0";
-    case 0xfefd:
-        return "DTLS 1.2";
-    case 0xfefc:
-        return "DTLS 1.3";
-    default:
-        return {};
-    }
 }
 
 // RFC 6347 section 4.2.1, RFC 5246 section 7.4.1: what the hellos in a datagram say, also where one goes on in the
@@ -116,7 +118,7 @@ inline void dtls_hello(Flow flow, uint32_t base, const DtlsRecord &record) {
         } else if (type == 43) { // RFC 8446 section 4.2.1; versions count down
             if (client) value.skip(1);
             for (uint16_t other; value.left() >= 2;)
-                if (other = value.u16(); !dtls_version(other).empty() && other < version) version = other;
+                if (other = value.u16(); other >= 0xfefc && other < version) version = other;
         }
     }
     flow.set(base + kDtlsVersion, dtls_version(version));

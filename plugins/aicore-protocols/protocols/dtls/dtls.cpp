@@ -26,7 +26,8 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
     return (state.client && state.server) || ++state.seen >= kMaxRecords ? AICORE_DONE : AICORE_YES;
 }
 
-constexpr aicore_prefix kPrefixes[] = {{"\x16\xfe", 2}, {"\x17\xfe", 2}, {"\x14\xfe", 2}, {"\x15\xfe", 2}};
+constexpr aicore_prefix kPrefixes[] = {{"\x16\xfe", 2}, {"\x17\xfe", 2}, {"\x14\xfe", 2},
+                                       {"\x15\xfe", 2}, {"\x16\1\0", 3}, {"\x17\1\0", 3}};
 
 constexpr aicore_protocol kProtocol = define<inspect, State>({
     .name = "dtls",

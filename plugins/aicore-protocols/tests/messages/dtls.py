@@ -67,6 +67,13 @@ TALKS = {
         tlsversion="DTLS 1.0",
         sslhost=None,
     ),
+    "version_09": udp(
+        443,
+        c(record(22, handshake(1, client(version=0x100)), version=0x100)),
+        s(record(22, handshake(2, server(version=0x100)), version=0x100)),
+        layer7="dtls",
+        tlsversion="DTLS 0.9",
+    ),
     "fragment": udp(
         4433, c(record(22, handshake(1, client(SNI, ALPN, bytes(900)), 300))), layer7="dtls", sslhost="media.example"
     ),
