@@ -9,12 +9,12 @@
 namespace aicore::protocols {
 
 struct HexText {
-    char text[32];
+    char text[40];
     size_t length = 0;
     std::string_view view() const { return {text, length}; }
 };
 
-// Of at most 16 bytes.
+// Of at most 20 bytes.
 inline HexText hex_text(Bytes bytes) {
     static constexpr char kDigits[] = "0123456789abcdef";
     HexText out;
