@@ -38,7 +38,7 @@ RFC_V1, RFC_V2 = (initial(padded(RFC_FRAME), version, number=2) for version in (
 HELLO = client_hello()
 LONG = client_hello(key_share=1216)  # as of X25519MLKEM768: more than a datagram holds
 HOST, ALPN = "www.example.com", "h3"
-# The parts were hashed with sha256sum: 1301,1302,1303 and 000a,000d,002b,0033,0039_0403,0804,0401.
+# The first part of the JA4 of HELLO and LONG; tests/test_packets.py has what is hashed.
 JA4 = "q13d0307h3_55b375c5d22e_"
 
 
