@@ -28,7 +28,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
 
     options = {
         "fields": Option(list, default=[], help="fields of plugins that get a column"),
-        "compress": Option(int, default=1, minimum=0, maximum=9, help="zlib level of a closed file; 0: none"),
+        "compress": Option(int, default=1, minimum=0, maximum=9, help="level of compression of a closed file; 0: none"),
         "rotate_size": Option(
             int,
             default=1024,

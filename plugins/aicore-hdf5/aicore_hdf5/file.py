@@ -9,6 +9,7 @@ compressed when it is closed, into a copy that then takes its place, and unpacke
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -30,6 +31,9 @@ TABLES = {TCP: "table_tcp", UDP: "table_udp"}
 _CHUNK_ROWS = 256
 # Beside its rows an append takes a begun chunk, and some KiB of index.
 _SLACK_CHUNKS = 2
+_COPY_ROWS = 16 * _CHUNK_ROWS
+# A run waits 5 s for an adaptor to close, and then ends without it.
+_CLOSE_SECONDS = 3.0
 
 
 class FlowFile:
@@ -99,7 +103,7 @@ class FlowFile:
     def close(self, *, pack: bool = True) -> None:
         self._file.close()
         if pack and self._level:
-            repack(self.path, _copy_of(self.path), self._level)
+            repack(self.path, _copy_of(self.path), self._level, _CLOSE_SECONDS)
 
     def abandon(self) -> None:
         """After an error: what is not in the file yet is given up as far as the library lets it go."""
@@ -116,14 +120,23 @@ def _size(table: Any) -> int:
     return int(table.nrows) * int(table.rowsize)
 
 
-def repack(path: Path, copy: Path, level: int) -> None:
-    """Puts a copy with this level of compression in the file's place; if it fails the file is as it was."""
+def repack(path: Path, copy: Path, level: int, seconds: float = math.inf) -> None:
+    """Puts a copy with this level of compression in the file's place. If it fails the file is as it was: TimeoutError
+    where it takes longer, OSError, tables.HDF5ExtError."""
+    until = time.monotonic() + seconds
     try:
         with tables.open_file(str(path), "r") as source, tables.open_file(str(copy), "w") as target:
             group = target.create_group("/", "flows", "Flows")
             source.root.flows._v_attrs._f_copy(group)
+            filters = tables.Filters(level, "blosc:lz4", shuffle=True)
             for table in source.root.flows._f_iter_nodes("Table"):
-                table.copy(group, filters=tables.Filters(level, "zlib", shuffle=True), chunkshape=(_CHUNK_ROWS,))
+                packed = target.create_table(
+                    group, table.name, table.dtype, table.title, filters, chunkshape=(_CHUNK_ROWS,)
+                )
+                for start in range(0, table.nrows, _COPY_ROWS):
+                    packed.append(table.read(start, start + _COPY_ROWS))
+                    if time.monotonic() > until:
+                        raise TimeoutError(f"it takes longer than {seconds:g} s")
         with open(copy, "rb") as file:
             os.fsync(file.fileno())
         os.chmod(copy, path.stat().st_mode & 0o777)
