@@ -103,6 +103,17 @@ def test_nothing_is_left_out() -> None:
     assert count >= 50
 
 
+def test_aicore_is_never_installed_without_its_bound() -> None:
+    """The name on the public index is another project's, below 1.0."""
+    found = 0
+    for page in [*DOCS.glob("*.md"), *ROOT.glob("plugins/*/README.md"), *ROOT.glob("aicore/templates/**/*.j2")]:
+        for line in re.findall(r"pip install [^`#\n]*", page.read_text()):
+            for name in re.findall(r"[\s'\"](aicore(?:\[\w+\])?)(?=[\s'\"<>=]|$)([^\s]*)", line):
+                found += 1
+                assert name[1].startswith(">=1.0,<2"), f"{page}: {line}"
+    assert found >= 4
+
+
 def test_a_wrong_page_fails(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     for text, said in {
