@@ -8,6 +8,7 @@ Native wheels are repaired: auditwheel copies the libraries that they need into 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def repair(wheel: Path, house: Path) -> None:
         (root,) = Path(folder, "open").iterdir()
         (info,) = root.glob("*.dist-info")
         for library in root.glob("*.libs/*"):
-            name = library.name.partition("-")[0]  # libpcap-0a1b2c3d.so.1.10.3
+            name = re.sub(r"-[0-9a-f]{8}\.so.*", "", library.name)  # libdbus-1-0a1b2c3d.so.3.32.4
             for licence in licences(name):
                 target = info / "licenses" / name / licence.name
                 target.parent.mkdir(parents=True, exist_ok=True)
