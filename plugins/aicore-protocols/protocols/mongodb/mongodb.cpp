@@ -159,6 +159,11 @@ bool old(Flow flow, State &state, Bytes in, uint32_t operation, size_t room) {
     return open(in, room - before);
 }
 
+// A section of kind 1, which may stand in front of the command: size, name, documents.
+bool sequence(Bytes in, size_t room) {
+    return open(in, room) && name(take_text(in)) && in.ok();
+}
+
 Message read(Flow flow, State &state, Bytes in) {
     const uint32_t length = u32le(in);
     in.skip(4);
@@ -174,7 +179,8 @@ Message read(Flow flow, State &state, Bytes in) {
         const uint32_t flags = u32le(in);
         const uint8_t kind = in.u8();
         if (!in.ok() || flags & ~0x10003u || kind > 1) break;
-        good = kind == 1 || command(flow, state, in, room - std::min<size_t>(room, 5), reply);
+        good = kind == 1 ? sequence(in, room - std::min<size_t>(room, 5))
+                         : command(flow, state, in, room - std::min<size_t>(room, 5), reply);
         break;
     }
     case kCompressed: // the operation inside, its length, snappy, zlib or zstd

@@ -101,12 +101,13 @@ bool is_text(const Frame &f) {
     return true;
 }
 
-Message read(Flow flow, State &state, Bytes in, bool middle, bool proven) {
+Message read(Flow flow, State &state, Bytes in, const aicore_payload &payload, bool proven) {
+    const bool middle = payload.flags & AICORE_MIDSTREAM;
     Frame f;
     parse(in, f);
     if (!proven && (!middle || !is_text(f))) return Message::broken;
     const bool proof = proven || (f.masked && f.length >= kProof);
-    const bool from_server = !f.masked; // section 5.1
+    const bool from_server = middle ? !f.masked : payload.reverse; // section 5.1; some clients do not mask
     flow.number(from_server ? kServer : kClient, ++state.frames[from_server]);
     flow.add(kOperations, name(f.operation));
     if (f.operation == kCloses && f.length >= 2 && f.body.left() >= 2)
@@ -115,10 +116,10 @@ Message read(Flow flow, State &state, Bytes in, bool middle, bool proven) {
 }
 
 int inspect(Flow flow, aicore_payload &payload, State &state) {
-    const bool middle = payload.flags & AICORE_MIDSTREAM;
-    if (!middle && !flow.recognised()) return AICORE_NO; // HTTP is what a connection begins with
+    if (!(payload.flags & AICORE_MIDSTREAM) && !flow.recognised())
+        return AICORE_NO; // HTTP is what a connection begins with
     return each_message(flow, payload, state.skip, kBadFrame, kHead, size,
-                        [&](Bytes in, bool proven) { return read(flow, state, in, middle, proven); });
+                        [&](Bytes in, bool proven) { return read(flow, state, in, payload, proven); });
 }
 
 constexpr aicore_field kFields[] = {

@@ -73,6 +73,12 @@ TALKS = {
         30000, c(op_query(b"shop.users", bson())), layer7="mongodb", mongodbdatabase="shop", mongodbcollection="users"
     ),
     "compressed": tcp(27017, c(message(2012, struct.pack("<IIB", 2013, 100, 2) + bytes(50))), layer7="mongodb"),
+    "sequence_first": tcp(
+        27017,
+        c(message(2013, struct.pack("<IBI", 0, 1, 20 + len(bson())) + b"documents\0" + bson(a=1))),
+        layer7="mongodb",
+    ),
+    "sequence_longer": tcp(27017, c(message(2013, struct.pack("<IBI", 0, 1, 90) + b"documents\0" + bson(a=1)))),
     "middle": tcp(27018, c(FIND), middle=True, layer7="mongodb", mongodbdatabase="sales"),
     "bad_message": tcp(27017, c(HELLO), c(bytes(40)), layer7="mongodb", anomaly="mongodb_bad_message"),
     "unknown_operation": tcp(27017, c(message(2100, bytes(30)))),

@@ -43,6 +43,7 @@ TALKS = {
         websocketoperations=["text", "binary", "continuation", "ping", "pong", "close"],
         websocketclose=1001,
     ),
+    "not_masked": tcp(8080, *UPGRADE, c(frame(9)), s(frame(10)), layer7="websocket", websocketclientframes=1),
     "compressed": tcp(8080, *UPGRADE, s(frame(1, bytes(30), first=0xC0)), layer7="websocket", websocketserverframes=1),
     "middle": tcp(
         12345,
