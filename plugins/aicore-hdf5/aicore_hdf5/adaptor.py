@@ -31,7 +31,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
         "compress": Option(int, default=1, minimum=0, maximum=9, help="level of compression of a closed file; 0: none"),
         "rotate_size": Option(
             int,
-            default=1024,
+            default=256,
             minimum=0,
             help="MiB of uncompressed rows after which a new file begins; 0: never",
         ),
