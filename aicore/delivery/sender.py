@@ -20,9 +20,10 @@ from aicore.url import scrub
 
 #: A row that failed so often, while rows of other flows went through, is poison.
 STRIKES = 5
-#: The same for a row whose write ended in an OSError, as ConnectionError and TimeoutError are: on a network that spoils
-#: every second write, five are soon together by chance.
-LOST_STRIKES = 20
+#: The same for a row that the adaptor wants later, or whose write ended in an OSError, such as ConnectionError and
+#: TimeoutError: of a store that is overloaded, or on a network that spoils every second write, five come by chance.
+#: With the usual pauses these take minutes.
+WEAK_STRIKES = 20
 #: Window over which the share of poison is judged. The least number of rows keeps one hostile flow on a quiet link from
 #: stopping the adaptor.
 WINDOW_GROUPS = 3
@@ -67,8 +68,8 @@ class _Try:
     strikes: int = 0  # times that a row of another key went through after a failure
     again: int = 0  # failures after the first strike
     alone: bool = False  # the row itself is known to fail, not only a batch that holds it
-    named: bool = False  # the adaptor asked for the retry: no limit but the strikes
-    needed: int = STRIKES
+    named: bool = False  # the adaptor asked for the retry
+    weak: bool = False  # the last failure may well be the store's or the network's
     reason: str = ""
 
 
@@ -141,9 +142,9 @@ class Sender:
             entry = self._tries.get(key)
             if entry is None or not entry.alone or entry.named:
                 continue
-            again = entry.again and entry.failures >= entry.needed
+            again = entry.again and entry.failures >= STRIKES and not entry.weak
             if again or (len(keys) == 1 and self.delivered and failing_for >= LAST_ROW_PATIENCE):
-                entry.strikes = entry.needed
+                entry.strikes = WEAK_STRIKES
         self._bury(group, _Keys(group.batch))
 
     def _parts(self, group: Group, keys: _Keys) -> list[tuple[list[int], bool]]:
@@ -185,13 +186,14 @@ class Sender:
             if isinstance(cause, Fatal):
                 self._delivered(group, rows[: error.delivered], keys)
                 raise Halt(describe(cause)) from cause
-            self._stopped_at(group, rows, min(error.delivered, len(rows) - 1), describe(cause or error), keys, stack)
+            at, weak = min(error.delivered, len(rows) - 1), isinstance(cause, OSError)
+            self._stopped_at(group, rows, at, describe(cause or error), keys, stack, weak)
             return True
         except (Exception, SystemExit) as error:
             reason = describe(error)
+            weak = isinstance(error, OSError)
             for row in rows:
-                entry = self._strike_later(group, row, keys[row], reason, alone=len(rows) == 1)
-                entry.needed = LOST_STRIKES if isinstance(error, OSError) else STRIKES
+                self._strike_later(group, row, keys[row], reason, alone=len(rows) == 1, weak=weak)
             self.fails += 1
             self._owner.failed(reason, len(rows))
             return False
@@ -209,12 +211,13 @@ class Sender:
         reason: str,
         keys: _Keys,
         stack: list[tuple[list[int], bool]],
+        weak: bool,
     ) -> None:
         """A write in order that stopped at a row: goes on behind it, without the rows of its key."""
         if at:
             self._delivered(group, rows[:at], keys)  # first: it says nothing about what comes behind it
         key = keys[rows[at]]
-        self._strike_later(group, rows[at], key, reason, alone=True)
+        self._strike_later(group, rows[at], key, reason, alone=True, weak=weak)
         self.fails += 1
         self._owner.failed(reason, 1)
         if rest := [row for row in rows[at + 1 :] if keys[row] != key]:
@@ -283,19 +286,25 @@ class Sender:
             count, poison = self._window[-1]
             self._window[-1] = (count + len(rows), poison)
 
-    def _strike_later(self, group: Group, row: int, key: str, reason: str, *, alone: bool, named: bool = False) -> _Try:
+    def _strike_later(
+        self, group: Group, row: int, key: str, reason: str, *, alone: bool, named: bool = False, weak: bool = False
+    ) -> None:
         entry = self._tries.setdefault(key, _Try())
         entry.failures += 1
         entry.again += 1 if entry.strikes else 0
         entry.alone = entry.alone or alone
         entry.named = named
+        entry.weak = weak or named
         entry.reason = reason
         self._pending[key] = group.batch.column("event")[row] == "remove"
-        return entry
 
     def _bury(self, group: Group, keys: _Keys) -> None:
         """Sends rows with enough strikes to the dead letters: the first open one of each such key."""
-        buried = {key for key, entry in self._tries.items() if entry.alone and entry.strikes >= entry.needed}
+        buried = {
+            key
+            for key, entry in self._tries.items()
+            if entry.alone and entry.strikes >= (WEAK_STRIKES if entry.weak else STRIKES)
+        }
         if not buried:
             return
         for row in group.rows():

@@ -226,13 +226,18 @@ class Delivery(Intake):
 
     def _after_round(self) -> None:
         """Judges what only is left; frees what the store has; opens the door again."""
-        if self._ending and self._held is not None and self._fresh is None and not self._waiting():
-            self._sender.judge_last(self._held, self._clock() - (self._failing_since or self._clock()))
+        held = self._held
+        if self._ending and held is not None and self._fresh is None and not self._waiting():
+            self._sender.judge_last(held, self._clock() - (self._failing_since or self._clock()))
             with self._lock:
-                self._held = self._held.rest()
+                if self._retired:
+                    raise _Gone
+                self._held = held.rest()
         spool = self.spool
         if spool is not None:
             with self._lock:
+                if self._retired:
+                    raise _Gone  # nothing is held any more, and that does not mean that all is delivered
                 pending = any(group is not None and any(group.spooled) for group in (self._held, self._fresh))
             if not pending:
                 spool.ack()

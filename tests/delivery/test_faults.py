@@ -232,7 +232,8 @@ def terminate(directory: Path, mode: str, rng: random.Random) -> None:
         if mode == "up":
             until(lambda: log.stat().st_size > 100_000)
         else:
-            time.sleep(1.5)
+            until(lambda: any(state.glob("*/*")))
+            time.sleep(1)
         time.sleep(rng.uniform(0, 0.5))
         begin = time.monotonic()
         process.send_signal(signal.SIGTERM)
