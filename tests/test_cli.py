@@ -269,7 +269,12 @@ def test_completion_scripts_are_clicks(shell: str) -> None:
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
-    [("aicore ru", "run"), ("aicore run --to sq", "sqlite:"), ("aicore run --no-plugin adaptor:m", "adaptor:memory")],
+    [
+        ("aicore ru", "run"),
+        ("aicore run --to sq", "sqlite:"),
+        ("aicore run --no-plugin adaptor:m", "adaptor:memory"),
+        ("aicore run --no-plugin mem", "memory"),
+    ],
 )
 def test_completion_knows_commands_schemes_and_plugins(tmp_path: Path, words: str, wanted: str) -> None:
     environ = environment(

@@ -78,9 +78,12 @@ def _complete_schemes(_ctx: click.Context, _parameter: click.Parameter, incomple
 def _complete_plugins(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from importlib.metadata import entry_points
 
-    kinds = ("adaptor", "protocol", "hook")
-    names = [f"{kind}:{entry.name}" for kind in kinds for entry in entry_points(group=f"aicore.{kind}s")]
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    names: set[str] = set()
+    for kind in ("adaptor", "protocol", "hook"):
+        for bare in entry_points(group=f"aicore.{kind}s").names:
+            full = f"{kind}:{bare}"  # the bare name is as good, so it is completed where it was begun
+            names.update(name for name in (full, bare if incomplete else full) if name.startswith(incomplete))
+    return [CompletionItem(name) for name in sorted(names)]
 
 
 def _option(group: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
