@@ -24,7 +24,7 @@ std::string_view peer_name(std::string_view id) { // BEP 20: a readable part, th
     return ascii ? name : std::string_view();
 }
 
-// BEP 3. `left` is of hash and name, as far as they are there.
+// BEP 3: hash and peer id, as far as they are there.
 void greeting(Flow flow, Bytes in) {
     in.skip(kGreeting.size() + 8); // with the bits of extensions
     flow.first(kHash, hex_text(in.take(kHashSize)).view());

@@ -10,7 +10,7 @@ namespace {
 
 enum Field : uint32_t { kClient, kApi, kApis, kTopic, kSoftware };
 enum Anomaly : uint32_t { kBadMessage };
-enum Api : uint16_t { kProduce = 0, kFetch = 1, kMetadata = 3, kSaslHandshake = 17, kVersions = 18 };
+enum Api : uint16_t { kProduce = 0, kMetadata = 3, kVersions = 18 };
 
 constexpr size_t kHead = 512;              // of a request: what is waited for
 constexpr uint32_t kMaxLength = 100 << 20; // message.max.bytes and socket.request.max.bytes by default

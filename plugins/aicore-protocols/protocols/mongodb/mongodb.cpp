@@ -125,7 +125,7 @@ void client(Flow flow, Bytes in) {
 bool command(Flow flow, State &state, Bytes in, size_t room, bool reply) {
     if (!open(in, room)) return false;
     Item item;
-    if (!next(in, item) || !name(item.key)) return room <= 5 || reply;
+    if (!next(in, item) || !name(item.key)) return room == 5; // an empty one
     if (reply) return true;
     flow.set(kCommand, item.key);
     if (state.commands < kListBound) {
@@ -167,7 +167,8 @@ bool sequence(Bytes in, size_t room) {
 Message read(Flow flow, State &state, Bytes in) {
     const uint32_t length = u32le(in);
     in.skip(4);
-    const bool reply = u32le(in) != 0 && in.left(); // the number of what it answers; -1 in some old clients' questions
+    const uint32_t answered = u32le(in);
+    const bool reply = answered != 0 && answered != UINT32_MAX; // some clients have -1 in questions
     const uint32_t operation = u32le(in);
     const size_t room = length - kHeader;
     bool good = false;

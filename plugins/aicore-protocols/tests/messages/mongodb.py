@@ -83,6 +83,7 @@ TALKS = {
     "bad_message": tcp(27017, c(HELLO), c(bytes(40)), layer7="mongodb", anomaly="mongodb_bad_message"),
     "unknown_operation": tcp(27017, c(message(2100, bytes(30)))),
     "flags": tcp(27017, c(message(2013, struct.pack("<IB", 0xFF00, 0) + bson(ping=1)))),
+    "no_element": tcp(27017, s(message(2013, struct.pack("<IBI", 0, 0, 30) + bytes(26), answers=7))),
     "document_longer": tcp(27017, c(message(2013, struct.pack("<IBI", 0, 0, 5000) + bytes(30)))),
     "no_collection": tcp(27017, c(op_query(b"admin", bson(ping=1)))),
 }
