@@ -32,8 +32,10 @@
  *
  * STATE
  *   `state` is `state_size` bytes (at most AICORE_STATE_MAX), zeroed by the core, 8-byte aligned, private to this
- *   protocol and this flow. Before recognition it is zeroed anew for every call. It lives until the flow ends or
- *   AICORE_DONE; there is no destructor, so it must not hold pointers to memory of its own.
+ *   protocol and this flow. Before recognition it is zeroed anew for every call, except over UDP for a protocol with
+ *   state that answered AICORE_MORE: at the flow's next datagram, of either direction, it finds what it left there (one
+ *   protocol a flow, the first that asks). It lives until the flow ends or AICORE_DONE; there is no destructor, so it
+ *   must not hold pointers to memory of its own.
  *
  * THREADS AND ERRORS
  *   All functions are called on the engine thread without the Python GIL. They must not block, throw, call Python or

@@ -76,8 +76,9 @@ struct Cold {
     std::unique_ptr<uint64_t[]> state;
     std::unique_ptr<Streams> streams;
     uint16_t owner = kNoProtocol;
-    uint8_t payloads = 0; // looked at while unrecognised
-    uint8_t begun = 0;    // bit d: candidates were selected from direction d's first payload
+    uint16_t pending = kNoProtocol; // whose state is kept before recognition (UDP)
+    uint8_t payloads = 0;           // looked at while unrecognised
+    uint8_t begun = 0;              // bit d: candidates were selected from direction d's first payload
     bool undecided() const { return !candidates[0].empty() || !candidates[1].empty(); }
 };
 

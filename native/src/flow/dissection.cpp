@@ -64,7 +64,7 @@ void Dissection::stop(FlowRef flow, Cold &cold) {
     flow.hot.bits |= kDone;
     drop_streams(cold);
     cold.state.reset();
-    cold.owner = kNoProtocol;
+    cold.owner = cold.pending = kNoProtocol;
     for (ProtocolSet *set : {cold.candidates, cold.asked})
         set[0] = set[1] = {};
     if (cold.attributes.items.empty()) forget(flow.warm);
@@ -127,7 +127,10 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
                 return true;
             }
             scratch_.clear();
-            std::fill_n(scratch_state_.begin(), state_words(r), 0);
+            if (cold.pending == i)
+                std::copy_n(cold.state.get(), state_words(r), scratch_state_.begin());
+            else
+                std::fill_n(scratch_state_.begin(), state_words(r), 0);
             call.start(r, scratch_, false);
             payload = {data, length, other_data, other_length, d, flags, {}, time, SIZE_MAX};
             answer =
@@ -137,6 +140,7 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
                 return false;
             }
             if (answer != AICORE_MORE) candidates.remove(i);
+            if (!tcp) keep_pending(cold, static_cast<uint16_t>(i), answer == AICORE_MORE);
             return true;
         });
         if (winner != kNoProtocol) {
@@ -159,6 +163,22 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
         }
     }
     return false;
+}
+
+// Over UDP the state of who needs more is kept for the next datagram: of one protocol, the first that asks for it.
+void Dissection::keep_pending(Cold &cold, uint16_t index, bool more) {
+    const size_t words = state_words(registry_.protocols()[index]);
+    if (more && words > 0 && cold.pending == kNoProtocol) {
+        cold.state = std::make_unique<uint64_t[]>(words);
+        cold.pending = index;
+    }
+    if (cold.pending != index) return;
+    if (more) {
+        std::copy_n(scratch_state_.begin(), words, cold.state.get());
+    } else {
+        cold.state.reset();
+        cold.pending = kNoProtocol;
+    }
 }
 
 // Nobody is left who could recognise the flow, or it was tried often enough.
@@ -231,6 +251,8 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     for (ProtocolSet *set : {cold.candidates, cold.asked})
         set[0] = set[1] = {};
     cold.payloads = 1;
+    cold.state.reset();
+    cold.pending = kNoProtocol;
     if (call.handed_over) {
         after_hand_over(flow, cold, call);
     } else if (answer == AICORE_DONE) {

@@ -340,6 +340,25 @@ TEST(Recognition, udp_has_no_buffer) {
     EXPECT_EQ(p.data(), (Lines{"a", "b", "c", "d"}));
 }
 
+TEST(Recognition, udp_state_of_the_first_that_needs_more_is_kept) {
+    std::vector<int> first, second;
+    const auto count = [](std::vector<int> &seen, const Shown &s) {
+        seen.push_back(s.state[0]++);
+        return s.data == "no" ? AICORE_NO : s.data == "yes" ? AICORE_YES : AICORE_MORE;
+    };
+    Fake<0> p("alpha", [&](const Shown &s) { return count(first, s); });
+    Fake<1> q("beta", [&](const Shown &s) { return s.data == "yes" ? AICORE_NO : count(second, s); });
+    p.state(8).rank(1);
+    q.state(8).rank(2);
+    Frames f;
+    for (const char *data : {"a", "b", "no", "c", "d", "yes", "e"})
+        f.push_back(udp_frame(static_cast<int>(f.size()), kUdpEnds, data));
+    const Result r = run(f, {}, {&p.p, &q.p});
+    EXPECT_EQ(first, (std::vector<int>{0, 1, 2, 0, 1, 2, 3})); // the answer NO forgets
+    EXPECT_EQ(second, (std::vector<int>{0, 0, 0, 0, 0}));
+    EXPECT_EQ(r.events.back().layer7_name, "alpha");
+}
+
 // Names by port ----------------------------------------------------------------------------------------------------
 
 TEST(NameByPort, only_when_payload_recognised_nothing) {

@@ -83,10 +83,11 @@ class Flow {
         payload.consumed = SIZE_MAX;
         overflowed_[reverse] = false;
         ++flow.packets;
-        if (!flow.recognised) forget();
+        if (!flow.recognised) forget(flow.transport == AICORE_UDP && more_);
         const int answer = protocol_->inspect(&flow, &payload, state_.get());
         if (payload.consumed != SIZE_MAX && payload.consumed > stream.size())
             throw std::logic_error("consumed more than shown");
+        more_ = answer == AICORE_MORE;
         switch (answer) {
         case AICORE_NO:
             if (flow.recognised) throw std::logic_error("NO after recognition");
@@ -95,7 +96,7 @@ class Flow {
             stream.clear();
             return answer;
         case AICORE_MORE:
-            if (!flow.recognised) forget();
+            if (!flow.recognised) forget(flow.transport == AICORE_UDP);
             stream.erase(0, payload.consumed == SIZE_MAX ? 0 : payload.consumed);
             break;
         case AICORE_YES:
@@ -119,14 +120,14 @@ class Flow {
         return answer;
     }
 
-    void forget() {
+    void forget(bool keep_state = false) {
         strings.clear();
         integers.clear();
         lists.clear();
         anomalies.clear();
         handed_over.reset();
         layer7 = protocol_->name;
-        std::memset(state_.get(), 0, (protocol_->state_size / 8 + 1) * 8);
+        if (!keep_state) std::memset(state_.get(), 0, (protocol_->state_size / 8 + 1) * 8);
     }
 
     static Flow &self(const aicore_flow *f) { return *static_cast<Flow *>(f->core); }
@@ -164,6 +165,7 @@ class Flow {
     const aicore_protocol *protocol_;
     std::unique_ptr<uint64_t[]> state_;
     bool overflowed_[2] = {false, false};
+    bool more_ = false; // the last answer
 };
 
 // What a flow ends up with, for comparing one way of feeding with another.

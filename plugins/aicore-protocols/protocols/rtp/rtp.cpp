@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RTP (RFC 3550 section 5.1, payload types of RFC 3551), over UDP or behind lengths in TCP (RFC 4571). A header alone
-// proves nothing: in a stream three packets that follow each other are recognised, in a datagram what goes with the
-// header: sound in the codec that it names, a transport stream, or header extensions.
+// proves nothing: three packets of a direction that follow each other are recognised, or in one datagram what goes with
+// the header: sound in the codec that it names, a transport stream, or header extensions.
 #include <cstdlib>
 #include <iterator>
 
@@ -15,19 +15,16 @@ namespace {
 enum Field : uint32_t { kType, kCodec, kSource, kSources };
 
 constexpr size_t kHeader = 12, kMaxFrame = 1500;
-constexpr uint8_t kFrames = 3;   // of a stream that must follow each other
-constexpr uint8_t kMaxSeen = 64; // packets after which the other direction is not waited for
+constexpr uint8_t kFrames = 3;    // of a direction that must follow each other
+constexpr uint16_t kMaxStep = 16; // of their numbers in datagrams, of which some are lost
+constexpr uint8_t kMaxSeen = 64;  // packets after which the other direction is not waited for
 constexpr uint8_t kPcmu = 0, kGsm = 3, kPcma = 8, kTransportStream = 33;
-
-struct State {
-    uint8_t sides, seen;
-};
 
 struct Packet {
     uint8_t type = 0;
     uint16_t number = 0;
-    uint32_t time = 0;
-    Bytes source, payload;
+    uint32_t time = 0, source = 0;
+    Bytes payload;
     bool extension = false; // one of RFC 8285 whose elements fill it
 };
 
@@ -38,6 +35,15 @@ const char *codec(uint8_t type) {
                                              "",     "nv",  "",    "",      "H261", "MPV",  "MP2T", "H263"};
     return type < std::size(kNames) ? kNames[type] : "";
 }
+
+struct State {
+    struct Side {
+        uint8_t frames, type;
+        uint16_t number;
+        uint32_t time, source;
+    } side[2]; // before recognition: its last packet, and how many follow each other up to it
+    uint8_t sides, seen;
+};
 
 // RFC 8285 section 4.2 and 4.3. Padding stands between elements and behind them.
 bool elements(uint16_t profile, Bytes in) {
@@ -59,7 +65,7 @@ bool parse(Bytes in, Packet &out) {
     out.type = second & 0x7f;
     out.number = in.u16();
     out.time = in.u32();
-    out.source = in.take(4);
+    out.source = in.u32();
     in.skip(4u * (first & 15));
     if (first & 0x10) {
         const uint16_t profile = in.u16();
@@ -112,28 +118,39 @@ bool proof(const Packet &packet) {
     }
 }
 
+// Whether so many packets of a direction follow each other that it is no chance.
+bool follows(State::Side &last, const Packet &packet, uint16_t step) {
+    const auto ahead = static_cast<uint16_t>(packet.number - last.number);
+    const bool next = last.frames && packet.type == last.type && packet.source == last.source && ahead >= 1 &&
+                      ahead <= step && static_cast<int32_t>(packet.time - last.time) >= 0;
+    last = {static_cast<uint8_t>(next ? last.frames + 1 : 1), packet.type, packet.number, packet.time, packet.source};
+    return last.frames >= kFrames;
+}
+
 void report(Flow flow, const Packet &packet) {
+    const uint32_t value = packet.source;
+    const uint8_t source[] = {static_cast<uint8_t>(value >> 24), static_cast<uint8_t>(value >> 16),
+                              static_cast<uint8_t>(value >> 8), static_cast<uint8_t>(value)};
     flow.number(kType, packet.type);
     flow.set(kCodec, codec(packet.type));
-    flow.first(kSource, hex_text(packet.source).view());
-    flow.add(kSources, hex_text(packet.source).view());
+    flow.first(kSource, hex_text({source, 4}).view());
+    flow.add(kSources, hex_text({source, 4}).view());
 }
 
 int stream(Flow flow, const aicore_payload &payload) {
     Bytes in = bytes(payload);
-    Packet last, packet;
-    for (uint8_t frames = 0; frames < kFrames; ++frames) {
+    Packet packet;
+    State::Side last{};
+    do {
         const uint16_t length = in.u16();
         if (!in.ok() || in.left() == 0) return AICORE_MORE;
         if (length < kHeader || length > kMaxFrame || *in.data() >> 6 != 2) return AICORE_NO;
         if (in.left() < length) return AICORE_MORE;
+        const uint8_t frames = last.frames;
         if (!parse(in.take(length), packet)) return AICORE_NO;
-        const bool follows = packet.type == last.type && packet.number == static_cast<uint16_t>(last.number + 1) &&
-                             static_cast<int32_t>(packet.time - last.time) >= 0 &&
-                             text(packet.source) == text(last.source);
-        if (frames > 0 && !follows) return AICORE_NO;
-        last = packet;
-    }
+        follows(last, packet, 1);
+        if (last.frames <= frames) return AICORE_NO;
+    } while (last.frames < kFrames);
     report(flow, packet);
     return AICORE_DONE;
 }
@@ -141,11 +158,13 @@ int stream(Flow flow, const aicore_payload &payload) {
 int inspect(Flow flow, aicore_payload &payload, State &state) {
     if (flow.tcp()) return stream(flow, payload);
     Packet packet;
+    const int side = payload.reverse & 1;
     const bool fits = parse(bytes(payload), packet);
-    if (!flow.recognised() && (!fits || !proof(packet))) return AICORE_NO;
+    if (!flow.recognised() && !fits) return AICORE_NO;
+    if (!flow.recognised() && !follows(state.side[side], packet, kMaxStep) && !proof(packet)) return AICORE_MORE;
     if (fits) {
         report(flow, packet);
-        state.sides |= static_cast<uint8_t>(1 << (payload.reverse & 1));
+        state.sides |= static_cast<uint8_t>(1 << side);
     }
     return state.sides == 3 || ++state.seen >= kMaxSeen ? AICORE_DONE : AICORE_YES;
 }
@@ -156,9 +175,9 @@ constexpr aicore_field kFields[] = {
     {"rtpssrc", AICORE_STRING, 0, 8, nullptr, nullptr, "source of the first packet, in hexadecimal"},
     {"rtpssrcs", AICORE_LIST, 0, 0, nullptr, nullptr, "sources of both directions"},
 };
-// Version 2 without padding or CSRCs; in TCP the length, of frames up to an Ethernet's.
-constexpr aicore_prefix kPrefixes[] = {{"\x80", 1}, {"\x90", 1}, {"\0", 1}, {"\1", 1},
-                                       {"\2", 1},   {"\3", 1},   {"\4", 1}, {"\5", 1}};
+// Version 2 with at most one CSRC; in TCP the length, of frames up to an Ethernet's.
+constexpr aicore_prefix kPrefixes[] = {{"\x80", 1}, {"\x81", 1}, {"\x90", 1}, {"\xa0", 1}, {"\xb0", 1}, {"\0", 1},
+                                       {"\1", 1},   {"\2", 1},   {"\3", 1},   {"\4", 1},   {"\5", 1}};
 
 constexpr aicore_protocol kProtocol = define<inspect, State>({
     .name = "rtp",
