@@ -8,9 +8,10 @@ SHELL := /bin/bash
 
 APT_BUILD := build-essential ca-certificates cmake git libpcap-dev ninja-build python3-dev python3-venv
 APT_DEMO := $(APT_BUILD) sqlite3
-APT_TEST := $(APT_BUILD) bind9-dnsutils curl dnsmasq-base iproute2 libgtest-dev redis-server ruby-redis tcpreplay
-# Cassandra, Elasticsearch and OpenSearch run in Java; their jars come by Maven.
-APT_JAVA := maven openjdk-17-jdk-headless
+APT_TEST := $(APT_BUILD) bind9-dnsutils curl dnsmasq-base iproute2 libgtest-dev libssl-dev redis-server \
+            ruby-redis tcpreplay
+# Cassandra, Elasticsearch and OpenSearch run in Java, their jars come by Maven; aicore-ndpi is built against nDPI.
+APT_ALL := maven openjdk-17-jdk-headless libndpi-dev pkg-config
 
 # Debian's own first: one in a home directory cannot be run by the other users that tests become.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
@@ -76,18 +77,19 @@ tools:
 	  $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'tox>=4.24,<5'
 	fi
 
-.PHONY: java
-java:
-	$(call apt,$(APT_JAVA))
+.PHONY: tools-all
+tools-all: tools
+	$(call apt,$(APT_ALL))
 
 .PHONY: test
 test: tools ## lint, types, native tests, Python tests against the built wheel
 	$(TOOLS)/bin/tox run
 
 .PHONY: test-all
-test-all: tools java ## the same, and the sanitizers, all plugins and the wheels: an hour and a half on two cores
-	$(TOOLS)/bin/tox run -e lint,type,native,native-sanitize,py,plugin-redis,plugin-protocols,slow
-	$(TOOLS)/bin/tox run -e plugin-cassandra,plugin-elastic,plugin-hdf5 -- --timeout 600
+test-all: tools-all ## the same, and the sanitizers, all plugins, the pages and the wheels: an hour and a half on two cores
+	$(TOOLS)/bin/tox run
+	$(TOOLS)/bin/tox run -e native-sanitize,plugin-ndpi,docs,slow
+	$(TOOLS)/bin/tox run -e plugin-cassandra,plugin-elastic -- --timeout 600
 
 .PHONY: fault
 fault: tools ## the fault tests in their long form
