@@ -110,6 +110,12 @@ class Engine:
     def __init__(self, registry: Registry, **options: Any) -> None: ...
     def open_files(self, paths: Sequence[str], filter: str = "") -> None:
         """OSError with one clear line."""
+    def follow_files(self, filter: str = "") -> None:
+        """Reads the captures that add_files() names, until stop(). OSError for a filter that cannot be."""
+    def add_files(self, paths: Sequence[str]) -> None:
+        """Further captures, read in the order of the calls; what is wrong with one is a warning. Any thread."""
+    def finished_files(self) -> list[tuple[str, int, int]]:
+        """Those that ended since the last call: path, how many batches were handed over by then, packet time (ns)."""
     def open_live(
         self,
         interfaces: Sequence[str],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
 
+#include "aicore/decode.h"
 #include "bind.h"
 
 using namespace aicore;
@@ -136,6 +137,24 @@ void bind_engine(py::module_ &m) {
                 }
             },
             py::arg("paths"), py::arg("filter") = "")
+        .def(
+            "follow_files",
+            [](Engine &e, const std::string &filter) {
+                try {
+                    e.open(follow_files(filter, Decoder::supports));
+                } catch (const std::runtime_error &error) {
+                    raise_os(error);
+                }
+            },
+            py::arg("filter") = "")
+        .def("add_files", &Engine::add_files, py::arg("paths"))
+        .def("finished_files",
+             [](Engine &e) {
+                 py::list out;
+                 for (const FinishedFile &file : e.finished_files())
+                     out.append(py::make_tuple(file.path, file.batches, file.clock));
+                 return out;
+             })
         .def(
             "open_live",
             [](Engine &e, const std::vector<std::string> &interfaces, const std::string &filter, int snaplen,

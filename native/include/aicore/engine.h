@@ -40,6 +40,12 @@ struct Progress {
     std::string current;
 };
 
+struct FinishedFile { // of a source that follows
+    std::string path;
+    uint64_t batches; // of this run; the last of them holds the last event of the file's packets
+    int64_t clock;    // packet time at its end
+};
+
 struct TopEntry {
     std::string name;
     uint64_t flows = 0, packets = 0, bytes = 0;
@@ -64,8 +70,10 @@ class Engine {
     ~Engine();                                                                // close()
     void open(std::unique_ptr<Source> source); // before start(); std::runtime_error if no frame of it can be decoded
     void start();
-    std::unique_ptr<Batch> pull(int timeout_ms); // null: nothing within the time, or finished()
-    bool finished() const;                       // the input has ended and all was pulled
+    void add_files(const std::vector<std::string> &paths); // any thread; std::invalid_argument if it does not follow
+    std::vector<FinishedFile> finished_files();            // since the last call, in order
+    std::unique_ptr<Batch> pull(int timeout_ms);           // null: nothing within the time, or finished()
+    bool finished() const;                                 // the input has ended and all was pulled
     void answer(Answer answer);
     void stop();              // any thread: end the input, final events follow
     void admit(bool allowed); // any thread: whether new flows may be opened

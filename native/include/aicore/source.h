@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where packets come from. A source is used by the engine thread alone, except interrupt() and stats().
+// Where packets come from. A source is used by the engine thread alone, except add(), interrupt() and stats().
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ using PacketHandler = void (*)(void *user, const RawPacket &packet);
 
 enum class ReadStatus {
     ok,   // packets were handed out, more may follow
-    idle, // live, pipe: nothing came within the wait; the caller looks at its timers and calls again
+    idle, // live, pipe, following: nothing came within the wait; the caller looks at its timers and calls again
     end,  // file: no more packets in any file; live: every interface is gone, error() names them
     error // error() says what and where; what could be read before and, of a list of files, behind it was handed out
 };
@@ -24,6 +24,11 @@ enum class ReadStatus {
 struct Link {
     std::string name; // file or interface
     int linktype;     // DLT_* value of libpcap
+};
+
+struct EndedFile {
+    std::string path;
+    bool broken; // could not be read, or not to its end: a warning says why
 };
 
 struct SourceStats {
@@ -43,6 +48,11 @@ class Source {
     // True once a file of an ordered list has ended and the next one begins at the next read(): the engine compares
     // the next packet's time with its clock (a file that starts far earlier restarts the clock).
     virtual bool next_file_begun() { return false; }
+
+    // Following: takes further files, read in the order of the calls. False: this source takes none. Any thread.
+    virtual bool add(const std::vector<std::string> & /*paths*/) { return false; }
+    // Following: the files that have ended since the last call; every packet of them was handed out.
+    virtual std::vector<EndedFile> ended() { return {}; }
 
     // True if the packets that the last read() handed out stay valid until the next one: whoever wants may look ahead.
     virtual bool stable() const { return false; }
@@ -76,6 +86,10 @@ struct LiveOptions {
 std::unique_ptr<Source> open_files(const std::vector<std::string> &paths, const std::string &filter);
 std::unique_ptr<Source> open_live(const std::vector<std::string> &interfaces, const std::string &filter,
                                   const LiveOptions &options);
+
+// Reads the files that add() names, and waits for more until it is interrupted. What is wrong with a file is a warning;
+// so is a link type that `supports` does not know.
+std::unique_ptr<Source> follow_files(const std::string &filter, bool (*supports)(int linktype));
 
 struct InterfaceInfo {
     std::string name, description;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -91,6 +92,7 @@ struct Engine::Impl {
 
     void run();
     void publish();
+    void end_files();
 
     const EngineOptions options;
     const std::shared_ptr<Registry> registry;
@@ -116,6 +118,7 @@ struct Engine::Impl {
     Progress progress;
     std::string error;
     std::vector<std::string> warnings;
+    std::vector<FinishedFile> finished_files;
     std::vector<Answer> answers; // written by the reader, taken by the engine thread
     std::condition_variable answered;
 };
@@ -139,6 +142,17 @@ void Engine::Impl::publish() {
         warnings.push_back(std::move(w));
 }
 
+// What is due at the end of a file ends now: the batches told with it hold all that its packets have led to by then.
+void Engine::Impl::end_files() {
+    for (EndedFile &file : source->ended()) {
+        ++counters[file.broken ? Counter::files_broken : Counter::files_read];
+        tracker.sweep(std::numeric_limits<size_t>::max());
+        writer.flush();
+        const std::lock_guard lock(mutex);
+        finished_files.push_back({std::move(file.path), counters[Counter::batches], tracker.clock()});
+    }
+}
+
 void Engine::Impl::run() {
     const bool live = source->live();
     const int64_t clock_base =
@@ -152,6 +166,7 @@ void Engine::Impl::run() {
         drain_line(); // the next read() may overwrite what they point to
         const int64_t now = monotonic_ns();
         if (live) tracker.tick(clock_base + now);
+        end_files();
         if (source->next_file_begun()) tracker.begin_file();
         if (writer.due(now)) writer.flush();
         std::vector<Answer> taken;
@@ -229,6 +244,15 @@ void Engine::start() {
     if (impl_->thread.joinable()) throw std::invalid_argument("the engine runs already");
     impl_->publish();
     impl_->thread = std::thread([this] { impl_->run(); });
+}
+
+void Engine::add_files(const std::vector<std::string> &paths) {
+    if (!impl_->source || !impl_->source->add(paths)) throw std::invalid_argument("the source takes no further files");
+}
+
+std::vector<FinishedFile> Engine::finished_files() {
+    const std::lock_guard lock(impl_->mutex);
+    return std::exchange(impl_->finished_files, {});
 }
 
 std::unique_ptr<Batch> Engine::pull(int timeout_ms) {

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Captures that are named while it runs, one after the other as one input.
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+#include "capture_file.h"
+
+namespace aicore {
+
+namespace {
+
+// Throws if no link type knows the filter: a slip in it is told at once, not with the first file. Some words, such as
+// `inbound`, are known to some link types alone.
+void check_filter(const std::string &filter) {
+    std::string why;
+    for (const int linktype : {DLT_EN10MB, DLT_LINUX_SLL, DLT_LINUX_SLL2, DLT_IEEE802_11_RADIO}) {
+        const std::unique_ptr<pcap_t, decltype(&pcap_close)> none(pcap_open_dead(linktype, 262144), pcap_close);
+        try {
+            Bpf().compile(none.get(), "captures", filter);
+            return;
+        } catch (const std::runtime_error &error) {
+            if (why.empty()) why = error.what();
+        }
+    }
+    throw std::runtime_error(why);
+}
+
+class FollowSource final : public Source {
+  public:
+    FollowSource(const std::string &filter, bool (*supports)(int)) : filter_(filter), supports_(supports) {
+        check_filter(filter_);
+    }
+
+    ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) override {
+        if (!file_) {
+            if (!take_next(wait_ms)) return interrupted_ ? ReadStatus::end : ReadStatus::idle;
+            try {
+                open();
+            } catch (const std::runtime_error &broken) {
+                warnings_.push_back(broken.what());
+                finish(true);
+                return ReadStatus::ok;
+            }
+        }
+        if (interrupted_) return ReadStatus::end;
+        const ReadStatus status = file_->read(max, wait_ms, handler, user);
+        if (status == ReadStatus::error) warnings_.push_back(file_->error());
+        if (status != ReadStatus::ok) finish(status == ReadStatus::error);
+        return ReadStatus::ok;
+    }
+
+    bool add(const std::vector<std::string> &paths) override {
+        const std::lock_guard lock(mutex_);
+        waiting_.insert(waiting_.end(), paths.begin(), paths.end());
+        ready_.notify_one();
+        return true;
+    }
+    void interrupt() override {
+        const std::lock_guard lock(mutex_);
+        interrupted_ = true;
+        ready_.notify_one();
+    }
+
+    bool next_file_begun() override { return std::exchange(next_file_begun_, false); }
+    std::vector<EndedFile> ended() override { return std::exchange(ended_, {}); }
+    bool live() const override { return false; }
+    bool stable() const override { return file_ && file_->stable(); }
+    std::vector<std::string> warnings() override { return std::exchange(warnings_, {}); }
+    uint64_t bytes_read() const override { return bytes_done_ + (file_ ? file_->bytes_read() : 0); }
+    std::string current() const override { return file_ ? path_ : std::string(); }
+
+  private:
+    bool take_next(int wait_ms) {
+        std::unique_lock lock(mutex_);
+        ready_.wait_for(lock, std::chrono::milliseconds(wait_ms), [&] { return interrupted_ || !waiting_.empty(); });
+        if (interrupted_ || waiting_.empty()) return false;
+        path_ = std::move(waiting_.front());
+        waiting_.pop_front();
+        return true;
+    }
+
+    void open() {
+        auto file = std::make_unique<CaptureFile>(path_, wakeup_);
+        if (!file->regular()) throw std::runtime_error(path_ + ": is not a regular file");
+        file->start(filter_);
+        if (!supports_(file->linktype()))
+            throw std::runtime_error(path_ + ": link type " + linktype_name(file->linktype()) +
+                                     " is not known to aicore");
+        file_ = std::move(file);
+    }
+
+    void finish(bool broken) {
+        if (file_) bytes_done_ += file_->size();
+        file_.reset();
+        ended_.push_back({path_, broken});
+        next_file_begun_ = true;
+    }
+
+    const std::string filter_;
+    bool (*const supports_)(int);
+    Wakeup wakeup_; // asked for by CaptureFile, for pipes
+    std::atomic<bool> interrupted_ = false;
+    std::mutex mutex_; // guards waiting_
+    std::condition_variable ready_;
+    std::deque<std::string> waiting_;
+    std::string path_; // of the file being read
+    std::unique_ptr<CaptureFile> file_;
+    bool next_file_begun_ = false;
+    std::vector<EndedFile> ended_;
+    std::vector<std::string> warnings_;
+    uint64_t bytes_done_ = 0; // of finished files
+};
+
+} // namespace
+
+std::unique_ptr<Source> follow_files(const std::string &filter, bool (*supports)(int linktype)) {
+    return std::make_unique<FollowSource>(filter, supports);
+}
+
+} // namespace aicore
