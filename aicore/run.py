@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aicore import _core, hookspecs
@@ -202,6 +202,19 @@ class Run:
         if seconds is not None:
             for delivery, _ in self._deliveries:
                 delivery.hurry(seconds)
+
+    def add_files(self, paths: Sequence[str]) -> None:
+        """Further captures for a source that follows. Safe from any thread."""
+        self._engine.add_files(paths)
+
+    def finished_files(self) -> list[tuple[str, int, int]]:
+        """Those that ended since the last call; see Engine.finished_files()."""
+        return self._engine.finished_files()
+
+    @property
+    def finished(self) -> bool:
+        """The input has ended, and all of its events were pulled."""
+        return self._engine.finished
 
     def reload(self) -> None:
         """Has the reload hooks called before the next batch. Safe from any thread and signal handler."""

@@ -18,12 +18,14 @@ SourceLike = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 @dataclass(frozen=True)
 class Source:
-    """A checked source. `capture` holds the options of Engine.open_live."""
+    """A checked source. `capture` holds the options of Engine.open_live. `follow`: the names are folders, and
+    Run.add_files() gives the captures in them, until the run is stopped."""
 
     names: tuple[str, ...]
     live: bool
     filter: str = ""
     capture: dict[str, Any] = field(default_factory=dict)
+    follow: bool = False
 
     @classmethod
     def of(cls, source: SourceLike, *, filter: str = "", live: bool | None = None, **capture: Any) -> Source:
@@ -55,6 +57,8 @@ class Source:
         try:
             if self.live:
                 engine.open_live(self.names, self.filter, **self.capture)
+            elif self.follow:
+                engine.follow_files(self.filter)
             else:
                 engine.open_files(self.names, self.filter)
         except (OSError, ValueError) as error:

@@ -25,7 +25,7 @@ logger = logging.getLogger("aicore")
 DEFAULT_STORE = "sqlite:flows.db"
 
 # First four bytes of pcap (µs, ns, modified; both byte orders) and pcapng files.
-_MAGIC = frozenset(
+MAGIC = frozenset(
     bytes.fromhex(magic)
     for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1", "0a0d0d0a")
 )
@@ -43,6 +43,8 @@ class Job:
     udp: bool
     #: Where spools lie; None keeps nothing on disk.
     spool: Path | None
+    #: Where the ledgers of followed folders lie.
+    ledgers: Path
 
     @property
     def writes_stdout(self) -> bool:
@@ -64,7 +66,7 @@ def make(ctx: click.Context, options: dict[str, Any]) -> Job:
         stack.use(text)
     if options["spool"] and options["no_spool"]:
         raise click.UsageError("--spool and --no-spool exclude each other")
-    spool = None if options["no_spool"] else Path(options["spool"] or default_spool())
+    state = Path(options["spool"] or default_spool())
     both = options["tcp"] == options["udp"]
     return Job(
         stack,
@@ -73,7 +75,8 @@ def make(ctx: click.Context, options: dict[str, Any]) -> Job:
         urls,
         tcp=both or options["tcp"],
         udp=both or options["udp"],
-        spool=spool,
+        spool=None if options["no_spool"] else state,
+        ledgers=state / "followed",
     )
 
 
@@ -96,6 +99,8 @@ def _stores(given: Sequence[str], config: Config | None) -> tuple[AdaptorURL, ..
 def _source(ctx: click.Context, options: dict[str, Any]) -> Source:
     paths = options["source"] or _strings(ctx.lookup_default("source"))
     interfaces = options["interface"]
+    if options["follow"]:
+        return Source(_folders(paths, interfaces), False, options["filter"], follow=True)
     if bool(paths) == bool(interfaces):
         raise click.UsageError(
             "capture files and interfaces cannot be mixed" if paths else "name capture files, or an interface with -i"
@@ -122,6 +127,21 @@ def _strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(one) for one in value]
 
 
+def _folders(paths: Sequence[str], interfaces: Sequence[str]) -> tuple[str, ...]:
+    """The directories to follow, each once."""
+    if interfaces:
+        raise click.UsageError("--follow reads captures in directories; an interface needs none of it")
+    if not paths:
+        raise click.UsageError("--follow needs a directory")
+    for path in paths:
+        if not os.path.isdir(path):
+            what = "standard input" if path == "-" else path
+            raise click.UsageError(f"--follow takes directories, and {what} is none")
+        if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
+            raise SourceError(f"{path}: no permission to read it")
+    return tuple({os.path.realpath(path): path for path in paths}.values())
+
+
 def _captures(paths: Sequence[str]) -> list[str]:
     """The paths, with each directory replaced by the captures in it, sorted by name."""
     files: list[str] = []
@@ -143,6 +163,6 @@ def _captures(paths: Sequence[str]) -> list[str]:
 def _is_capture(path: str) -> bool:
     try:
         with open(path, "rb") as file:
-            return file.read(4) in _MAGIC
+            return file.read(4) in MAGIC
     except OSError:
         return True  # opening it says what is wrong

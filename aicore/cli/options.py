@@ -121,6 +121,10 @@ _OPTIONS = [
         "Input", "-i", "--interface", multiple=True, metavar="IFACE", shell_complete=_complete_interfaces,
         help="Capture on this interface, or on any; again for more.",
     ),
+    _option(
+        "Input", "--follow", is_flag=True,
+        help="Read captures as they come into the directory, each once, until a signal.",
+    ),
     _option("Input", "--filter", metavar="BPF", default="", help="Only packets that this libpcap filter takes."),
     _option("Input", "--tcp", is_flag=True, help="Track TCP only, unless --udp is there too."),
     _option("Input", "--udp", is_flag=True, help="Track UDP only, unless --tcp is there too."),

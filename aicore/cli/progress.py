@@ -73,13 +73,16 @@ class Progress:
             self._rate = (info["packets"] - packets) / max(now - before, 0.001)
             self._last = (now, info["packets"])
         parts = []
+        counters = run.counters()
         if info["current"]:
             parts.append(os.path.basename(info["current"]))
+        elif run.source.follow:
+            folders = " and ".join(run.source.names)
+            parts.append(f"waiting for captures in {folders}, {count(counters.get('files_read', 0))} read")
         if info["bytes_total"]:
             parts.append(f"{min(info['bytes_read'] / info['bytes_total'], 1):.0%} of {size(info['bytes_total'])}")
         parts.append(f"{count(info['packets'], 'packet')}, {rate(self._rate)}/s")
         parts.append(f"{count(info['flows_live_tcp'] + info['flows_live_udp'])} flows live")
-        counters = run.counters()
         parts += [f"{count(counters[name])} {words}" for name, words in LOSSES.items() if counters.get(name)]
         parts += [
             f"{adaptor.name} {adaptor.state}, {adaptor.lag_seconds:.0f} s behind"

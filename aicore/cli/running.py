@@ -20,6 +20,7 @@ from aicore.plugins import open_adaptor
 from aicore.run import Run
 
 if TYPE_CHECKING:
+    from aicore.cli.follow import Follow
     from aicore.cli.job import Job
     from aicore.context import RunSummary
     from aicore.url import AdaptorURL
@@ -45,7 +46,10 @@ def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bo
     there was a summary."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it must not end us
     ending = Ending()
+    follow = _follow(job)
     job.stack.use(ending)
+    if follow is not None:
+        job.stack.use(follow)
     adaptors = [open_adaptor(url.text, job.plugins) for url in job.urls]
     for adaptor in adaptors:
         job.stack.add_database_adaptor(adaptor, tcp=job.tcp, udp=job.udp)
@@ -54,9 +58,13 @@ def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bo
     def tick(run: Run) -> None:
         if all(getattr(adaptor, "ended", False) for adaptor in adaptors):
             run.stop()  # `| head` has what it wants
+        if follow is not None:
+            follow.tick(run)
         progress(run)
 
     with ExitStack() as stack:
+        if follow is not None:
+            stack.callback(follow.close)
         # Stores are attached in the order of their URLs, so the spools come in that order.
         running = Run(
             job.stack,
@@ -76,6 +84,16 @@ def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bo
             if ending.summary is None:
                 raise
             return ending.summary
+
+
+def _follow(job: Job) -> Follow | None:
+    if not job.source.follow:
+        return None
+    from aicore.cli.follow import Follow
+
+    stack = job.stack
+    hold = max(stack.idle_tcp, stack.idle_udp, stack.half_open, stack.linger)
+    return Follow(job.source.names, job.ledgers, hold)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ UNTRACKED = {
 
 #: Counters that tell of a broken packet or of a bound that was reached.
 _NOTABLE = (
+    "files_broken",
     "truncated_packets",
     "short_link",
     "short_ip",
@@ -59,7 +60,7 @@ def lines(summary: RunSummary, job: Job) -> Iterator[str]:
     seconds = max(summary.seconds, 1e-9)
     packets, flows = counters.get("packets", 0), counters.get("flows_tcp", 0) + counters.get("flows_udp", 0)
     yield (
-        f"{count(packets, 'packet')}, {size(counters.get('wire_bytes', 0))} from {_source(job)}"
+        f"{count(packets, 'packet')}, {size(counters.get('wire_bytes', 0))} from {_source(job, counters)}"
         f" in {summary.seconds:.2f} s ({rate(packets / seconds)} packets/s)"
     )
     yield (
@@ -86,8 +87,10 @@ def lines(summary: RunSummary, job: Job) -> Iterator[str]:
         yield f"error: {safe(summary.error)}"
 
 
-def _source(job: Job) -> str:
+def _source(job: Job, counters: dict[str, int]) -> str:
     names = job.source.names
+    if job.source.follow:
+        return f"{count(counters.get('files_read', 0), 'capture')} in {safe(' and '.join(names))}"
     if job.source.live:
         return safe(" and ".join(names))
     if len(names) == 1:

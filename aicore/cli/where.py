@@ -8,6 +8,6 @@ from pathlib import Path
 
 
 def default_spool() -> Path:
-    """The spools' directory by the XDG Base Directory Specification; `deadletter` stands in it."""
+    """The spools' directory by the XDG Base Directory Specification; `deadletter` and `followed` stand in it."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "aicore" / "spool"
