@@ -10,6 +10,7 @@ APT_BUILD := build-essential ca-certificates cmake git libpcap-dev ninja-build p
 APT_DEMO := $(APT_BUILD) sqlite3
 APT_TEST := $(APT_BUILD) bind9-dnsutils curl dnsmasq-base iproute2 libgtest-dev libssl-dev redis-server \
             ruby-redis tcpreplay
+APT_FUZZ := clang libclang-rt-14-dev
 # Cassandra, Elasticsearch and OpenSearch run in Java, their jars come by Maven; aicore-ndpi is built against nDPI.
 APT_ALL := maven openjdk-17-jdk-headless libndpi-dev pkg-config
 
@@ -94,6 +95,11 @@ test-all: tools-all ## the same, and the sanitizers, all plugins, the pages and 
 .PHONY: fault
 fault: tools ## the fault tests in their long form
 	$(TOOLS)/bin/tox run -e fault
+
+.PHONY: fuzz
+fuzz: tools ## libFuzzer on decoding, flows, captures and every dissector, a minute each: half an hour on two cores
+	$(call apt,$(APT_FUZZ))
+	$(TOOLS)/bin/tox run -e fuzz
 
 .PHONY: lint
 lint: tools ## ruff, clang-format, codespell, mypy, the native stub

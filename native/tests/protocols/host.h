@@ -33,7 +33,7 @@ class Flow {
         std::memcpy(flow.src, src, 4);
         std::memcpy(flow.dst, dst, 4);
         layer7 = protocol->name;
-        state_ = std::make_unique<uint64_t[]>(protocol->state_size / 8 + 1);
+        state_ = std::make_unique<uint8_t[]>(protocol->state_size);
     }
     Flow(const Flow &) = delete;
     Flow &operator=(const Flow &) = delete;
@@ -73,10 +73,12 @@ class Flow {
         const size_t other_length = flow.recognised ? 0 : buffer[!reverse].size();
         const auto data = std::make_unique<uint8_t[]>(stream.size());
         std::copy(stream.begin(), stream.end(), data.get());
+        const auto other = std::make_unique<uint8_t[]>(other_length);
+        std::copy_n(buffer[!reverse].begin(), other_length, other.get());
         aicore_payload payload{};
         payload.data = data.get();
         payload.length = stream.size();
-        payload.other = other_length ? reinterpret_cast<const uint8_t *>(buffer[!reverse].data()) : nullptr;
+        payload.other = other_length ? other.get() : nullptr;
         payload.other_length = other_length;
         payload.reverse = reverse;
         payload.flags = static_cast<uint8_t>(flags | (overflowed_[reverse] ? AICORE_GAP : 0));
@@ -127,7 +129,7 @@ class Flow {
         anomalies.clear();
         handed_over.reset();
         layer7 = protocol_->name;
-        if (!keep_state) std::memset(state_.get(), 0, (protocol_->state_size / 8 + 1) * 8);
+        if (!keep_state) std::memset(state_.get(), 0, protocol_->state_size);
     }
 
     static Flow &self(const aicore_flow *f) { return *static_cast<Flow *>(f->core); }
@@ -149,6 +151,7 @@ class Flow {
         if (std::find(list.begin(), list.end(), value) == list.end()) list.push_back(std::move(value));
     }
     static int has(const aicore_flow *f, uint32_t index) {
+        if (index >= self(f).protocol_->field_count) throw std::logic_error("no such field");
         const std::string name = self(f).protocol_->fields[index].name;
         return self(f).strings.count(name) || self(f).integers.count(name) || self(f).lists.count(name);
     }
@@ -163,7 +166,7 @@ class Flow {
     static void hand_over(aicore_flow *f, const char *protocol) { self(f).handed_over = protocol ? protocol : ""; }
 
     const aicore_protocol *protocol_;
-    std::unique_ptr<uint64_t[]> state_;
+    std::unique_ptr<uint8_t[]> state_; // no byte more, so that AddressSanitizer sees who writes behind it
     bool overflowed_[2] = {false, false};
     bool more_ = false; // the last answer
 };

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from messages import TALKS
 from talk import write_seeds
 
 SOURCE = Path(__file__).parents[1]
+FUZZ = SOURCE.parents[1] / "native" / "fuzz"
 
 
 def run(*command: str | Path, **environment: str) -> None:
@@ -30,3 +32,7 @@ def test_dissectors(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     run("cmake", "--build", build, "--parallel", "2")
     write_seeds(tmp_path / "seeds", TALKS.items())
     run(build / "test_protocols", "--gtest_brief=1", AICORE_SEEDS=str(tmp_path / "seeds"))
+    # The fuzz program, with the inputs that it starts from: those of `tox run -e fuzz`.
+    run(sys.executable, FUZZ / "seeds.py", "protocols", tmp_path / "fuzz")
+    for protocol in sorted((tmp_path / "fuzz").iterdir()):
+        run(build / "fuzz_protocols", protocol, AICORE_FUZZ_PROTOCOL=protocol.name)

@@ -7,12 +7,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from conversations import write_seeds
 
 SOURCE = Path(__file__).parents[1]
+FUZZ = SOURCE.parents[1] / "native" / "fuzz"
 
 
 def run(*command: str | Path, **environment: str) -> None:
@@ -29,3 +31,7 @@ def test_dissector(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     run("cmake", "--build", build, "--parallel", "2")
     write_seeds(tmp_path / "seeds")
     run(build / "test_quic", "--gtest_brief=1", AICORE_SEEDS=str(tmp_path / "seeds"))
+    # The fuzz programs, with the inputs that they start from: those of `tox run -e fuzz`.
+    run(sys.executable, FUZZ / "seeds.py", "quic", tmp_path / "fuzz")
+    for target in ("quic", "quic-unsealed"):
+        run(build / f"fuzz_{target}", tmp_path / "fuzz" / target, AICORE_FUZZ_PROTOCOL="quic")

@@ -28,7 +28,6 @@ enum Anomaly : uint32_t { kBadMessage };
 constexpr uint16_t kPorts[] = {5060};
 constexpr size_t kMaxHead = 12288;
 constexpr int64_t kMaxBody = 1 << 20;
-constexpr std::string_view kVersion = "SIP/2.0";
 
 struct State {
     uint32_t skip[2]; // rest of a body

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packets through decoding, the flow table, streams, protocols and events to JSON, all on one thread: four slots a
+// transport and small buffers, so that every bound is met. The reader of events checks what every reader relies on.
+//
+// An input: options, then steps of an opcode and its operands (class Run). Payload goes out as segments with numbers
+// that fit, moved by an offset: copies, holes and overlaps are one byte away.
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "aicore/builtin_protocols.h"
+#include "aicore/decode.h"
+#include "input.h"
+#include "json_checker.h"
+#include "links.h"
+#include "packets.h"
+#include "tracker.h"
+
+namespace aicore::fuzz {
+namespace {
+
+constexpr size_t kQueue = 16; // batches of two rows: more than the events of eight flows at once
+constexpr uint16_t kPorts[] = {80, 443, 53, 9999};
+
+const Registry &registry() {
+    static const std::unique_ptr<Registry> all = [] {
+        auto r = std::make_unique<Registry>();
+        for (const aicore_protocol *p : {aicore_http(), aicore_tls(), aicore_dns()})
+            r->add(p);
+        PythonProtocol asked;
+        asked.name = "asked";
+        asked.transports = AICORE_TCP | AICORE_UDP;
+        asked.ports = {9999};
+        asked.fields = {{"words", FieldType::string, true, 0, "", "", "", "asked"},
+                        {"many", FieldType::list, false, 0, "", "", "", "asked"},
+                        {"number", FieldType::integer, false, 0, "", "", "", "asked"}};
+        r->add_python(asked);
+        std::vector<const char *> counters;
+        for (const auto &info : kCounterInfo)
+            counters.push_back(info.name);
+        r->freeze(counters);
+        return r;
+    }();
+    return *all;
+}
+
+// An insert, updates, a remove; whole records, in order, in valid JSON.
+class Reader {
+  public:
+    std::vector<uint64_t> questions; // not answered yet
+
+    void read(const Batch &batch) {
+        for (const Row &row : batch.rows) {
+            require(row.seq == ++seq_, "no event is lost behind the writer");
+            require(row.duration >= 0, "no duration is negative");
+            require(row.packets == row.src_packets + row.dst_packets, "packets are those of both directions");
+            const auto flow = std::pair(row.flow_id[0], row.flow_id[1]);
+            const auto known = packets_.find(flow);
+            if (row.kind == EventKind::insert) {
+                require(known == packets_.end(), "one insert a flow");
+                packets_[flow] = row.packets;
+            } else {
+                require(known != packets_.end(), "the insert comes first, nothing behind the remove");
+                require(row.packets >= known->second, "packets do not become fewer");
+                known->second = row.packets;
+                if (row.kind == EventKind::remove) packets_.erase(known);
+            }
+        }
+        for (const Question &q : batch.questions)
+            questions.push_back(q.id);
+        json(batch);
+        require(batch.net()->rows.size() <= batch.rows.size(), "net is not more");
+    }
+    size_t live() const { return packets_.size(); }
+
+  private:
+    static void json(const Batch &batch) {
+        std::string out;
+        std::vector<size_t> ends;
+        append_json(out, ends, batch, true, false);
+        size_t begin = 0;
+        for (const size_t end : ends) {
+            test::JsonReader::read(std::string_view(out).substr(begin, end - begin)); // throws
+            begin = end;
+        }
+    }
+
+    uint64_t seq_ = 0;
+    std::map<std::pair<uint64_t, uint64_t>, uint64_t> packets_; // of the flows that live
+};
+
+class Run {
+  public:
+    explicit Run(uint8_t options)
+        : live_(options & 1), options_(make(options)), queue_(kQueue),
+          writer_(options_, registry().schema(), 0, queue_, counters_),
+          decoder_({options_.vlan_in_key, options_.max_fragments}, counters_),
+          tracker_(options_, registry(), writer_, counters_, admit_) {
+        if (live_) tracker_.set_live(time_);
+        writer_.set_waiting(!live_);
+    }
+
+    void step(Bytes &in) {
+        switch (in.u8() % 8) {
+        case 0:
+        case 1:
+            tcp(in);
+            break;
+        case 2:
+            udp(in);
+            break;
+        case 3: { // a frame as it is
+            const int linktype = link(in.u8());
+            const Bytes frame = in.take_some(in.u16());
+            give({frame.data(), frame.data() + frame.left()}, linktype, 0);
+            break;
+        }
+        case 4: { // up to 36 years on or back
+            const uint8_t by = in.u8();
+            const int64_t step = int64_t{1} << (by & 127) % 61;
+            if (by < 128)
+                time_ += time_ < INT64_MAX - step ? step : 0;
+            else
+                time_ = std::max<int64_t>(time_ - step, 0);
+            writer_.note_time(writer_.now() + step % 10'000'000'000);
+            break;
+        }
+        case 5:
+            live_ ? tracker_.tick(time_) : tracker_.begin_file();
+            break;
+        case 6:
+            answer(in);
+            break;
+        default:
+            admit_ = in.u8() & 1;
+            writer_.flush();
+            drain();
+            break;
+        }
+        if (!live_) drain(); // nobody else does while the writer waits
+    }
+
+    void end() {
+        drain();
+        writer_.set_waiting(true);
+        tracker_.end_all();
+        tracker_.finish_all();
+        writer_.flush();
+        drain();
+        require(reader_.live() == 0, "every flow is removed at last");
+        require(tracker_.live(0) + tracker_.live(1) == 0, "no slot is kept");
+        std::vector<TopEntry> protocols, hosts, talkers;
+        tracker_.tops(protocols, hosts, talkers, 10);
+    }
+
+  private:
+    static EngineOptions make(uint8_t options) {
+        EngineOptions o;
+        o.tcp_flows = o.udp_flows = 4;
+        o.every_tcp = options & 2 ? 1 : 5;
+        o.every_udp = options & 4 ? 0 : 2;
+        o.active = options & 8 ? 60'000'000'000 : 0;
+        o.vlan_in_key = options & 16;
+        o.max_fragments = 2;
+        o.batch_rows = 2;
+        o.stream_bytes = options & 32 ? 16 << 10 : 256;
+        o.streams_bytes = o.stream_bytes * 3;
+        o.top = true;
+        return o;
+    }
+
+    void give(const test::Bytes &bytes, int linktype, uint32_t missing) {
+        const test::Bytes frame(bytes.begin(), bytes.end()); // exactly as large, and gone when the step is done
+        const auto captured = static_cast<uint32_t>(frame.size());
+        Packet packet;
+        if (decoder_.decode({frame.data(), captured, captured + missing, time_, linktype}, packet))
+            tracker_.packet(packet, tracker_.hash(packet));
+    }
+
+    // Who (bits 0 and 1: port, bit 2: of the server, bit 3: IPv6, bit 4: the capture lacks bytes), and between whom.
+    void ip(uint8_t who, uint8_t proto, test::Bytes segment) {
+        const uint32_t missing = who & 16 && segment.size() > 30 ? 10 : 0;
+        const auto size = static_cast<int>(segment.size());
+        segment.resize(segment.size() - missing);
+        const bool back = who & 4;
+        test::Bytes packet;
+        if (who & 8)
+            packet = test::ipv6({.src = back ? "2001:db8::2" : "2001:db8::1",
+                                 .dst = back ? "2001:db8::1" : "2001:db8::2",
+                                 .next = proto,
+                                 .length = size},
+                                segment);
+        else
+            packet = test::ipv4({.src = back ? "10.0.0.2" : "10.0.0.1",
+                                 .dst = back ? "10.0.0.1" : "10.0.0.2",
+                                 .proto = proto,
+                                 .total = 20 + size},
+                                segment);
+        give(test::ethernet(who & 8 ? test::kIpv6 : test::kIpv4, packet), 1, missing);
+    }
+
+    void tcp(Bytes &in) {
+        const uint8_t who = in.u8(), flags = in.u8();
+        const auto offset = static_cast<int8_t>(in.u8());
+        const Bytes payload = in.take_some(in.u16());
+        const uint16_t port = kPorts[who & 3];
+        const bool back = who & 4;
+        auto &numbers = next_[who & 11]; // of a port and an IP version
+        test::Tcp header{.src_port = back ? port : uint16_t{40000},
+                         .dst_port = back ? uint16_t{40000} : port,
+                         .seq = numbers[back] + static_cast<uint32_t>(offset),
+                         .ack = numbers[!back],
+                         .flags = flags};
+        ip(who, kProtoTcp, test::tcp(header, {payload.data(), payload.data() + payload.left()}));
+        numbers[back] = header.seq + static_cast<uint32_t>(payload.left()) + !!(flags & kSyn) + !!(flags & kFin);
+    }
+
+    void udp(Bytes &in) {
+        const uint8_t who = in.u8();
+        const Bytes payload = in.take_some(in.u16());
+        const uint16_t port = kPorts[who & 3];
+        const bool back = who & 4;
+        ip(who, kProtoUdp,
+           test::udp({.src_port = back ? port : uint16_t{40000}, .dst_port = back ? uint16_t{40000} : port},
+                     {payload.data(), payload.data() + payload.left()}));
+    }
+
+    void answer(Bytes &in) {
+        const uint8_t which = in.u8(), what = in.u8();
+        const Bytes value = in.take_some(in.u8());
+        if (reader_.questions.empty()) return;
+        const std::string text(reinterpret_cast<const char *>(value.data()), value.left());
+        Answer a{reader_.questions[which % reader_.questions.size()], what & 3, what & 4 ? "renamed" : "", {}, {}, {}};
+        if (what & 8) a.strings = {{"words", text}, {"unknown", text}};
+        if (what & 16) a.lists = {{"many", {text, "", text + "2"}}};
+        if (what & 32) a.integers = {{"number", -int64_t{which}}};
+        tracker_.answer(a); // a question may be answered twice, and long after its flow
+    }
+
+    void drain() {
+        for (; read_ < counters_[Counter::batches]; ++read_) // an empty queue would be waited for
+            reader_.read(*queue_.pop(0));
+    }
+
+    const bool live_;
+    const EngineOptions options_;
+    Counters counters_;
+    BatchQueue queue_;
+    BatchWriter writer_;
+    Decoder decoder_;
+    std::atomic<bool> admit_{true};
+    Tracker tracker_;
+    Reader reader_;
+    uint64_t read_ = 0; // batches
+    int64_t time_ = 1'700'000'000'000'000'000;
+    std::map<int, std::array<uint32_t, 2>> next_; // sequence numbers of both ends
+};
+
+} // namespace
+} // namespace aicore::fuzz
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    aicore::Bytes in(data, size);
+    aicore::fuzz::Run run(in.u8());
+    while (in.left())
+        run.step(in);
+    run.end();
+    return 0;
+}

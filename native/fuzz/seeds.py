@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs for the fuzz programs, made from the project's captures and the conversations of the plugins' tests.
+
+python native/fuzz/seeds.py core|protocols|quic FOLDER     writes FOLDER/TARGET/N
+"""
+
+from __future__ import annotations
+
+import importlib
+import struct
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+
+from captures import payloads as pay
+from captures.build import CAPTURES
+from captures.files import CHDLC, ETHERNET, LOOP, NULL, PPP, RAW, SLL, SLL2, Capture
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+
+Turn = tuple[bool, bytes]  # said by the server, what
+Seeds = Iterable[tuple[str, bytes]]  # target, input
+
+LINKS = (NULL, ETHERNET, PPP, None, CHDLC, LOOP, SLL, SLL2, RAW)  # links.h
+PORTS = (80, 443, 53, 9999)  # packets.cpp
+MIDSTREAM = 2
+
+
+def short(data: bytes) -> bytes:
+    """Behind its length."""
+    return struct.pack("!H", len(data)) + data
+
+
+def dissect(turns: Sequence[Turn], udp: bool = False, port: bool = True, middle: bool = False) -> bytes:
+    """For dissect.cpp."""
+    flags = MIDSTREAM << 1 if middle else 0
+    return bytes([udp | port << 1]) + b"".join(bytes([server | flags]) + short(data) for server, data in turns)
+
+
+def steps(turns: Sequence[Turn], port: int, udp: bool = False) -> bytes:
+    """For packets.cpp: a connection's packets, or datagrams."""
+    who = PORTS.index(port)
+    if udp:
+        return b"".join(bytes([2, who | server << 2]) + short(data) for server, data in turns)
+    syn, ack, fin = 2, 16, 17
+    talk = [(False, syn, b""), (True, syn | ack, b""), (False, ack, b"")]
+    talk += [(server, ack, data) for server, data in turns]
+    talk += [(False, fin, b""), (True, fin, b""), (False, ack, b"")]
+    return b"".join(bytes([0, who | server << 2, flags, 0]) + short(data) for server, flags, data in talk)
+
+
+def conversations() -> Iterator[tuple[str, int, bool, list[Turn]]]:
+    """Protocol, port, over UDP, turns."""
+    site = "www.example.org"
+    page = pay.http_response(b"x" * 40)
+    yield "http", 80, False, [(False, pay.http_request(site)), (True, page)]
+    yield "http", 80, False, [(False, pay.http_request(site, "/form", "POST", body=b"a=1")), (True, page)] * 2
+    proxy = b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n"
+    yield "http", 80, False, [(False, proxy), (True, b"HTTP/1.1 200 OK\r\n\r\n"), (False, pay.client_hello())]
+    upgrade = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi"
+    yield "http", 80, False, [(False, b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"), (True, upgrade)]
+    for tls13 in (False, True):
+        answer = pay.server_hello(tls13, None if tls13 else "h2")
+        yield (
+            "tls",
+            443,
+            False,
+            [(False, pay.client_hello(tls13=tls13)), (True, answer), (True, pay.tls_data(b"x" * 9))],
+        )
+    hello = pay.client_hello(padding=600)
+    yield "tls", 443, False, [(False, hello[:300]), (False, hello[300:])]
+    yield "tls", 443, False, [(True, b"220 a\r\n"), (False, b"EHLO a\r\nSTARTTLS\r\n"), (False, pay.client_hello())]
+    question = (site, pay.A)
+    answers = [(pay.A, "192.0.2.1"), (pay.AAAA, "2001:db8::1"), (pay.CNAME, "a.example")]
+    query, reply = pay.dns_query(question), pay.dns_response(question, answers=answers)
+    yield "dns", 53, True, [(False, query), (True, reply)]
+    yield "dns", 53, True, [(True, pay.mdns_announcement("printer.local", "192.0.2.7"))]
+    yield "dns", 53, True, [(False, query), (True, pay.dns_response(question, rcode=3))]
+    yield "dns", 53, False, [(False, short(query) + short(query)), (True, short(reply))]
+
+
+def frames(capture: Capture) -> bytes:
+    """For packets.cpp: the capture's frames as they are."""
+    link = LINKS.index(capture.linktype)
+    return b"".join(bytes([3, link]) + short(frame.data) for frame in capture.frames[:40])
+
+
+def core() -> Seeds:
+    for make in CAPTURES.values():
+        capture = make()
+        link = LINKS.index(capture.linktype)
+        for data in {len(frame.data): frame.data for frame in capture.frames}.values():
+            yield "decode", bytes([link, 1, 0]) + data
+        yield "packets", bytes([0b10010]) + frames(capture)
+        capture.frames = capture.frames[:12]
+        for pipe in range(2):
+            yield "capture", bytes([pipe]) + capture.pcap("<>"[pipe], bool(pipe))
+            yield "capture", bytes([pipe]) + capture.pcapng("<>"[pipe], bool(pipe))
+    for name, port, udp, turns in conversations():
+        yield name, dissect(turns, udp)
+        yield "packets", b"\x20" + steps(turns, port, udp)
+        answer, later = bytes([6, 0, 62, 2]) + b"hi", bytes([4, 33])
+        yield "packets", b"\x21" + steps(turns, 9999, udp) + bytes([7, 1]) + answer + later + bytes([5])
+
+
+def protocols() -> Seeds:
+    from messages import TALKS
+
+    for name, talk in TALKS.items():
+        turns = [(turn.from_server, turn.data) for turn in talk.turns]
+        if max((len(data) for _, data in turns), default=0) < 1 << 16:
+            yield name.split("-")[0], dissect(turns, talk.transport == "udp", middle=talk.middle)
+
+
+def quic() -> Seeds:
+    import conversations
+    import packets
+
+    def unsealed(_cipher: int, _key: bytes, _iv: bytes | None, _header: bytes, data: bytes, tag: int) -> bytes:
+        return data + bytes(tag) if tag else bytes(len(data))
+
+    for target in ("quic", "quic-unsealed"):
+        if target == "quic-unsealed":  # what tests/native/unsealed.cpp opens
+            packets._encrypt = unsealed
+            importlib.reload(conversations)
+        for case in conversations.CASES.values():
+            yield target, dissect([(False, datagram) for datagram in case.client])
+
+
+MAKERS = {"core": core, "protocols": protocols, "quic": quic}
+
+
+def main(kind: str, folder: str) -> None:
+    sys.path.insert(0, str(PLUGINS / f"aicore-{kind}" / "tests"))
+    for number, (target, data) in enumerate(MAKERS[kind]()):
+        path = Path(folder, target, str(number))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
