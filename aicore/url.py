@@ -107,6 +107,45 @@ class AdaptorURL:
         return cls(scheme, redacted, redact(literal) != literal, text, options)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A URL of a server taken apart, percent-encoding undone; for the `connect` of adaptors of servers."""
+
+    scheme: str
+    user: str | None
+    password: str | None = field(repr=False)
+    #: Host and port, in the order of the URL; the port is None where it names none. Empty where it names no host.
+    hosts: tuple[tuple[str, int | None], ...]
+    path: str
+
+    @classmethod
+    def parse(cls, url: str) -> Server:
+        """UsageError, without the password, for what is not scheme://user:password@host1,host2:port/path?options."""
+        scheme, _, rest = url.partition("?")[0].partition("://")
+        login, rest = _split_user(rest)
+        places, slash, path = rest.partition("/")
+        user, colon, password = login.removesuffix("@").partition(":")
+        return cls(
+            scheme,
+            unquote(user) or None,
+            unquote(password) if colon else None,
+            tuple(_host(scheme, place) for place in places.split(",")) if places else (),
+            unquote(slash + path),
+        )
+
+
+# Not urlsplit: it takes no list of hosts, and whether it raises for one with brackets depends on the release of Python.
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", re.ASCII)
+
+
+def _host(scheme: str, place: str) -> tuple[str, int | None]:
+    match = _HOST.fullmatch(place)
+    if match is None or (match[3] is not None and not 0 < int(match[3]) < 65536):
+        # Without the text: it is part of the password where one holds a bare slash.
+        raise UsageError(f"{scheme}: hosts are written as host, host:port or [::1]:port, several with commas between")
+    return match[1] or match[2], None if match[3] is None else int(match[3])
+
+
 def _split_user(text: str) -> tuple[str, str]:
     """`user:password@` (or nothing) and the rest."""
     authority = re.split(r"[/?#]", text, maxsplit=1)[0]

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from aicore import UsageError
-from aicore.url import AdaptorURL, redact, scrub
+from aicore.url import AdaptorURL, Server, redact, scrub
 
 ENVIRON = {"PW": "p@ss/w?rd#1", "HOST": "db.example", "URL": "redis://u:fromenv@h/0?ended=keep", "KEY": "k&y=1"}
 
@@ -108,3 +108,28 @@ def test_scrub_knows_what_urls_held(caplog: pytest.LogCaptureFixture) -> None:
         logger.exception("no luck with %s", "s3cr3t/value")
     assert "s3cr3t" not in caplog.text
     assert "ValueError: bad ***" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("redis://", Server("redis", None, None, (), "")),
+        ("redis://h", Server("redis", None, None, (("h", None),), "")),
+        ("redis://:p%2Fw@h:1/0?x=a@b/c", Server("redis", None, "p/w", (("h", 1),), "/0")),
+        ("es+https://u%40:@h/i", Server("es+https", "u@", "", (("h", None),), "/i")),
+        ("c://u@a:1,b,[2001:db8::1]:3,[::1]/k", Server(
+            "c", "u", None, (("a", 1), ("b", None), ("2001:db8::1", 3), ("::1", None)), "/k"
+        )),
+        ("redis+unix:///run/a%20b.sock", Server("redis+unix", None, None, (), "/run/a b.sock")),
+    ],
+)  # fmt: skip
+def test_a_server_taken_apart(url: str, server: Server) -> None:
+    assert Server.parse(url) == server
+    assert "p/w" not in repr(server)
+
+
+@pytest.mark.parametrize("places", ["a:", "a:0", "a:65536", "a:1x", "a,,b", "::1", "[::1", "[x]:1", "a b", "u:canary/x@h"])
+def test_hosts_that_are_none(places: str) -> None:
+    with pytest.raises(UsageError, match="hosts are written as") as error:
+        Server.parse(f"redis://{places}/0")
+    assert "canary" not in str(error.value)

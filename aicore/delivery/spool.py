@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aicore.delivery.recovery import Recovery, Segment, cursor_line
 from aicore.delivery.segment import HEADER, Frame, header, read_frame, scan
@@ -39,10 +38,14 @@ def spool_path(base: Path, scheme: str, url: str) -> Path:
 
     User and password play no part, so that a new password finds the old rows.
     """
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    place = parts.path if host else os.path.abspath(parts.path)  # a file of that name elsewhere is another store
-    where = f"{parts.scheme}|{host}|{place}"
+    kind, _, place = url.partition("?")[0].partition(":")
+    host = ""
+    if place.startswith("//"):
+        authority, slash, path = place[2:].partition("/")
+        host, place = authority.rpartition("@")[2], slash + path
+    if not host:
+        place = os.path.abspath(place)  # a file of that name elsewhere is another store
+    where = f"{kind}|{host}|{place}"
     return base / f"{scheme}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"
 
 

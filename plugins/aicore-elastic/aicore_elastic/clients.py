@@ -12,9 +12,9 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 from aicore.errors import Fatal, UsageError
+from aicore.url import Server
 
 TIMEOUT = 5  # seconds for each request
 # Less than TIMEOUT, so that a shard that is away is an answer for its rows and not a request without one.
@@ -40,26 +40,17 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Address:
         """UsageError for what is no such URL."""
-        parts = urlsplit(url)
-        login, _, places = parts.netloc.rpartition("@")
-        user, colon, password = login.partition(":")
-        if user and not colon:
-            raise UsageError(f"{parts.scheme}: a user needs a password")
-        index = parts.path.strip("/") or "aicore-flows"
+        server = Server.parse(url)
+        if server.user and server.password is None:
+            raise UsageError(f"{server.scheme}: a user needs a password")
+        index = server.path.strip("/") or "aicore-flows"
         if not _INDEX.fullmatch(index):
-            raise UsageError(f"{parts.scheme}: {index!r} is no index name: lower-case letters, digits, - and _")
-        hosts = []
-        for place in (places or "localhost").split(","):
-            split = urlsplit(f"//{place}")
-            try:
-                hosts.append((split.hostname or "localhost", split.port or _PORT))
-            except ValueError:
-                raise UsageError(f"{parts.scheme}: {place!r} is no host:port") from None
+            raise UsageError(f"{server.scheme}: {index!r} is no index name: lower-case letters, digits, - and _")
         return cls(
-            tuple(hosts),
-            parts.scheme.endswith("+https"),
-            unquote(user) if colon else None,
-            unquote(password) if colon else None,
+            tuple((host, port or _PORT) for host, port in server.hosts or (("localhost", None),)),
+            server.scheme.endswith("+https"),
+            server.user,
+            server.password,
             index,
         )
 

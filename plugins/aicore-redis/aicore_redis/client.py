@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
 
 import hiredis
 from redis import connection as connections
@@ -25,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from aicore.errors import Fatal, RowError, UsageError
+from aicore.url import Server
 from aicore_redis.commands import Command
 
 logger = logging.getLogger("aicore")
@@ -74,14 +74,17 @@ _KINDS: dict[str, Any] = {
 
 def open_connection(url: str, db: int, timeout: float, ca: str | None, insecure: bool) -> RedisConnection:
     """The connection, not connected yet. UsageError for a URL that cannot be; its text never holds the password."""
-    parts = urlsplit(url)
-    if parts.scheme not in _KINDS:
+    server = Server.parse(url)
+    if server.scheme not in _KINDS:
         raise UsageError(f"redis: the URL begins with {', '.join(name + '://' for name in _KINDS)}")
-    kind = _KINDS[parts.scheme]
-    path = unquote(parts.path)
+    kind = _KINDS[server.scheme]
+    path = server.path
+    if len(server.hosts) > 1:
+        raise UsageError("redis: the URL names one host")
+    host, port = server.hosts[0] if server.hosts else (None, None)
     settings: dict[str, Any] = {
-        "username": unquote(parts.username) if parts.username else None,
-        "password": unquote(parts.password) if parts.password else None,
+        "username": server.user,
+        "password": server.password,
         "db": db,
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -89,10 +92,10 @@ def open_connection(url: str, db: int, timeout: float, ca: str | None, insecure:
         "protocol": 2,  # what the next one adds, pushed messages, nobody waits for
         "client_name": "aicore",
     }
-    if parts.scheme != "rediss" and (ca or insecure):
+    if server.scheme != "rediss" and (ca or insecure):
         raise UsageError("redis: ca and insecure are for rediss://, which is encrypted")
-    if parts.scheme == "redis+unix":
-        if not path.startswith("/") or parts.hostname:
+    if server.scheme == "redis+unix":
+        if not path.startswith("/") or host:
             raise UsageError("redis: a socket is written as redis+unix:///run/redis/redis.sock")
         del settings["socket_connect_timeout"]
         return kind(path=path, **settings)
@@ -100,12 +103,8 @@ def open_connection(url: str, db: int, timeout: float, ca: str | None, insecure:
         if not path[1:].isdecimal():
             raise UsageError(f"redis: the path of the URL is the number of a database, not {path[1:]!r}")
         settings["db"] = int(path[1:])
-    try:
-        port = parts.port
-    except ValueError:
-        raise UsageError("redis: the port of the URL is no number up to 65535") from None
-    settings |= {"host": parts.hostname or "localhost", "port": 6379 if port is None else port}
-    if parts.scheme == "redis":
+    settings |= {"host": host or "localhost", "port": port or 6379}
+    if server.scheme == "redis":
         return kind(**settings)
     verify: dict[str, Any] = {"ssl_ca_certs": ca, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
     if insecure:
@@ -115,11 +114,12 @@ def open_connection(url: str, db: int, timeout: float, ca: str | None, insecure:
 
 def warn(url: str, insecure: bool) -> None:
     """Says what is not safe in the way the server is reached."""
-    parts = urlsplit(url)
+    server = Server.parse(url)
+    host = server.hosts[0][0] if server.hosts else "localhost"
     if insecure:
-        logger.warning("redis: insecure: whoever answers as %s gets the flows and the password", parts.hostname)
-    elif parts.scheme == "redis" and parts.password and not _loopback(parts.hostname or "localhost"):
-        logger.warning("redis: the password goes to %s in clear text; rediss:// encrypts it", parts.hostname)
+        logger.warning("redis: insecure: whoever answers as %s gets the flows and the password", host)
+    elif server.scheme == "redis" and server.password and not _loopback(host):
+        logger.warning("redis: the password goes to %s in clear text; rediss:// encrypts it", host)
 
 
 def connect(connection: RedisConnection) -> None:

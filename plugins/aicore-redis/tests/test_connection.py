@@ -53,7 +53,8 @@ def test_a_socket_and_its_database(redis_program: str, tmp_path: Path) -> None:
     ("url", "text"),
     [
         ("redis://127.0.0.1:1/flows", "the path of the URL is the number of a database"),
-        ("redis://127.0.0.1:99999/0", "the port of the URL"),
+        ("redis://127.0.0.1:99999/0", "hosts are written as"),
+        ("redis://127.0.0.1,127.0.0.2/0", "names one host"),
         ("redis+unix://host/run/redis.sock", "redis\\+unix:///"),
         ("redis://127.0.0.1:1?insecure=yes", "for rediss://"),
         ("redis://127.0.0.1:1?layout=list", "layout must be one of hash, flow, stream"),
