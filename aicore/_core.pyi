@@ -97,6 +97,23 @@ class Batch:
     def question_rows(self) -> Batch: ...
 
 @final
+class LiveSource:
+    """Interfaces that are open; packets wait in their buffers until an engine reads them."""
+
+    def __init__(
+        self,
+        interfaces: Sequence[str],
+        filter: str = "",
+        *,
+        snaplen: int = 65535,
+        buffer_bytes: int = 67108864,
+        promiscuous: bool = True,
+        immediate: bool = False,
+        timeout_ms: int = 100,
+    ) -> None:
+        """OSError; PermissionError without the right, naming the fix."""
+
+@final
 class Engine:
     """One run: source, decode, flow table, protocols, events, on a thread of its own.
 
@@ -116,18 +133,8 @@ class Engine:
         """Further captures, read in the order of the calls; what is wrong with one is a warning. Any thread."""
     def finished_files(self) -> list[tuple[str, int, int]]:
         """Those that ended since the last call: path, how many batches were handed over by then, packet time (ns)."""
-    def open_live(
-        self,
-        interfaces: Sequence[str],
-        filter: str = "",
-        *,
-        snaplen: int = 65535,
-        buffer_bytes: int = 67108864,
-        promiscuous: bool = True,
-        immediate: bool = False,
-        timeout_ms: int = 100,
-    ) -> None:
-        """OSError; PermissionError without the right, naming the fix."""
+    def open(self, live: LiveSource) -> None:
+        """Takes the interfaces over. OSError if their link type is not known."""
     def start(self) -> None: ...
     def pull(self, timeout_ms: int = 100) -> Batch | None:
         """The next batch in order, or None after the time (look at `finished`)."""

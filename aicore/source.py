@@ -18,7 +18,7 @@ SourceLike = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 @dataclass(frozen=True)
 class Source:
-    """A checked source. `capture` holds the options of Engine.open_live. `follow`: the names are folders, and
+    """A checked source. `capture` holds the options of LiveSource. `follow`: the names are folders, and
     Run.add_files() gives the captures in them, until the run is stopped."""
 
     names: tuple[str, ...]
@@ -26,6 +26,8 @@ class Source:
     filter: str = ""
     capture: dict[str, Any] = field(default_factory=dict)
     follow: bool = False
+    #: The interfaces, where they were opened ahead of the run.
+    opened: _core.LiveSource | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, source: SourceLike, *, filter: str = "", live: bool | None = None, **capture: Any) -> Source:
@@ -56,10 +58,17 @@ class Source:
         """SourceError with one clear line."""
         try:
             if self.live:
-                engine.open_live(self.names, self.filter, **self.capture)
+                engine.open(self.opened or self.open_live())
             elif self.follow:
                 engine.follow_files(self.filter)
             else:
                 engine.open_files(self.names, self.filter)
+        except (OSError, ValueError) as error:
+            raise SourceError(str(error)) from error
+
+    def open_live(self) -> _core.LiveSource:
+        """The interfaces, ready to read. SourceError with one clear line."""
+        try:
+            return _core.LiveSource(self.names, self.filter, **self.capture)
         except (OSError, ValueError) as error:
             raise SourceError(str(error)) from error

@@ -9,26 +9,28 @@ import sys
 from pathlib import Path
 
 import pytest
-from captures.files import Capture
 from commandline import environment, invoke
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="giving up root needs root")
 
 SCRIPT = """
-import os, sys
+import os
 from aicore import _core
-from aicore.cli.privileges import PrivilegedSource, become
+from aicore.cli.privileges import become, open_and_drop
+from aicore.source import Source, SourceError
 
 os.access = lambda *args, **options: True  # Python itself may lie where nobody can read it
 become("nobody")
 assert os.geteuid() == 65534 and os.getgroups() == [65534]
-engine = _core.Engine(_core.Registry())
+loopback = Source(("lo",), live=True)
 try:
-    engine.open_files([sys.argv[1]])
-except OSError:
+    loopback.open_live()
+except SourceError:
     print("not as nobody")
-PrivilegedSource((sys.argv[1],), live=False).open(engine)
+source = open_and_drop(loopback)
 print(os.getresuid(), os.getresgid())
+engine = _core.Engine(_core.Registry())
+source.open(engine)
 engine.start()
 status = [open(f"/proc/self/task/{task}/status").read() for task in os.listdir("/proc/self/task")]
 print(len(status) > 1)
@@ -42,16 +44,10 @@ except PermissionError:
 """
 
 
-def test_root_opens_the_source_and_is_gone_afterwards(visits: Capture, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    os.mkfifo(secret, 0o600)
-    pipe = os.open(secret, os.O_RDWR)
-    # The pipe stays open: the engine's thread waits for more and is there to be looked at.
-    os.write(pipe, visits.write(tmp_path / "visits.pcap").read_bytes()[:1000])
+def test_root_opens_the_interface_and_is_gone_afterwards(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, secret], capture_output=True, text=True, env=environment(tmp_path), check=False
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment(tmp_path), check=False
     )
-    os.close(pipe)
     assert done.returncode == 0, done.stderr
     nobody = (65534,) * 3
     assert done.stdout.splitlines() == [

@@ -107,10 +107,7 @@ def _source(ctx: click.Context, options: dict[str, Any]) -> Source:
         )
     if paths:
         return Source.of(_captures(paths), filter=options["filter"], live=False)
-    kind: type[Source] = Source
-    if options["user"]:
-        from aicore.cli.privileges import PrivilegedSource as kind
-    return kind.of(
+    return Source.of(
         interfaces,
         filter=options["filter"],
         live=True,

@@ -6,36 +6,33 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
-from dataclasses import dataclass
+from dataclasses import replace
 
-from aicore import _core
 from aicore.errors import UsageError
 from aicore.source import Source
 
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 
 
-@dataclass(frozen=True)
-class PrivilegedSource(Source):
-    """Takes root back for a moment to open the interface, then gives it up for good.
+def open_and_drop(source: Source) -> Source:
+    """Takes root back for a moment to open the interfaces, then gives it up for good.
 
-    To be opened before any thread runs: no_new_privs belongs to a thread, and later ones inherit it."""
-
-    def open(self, engine: _core.Engine) -> None:
-        uid, gid = os.geteuid(), os.getegid()
-        os.seteuid(0)
-        try:
-            super().open(engine)
-        finally:
-            os.setresgid(gid, gid, gid)
-            os.setresuid(uid, uid, uid)  # away from root this empties the sets of capabilities
-        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "no_new_privs cannot be set")
+    To be called before any thread runs, as no_new_privs belongs to a thread and later ones inherit it, and before any
+    plugin is imported, as until then its code could take root back as well."""
+    uid, gid = os.geteuid(), os.getegid()
+    os.seteuid(0)
+    try:
+        opened = source.open_live() if source.live else None
+    finally:
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)  # away from root this empties the sets of capabilities
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "no_new_privs cannot be set")
+    return replace(source, opened=opened)
 
 
 def become(name: str) -> None:
-    """From here on files are made, and plugins imported, as that user. UsageError if there is no such user, or this
-    process is not root."""
+    """From here on files are made as that user. UsageError if there is no such user, or this process is not root."""
     try:
         user = pwd.getpwnam(name)
     except KeyError:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,6 +50,10 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
         become(options["user"])
     job = jobs.make(ctx, options)
+    if options["user"]:
+        from aicore.cli.privileges import open_and_drop
+
+        job = replace(job, source=open_and_drop(job.source))
     if options["as_json"] and job.writes_stdout:
         raise click.UsageError("--json and a store on standard output exclude each other")
     with _display(job, options) as progress:

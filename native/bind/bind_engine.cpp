@@ -119,9 +119,32 @@ Answer answer_of(uint64_t question, int answer, const std::optional<std::string>
     return a;
 }
 
+// Interfaces that are open before there is an engine, as the right to open them may go away in between.
+struct LiveSource {
+    std::unique_ptr<Source> source; // empty once an engine has it
+};
+
 } // namespace
 
 void bind_engine(py::module_ &m) {
+    py::class_<LiveSource>(m, "LiveSource")
+        .def(py::init([](const std::vector<std::string> &interfaces, const std::string &filter, int snaplen,
+                         int buffer_bytes, bool promiscuous, bool immediate, int timeout_ms) {
+                 LiveOptions o;
+                 o.snaplen = snaplen;
+                 o.buffer_bytes = buffer_bytes;
+                 o.promiscuous = promiscuous;
+                 o.immediate = immediate;
+                 o.timeout_ms = timeout_ms;
+                 try {
+                     return LiveSource{open_live(interfaces, filter, o)};
+                 } catch (const std::runtime_error &error) {
+                     raise_os(error);
+                 }
+             }),
+             py::arg("interfaces"), py::arg("filter") = "", py::kw_only(), py::arg("snaplen") = 65535,
+             py::arg("buffer_bytes") = 64 << 20, py::arg("promiscuous") = true, py::arg("immediate") = false,
+             py::arg("timeout_ms") = 100);
     py::class_<Engine>(m, "Engine")
         .def(py::init([](std::shared_ptr<Registry> registry, const py::kwargs &kwargs) {
                  return std::make_unique<Engine>(std::move(registry), options_of(kwargs));
@@ -156,24 +179,16 @@ void bind_engine(py::module_ &m) {
                  return out;
              })
         .def(
-            "open_live",
-            [](Engine &e, const std::vector<std::string> &interfaces, const std::string &filter, int snaplen,
-               int buffer_bytes, bool promiscuous, bool immediate, int timeout_ms) {
-                LiveOptions o;
-                o.snaplen = snaplen;
-                o.buffer_bytes = buffer_bytes;
-                o.promiscuous = promiscuous;
-                o.immediate = immediate;
-                o.timeout_ms = timeout_ms;
+            "open",
+            [](Engine &e, LiveSource &live) {
+                if (!live.source) throw py::value_error("the source has an engine already");
                 try {
-                    e.open(open_live(interfaces, filter, o));
+                    e.open(std::move(live.source));
                 } catch (const std::runtime_error &error) {
                     raise_os(error);
                 }
             },
-            py::arg("interfaces"), py::arg("filter") = "", py::kw_only(), py::arg("snaplen") = 65535,
-            py::arg("buffer_bytes") = 64 << 20, py::arg("promiscuous") = true, py::arg("immediate") = false,
-            py::arg("timeout_ms") = 100)
+            py::arg("live"))
         .def("start", &Engine::start)
         .def(
             "pull",

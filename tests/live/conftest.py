@@ -5,17 +5,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 from live_hosts import Network, Sensor, hosts
+from packaging.requirements import Requirement
 
 PLUGINS = """
 import os
 import time
 import aicore
+
+AT_IMPORT = os.getresuid()
 
 
 class Reloader:
@@ -42,7 +50,7 @@ class Whoami:
     @aicore.hookimpl
     def run_started(self):
         with open(self.options["path"] + ".new", "w") as file:
-            file.write(str(os.geteuid()))
+            print(*AT_IMPORT, *os.getresuid(), file=file)
         os.rename(file.name, self.options["path"])
 """
 
@@ -70,7 +78,10 @@ def sensor(network: Network, tmp_path: Path) -> Any:
 @pytest.fixture
 def live_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hooks reloader, staller and whoami, as an installed distribution for the programs that a test starts."""
-    site = tmp_path / "site"
+    monkeypatch.setenv("PYTHONPATH", str(write_plugins(tmp_path / "site")))
+
+
+def write_plugins(site: Path) -> Path:
     info = site / "live_plugins-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: live-plugins\nVersion: 1.0\n")
@@ -78,4 +89,45 @@ def live_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [f"{name.lower()} = live_plugins:{name}" for name in names]
     (info / "entry_points.txt").write_text("\n".join(["[aicore.hooks]", *lines, ""]))
     (site / "live_plugins.py").write_text(PLUGINS)
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    return site
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a user without rights can read and write, wherever the tests and their Python lie."""
+
+    python: str
+    site: Path  #: aicore, what it needs, and the plugins
+    folder: Path  #: writable for everybody
+
+
+@pytest.fixture
+def open_place() -> Iterator[Place]:
+    python = os.path.realpath(sys.executable)
+    if subprocess.run(["runuser", "-u", "nobody", "--", python, "-c", ""], capture_output=True).returncode:
+        pytest.skip(f"the user nobody may not run {python}")
+    with tempfile.TemporaryDirectory(prefix="aicore-", dir="/var/tmp") as top:
+        place = Place(python, write_plugins(Path(top) / "site"), Path(top) / "out")
+        place.folder.mkdir()
+        place.folder.chmod(0o777)
+        os.chmod(top, 0o755)
+        for name in needed("aicore"):
+            for file in metadata.files(name) or ():
+                if not file.parts[0].startswith(".."):
+                    target = place.site / file
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file.locate(), target)
+        yield place
+
+
+def needed(distribution: str) -> set[str]:
+    """The distribution and, all the way down, those that it needs."""
+    found: set[str] = set()
+    queue = [distribution]
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            requirements = map(Requirement, metadata.requires(name) or ())
+            queue += [one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
