@@ -128,7 +128,9 @@ def test_a_server_taken_apart(url: str, server: Server) -> None:
     assert "p/w" not in repr(server)
 
 
-@pytest.mark.parametrize("places", ["a:", "a:0", "a:65536", "a:1x", "a,,b", "::1", "[::1", "[x]:1", "a b", "u:canary/x@h"])
+@pytest.mark.parametrize(
+    "places", ["a:", "a:0", "a:65536", "a:1x", "a,,b", "::1", "[::1", "[x]:1", "a b", "u:canary/x@h"]
+)
 def test_hosts_that_are_none(places: str) -> None:
     with pytest.raises(UsageError, match="hosts are written as") as error:
         Server.parse(f"redis://{places}/0")
