@@ -12,7 +12,7 @@ APT_TEST := $(APT_BUILD) bind9-dnsutils curl dnsmasq-base iproute2 libgtest-dev 
             ruby-redis tcpreplay
 APT_FUZZ := clang libclang-rt-14-dev
 # Cassandra, Elasticsearch and OpenSearch run in Java, their jars come by Maven; aicore-ndpi is built against nDPI.
-APT_ALL := maven openjdk-17-jdk-headless libndpi-dev pkg-config
+APT_PLUGINS := maven openjdk-17-jdk-headless libndpi-dev pkg-config
 
 # Debian's own first: one in a home directory cannot be run by the other users that tests become.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
@@ -78,19 +78,14 @@ tools:
 	  $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'tox>=4.24,<5'
 	fi
 
-.PHONY: tools-all
-tools-all: tools
-	$(call apt,$(APT_ALL))
-
 .PHONY: test
-test: tools ## lint, types, native tests, Python tests against the built wheel
+test: tools ## lint, types, native tests, Python tests against the built wheel, every plugin's, the pages'
+	$(call apt,$(APT_PLUGINS))
 	$(TOOLS)/bin/tox run
 
 .PHONY: test-all
-test-all: tools-all ## the same, and the sanitizers, all plugins, the pages and the wheels: an hour and a half on two cores
-	$(TOOLS)/bin/tox run
-	$(TOOLS)/bin/tox run -e native-sanitize,plugin-ndpi,docs,slow
-	$(TOOLS)/bin/tox run -e plugin-cassandra,plugin-elastic -- --timeout 600
+test-all: test ## the same, and the sanitizers and the wheels: an hour and a half on two cores
+	$(TOOLS)/bin/tox run -e native-sanitize,slow
 
 .PHONY: fault
 fault: tools ## the fault tests in their long form
