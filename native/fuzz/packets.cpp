@@ -174,8 +174,11 @@ class Run {
         const test::Bytes frame(bytes.begin(), bytes.end()); // exactly as large, and gone when the step is done
         const auto captured = static_cast<uint32_t>(frame.size());
         Packet packet;
-        if (decoder_.decode({frame.data(), captured, captured + missing, time_, linktype}, packet))
-            tracker_.packet(packet, tracker_.hash(packet));
+        if (!decoder_.decode({frame.data(), captured, captured + missing, time_, linktype}, packet)) return;
+        const uint64_t hash = tracker_.hash(packet);
+        tracker_.prefetch_bucket(packet, hash);
+        tracker_.prefetch_slot(packet, hash);
+        tracker_.packet(packet, hash);
     }
 
     // Who (bits 0 and 1: port, bit 2: of the server, bit 3: IPv6, bit 4: the capture lacks bytes), and between whom.
