@@ -78,7 +78,8 @@ class Registry {
     uint16_t counter_name(size_t counter) const { return counter_names_[counter]; }
 
     ProtocolSet select(uint8_t transport, const uint8_t *data, size_t length, uint16_t port, uint16_t other_port) const;
-    uint16_t name_by_port(uint8_t transport, uint16_t port, uint16_t other_port) const; // names index, 0 = none
+    // Names index, 0 = none.
+    uint16_t name_by_port(uint8_t transport, uint16_t portdst, uint16_t portsrc) const;
 
   private:
     struct Table { // of one transport

@@ -53,7 +53,9 @@ void Dissection::forget(Warm &warm) {
 void Dissection::end(FlowRef flow) {
     if (flow.warm.layer7 != 0 || flow.hot.payload[0] + flow.hot.payload[1] == 0) return;
     const FlowKey &key = flow.hot.key;
-    flow.warm.layer7 = registry_.name_by_port(flow.table == 0 ? AICORE_TCP : AICORE_UDP, key.port_a, key.port_b);
+    const bool b = flow.hot.bits & kSourceIsB;
+    flow.warm.layer7 = registry_.name_by_port(flow.table == 0 ? AICORE_TCP : AICORE_UDP, b ? key.port_a : key.port_b,
+                                              b ? key.port_b : key.port_a);
     if (flow.warm.layer7 != 0) {
         flow.warm.layer7_by = Layer7By::port;
         flow.warm.updated_packets = UINT64_MAX;

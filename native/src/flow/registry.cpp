@@ -236,10 +236,10 @@ ProtocolSet Registry::select(uint8_t transport, const uint8_t *data, size_t leng
     return out;
 }
 
-uint16_t Registry::name_by_port(uint8_t transport, uint16_t port, uint16_t other_port) const {
+uint16_t Registry::name_by_port(uint8_t transport, uint16_t portdst, uint16_t portsrc) const {
     const Table &table = tables_[transport == AICORE_TCP ? 0 : 1];
-    // The lower port is the service's, as a rule.
-    for (const uint16_t p : {std::min(port, other_port), std::max(port, other_port)})
+    // Who speaks first speaks to a service; the other way round where the beginning was missed.
+    for (const uint16_t p : {portdst, portsrc})
         if (const auto it = table.port_name.find(p); it != table.port_name.end()) return it->second;
     return 0;
 }

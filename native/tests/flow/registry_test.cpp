@@ -124,12 +124,13 @@ TEST(Registry, selects_by_prefix_or_port_and_orders_by_rank) {
     EXPECT_EQ(select(AICORE_TCP, "PU", 81, 2), "gba");
     EXPECT_EQ(select(AICORE_TCP, "?", 2, 80), "gba");
     EXPECT_EQ(select(AICORE_UDP, "?", 1, 2), "bd");
-    const auto name = [&](uint16_t port, uint16_t other) {
-        return r.schema()->names[r.name_by_port(AICORE_TCP, port, other)];
+    const auto name = [&](uint16_t portdst, uint16_t portsrc) {
+        return r.schema()->names[r.name_by_port(AICORE_TCP, portdst, portsrc)];
     };
     EXPECT_EQ(name(80, 40000), "gamma"); // the lower rank
     EXPECT_EQ(name(40000, 443), "beta");
-    EXPECT_EQ(name(443, 81), "gamma"); // the lower port
+    EXPECT_EQ(name(443, 81), "beta"); // the destination's
+    EXPECT_EQ(name(81, 443), "gamma");
     EXPECT_EQ(name(1, 2), "");
 }
 
