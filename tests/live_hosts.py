@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,9 +124,14 @@ class Sensor:
     def log(self) -> str:
         return self._log.read_text()
 
-    def events(self) -> list[dict[str, Any]]:
-        lines = self.records.read_bytes().split(b"\n")[:-1] if self.records.exists() else []
-        return [json.loads(line) for line in lines]
+    def events(self, holding: bytes = b"") -> Iterator[dict[str, Any]]:
+        """Of the lines that hold these bytes; one by one, as a flood makes millions."""
+        if not self.records.exists():
+            return
+        with self.records.open("rb") as lines:
+            for line in lines:
+                if holding in line and line.endswith(b"\n"):
+                    yield json.loads(line)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events() if event["event"] == kind]
@@ -181,14 +186,23 @@ def need(program: str, package: str) -> str:
     return found
 
 
-def complete(events: list[dict[str, Any]]) -> set[str]:
+def complete(events: Iterable[dict[str, Any]]) -> set[str]:
     """The flows of the events; asserts that each has one insert, updates, one remove, in this order."""
-    kinds: dict[str, list[str]] = {}
-    for event in events:
-        kinds.setdefault(event["flow_id"], []).append(event["event"])
-    for flow in kinds.values():
-        assert flow[0] == "insert"
-        assert flow[-1] == "remove"
-        assert set(flow[1:-1]) == {"update"}
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    return set(kinds)
+    last: dict[str, str] = {}
+    ended: set[str] = set()
+    for seq, event in enumerate(events, 1):
+        assert event["seq"] == seq
+        flow, kind = event["flow_id"], event["event"]
+        assert flow not in ended
+        before = last.pop(flow, "")
+        if kind == "insert":
+            assert before == ""
+        elif kind == "update":
+            assert before in ("insert", "update")
+        else:
+            assert (before, kind) == ("update", "remove")
+            ended.add(flow)
+            continue
+        last[flow] = kind
+    assert not last
+    return ended
