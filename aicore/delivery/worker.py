@@ -110,12 +110,12 @@ class Delivery(Intake):
                 self._connected = True
                 break
             except (Exception, SystemExit) as error:
-                failures += 1
-                self._note_failure(describe(error))
                 # What aicore itself finds wrong, such as an option, does not heal.
                 if isinstance(error, AicoreError):
                     self._fail(f"connect: {describe(error)}")
                     return False
+                failures += 1
+                self._note_failure(describe(error))
             if self._refused() or not self.pause(self._backoff.seconds(failures)):
                 return False
         with self._lock:
