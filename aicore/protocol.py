@@ -36,15 +36,17 @@ class Answer(NamedTuple):
 
 
 class InspectedFlow(Flow):
-    """The flow of a payload, as it was when the payload came."""
+    """The flow of a payload, as it was when the payload came. Beside a flow's fields:
+
+    reverse: True if the payload goes to the sender of the flow's first packet.
+    other: what the other direction has sent so far, as bytes; empty once the flow is recognised.
+    """
 
     __slots__ = ("other", "reverse")
 
     def __init__(self, batch: FlowBatch, row: int, reverse: bool, other: bytes) -> None:
         super().__init__(batch, row)
-        #: True if the payload goes to the sender of the flow's first packet.
         self.reverse = reverse
-        #: What the other direction has sent so far; empty once the flow is recognised.
         self.other = other
 
 
@@ -68,7 +70,7 @@ class Protocol:
     options: ClassVar[Mapping[str, Option]] = {}
     aicore_api: ClassVar[int] = 1
 
-    #: Not this protocol.
+    #: Not this protocol, as far as this direction shows; the other one is asked all the same.
     NO: ClassVar[Answer] = Answer(0)
     #: Cannot tell yet: show this again with more behind it.
     MORE: ClassVar[Answer] = Answer(1)
