@@ -75,6 +75,14 @@ class DatabaseAdaptor:
         """Closes what `connect` opened. Called once after the last batch, only if opened by URL."""
 
 
+def takes_nothing(adaptor: object) -> bool:
+    """A subclass of DatabaseAdaptor, or an object of one, in which all that is called with flows does nothing: where
+    `write` is misspelt every flow would count as delivered."""
+    names = ("write", "insert", "update", "remove")
+    found = [getattr(adaptor, name, None) for name in names]
+    return [getattr(one, "__func__", one) for one in found] == [getattr(DatabaseAdaptor, name) for name in names]
+
+
 def events_of(adaptor: object) -> Events:
     """What an adaptor wants; for objects without the base class by whether they define `write`."""
     default: Events = "net" if callable(getattr(adaptor, "write", None)) else "all"

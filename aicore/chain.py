@@ -106,6 +106,8 @@ def _own(use: Use) -> tuple[str, str, Any]:
     else:
         kind, name = "hook", f"hook:{label}"
         check_hooks(name, plugin)
-    if inspect.isclass(given) or use.options:
-        plugin.options = check_options(name, getattr(type(plugin), "options", {}), use.options)
+    declared = getattr(type(plugin), "options", {})
+    unset = bool(declared) and plugin.options is declared  # else the program has set them
+    if inspect.isclass(given) or use.options or unset:
+        plugin.options = check_options(name, declared, use.options)
     return kind, name, plugin

@@ -93,10 +93,10 @@ def check_options(owner: str, declared: Mapping[str, Option], given: Mapping[str
     for name, option in declared.items():
         if name in given:
             values[name] = option.check(f"{owner}: option {name}", given[name])
-        elif option.required:
-            raise UsageError(f"{owner} needs the option {name}" + (f" ({option.help})" if option.help else ""))
         else:
             values[name] = option.default
+        if option.required and values[name] in (None, "", []):
+            raise UsageError(f"{owner} needs the option {name}" + (f" ({option.help})" if option.help else ""))
     return values
 
 

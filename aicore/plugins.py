@@ -20,6 +20,7 @@ import pluggy
 from stevedore.driver import DriverManager
 
 from aicore import _core, hookspecs
+from aicore.adaptor import takes_nothing
 from aicore.errors import PluginError, Status, UsageError
 from aicore.options import check_options, nearest
 from aicore.url import AdaptorURL, scrub
@@ -113,9 +114,10 @@ class Plugins:
             return kind, name if name in self._found[kind] else bare
         if having:
             raise UsageError(f"{name!r} is ambiguous: {' or '.join(f'{kind}:{name}' for kind in having)}")
-        known = [f"{kind}:{known}" for kind in kinds for known in self._found[kind]]
-        if not colon:
-            known += [known for kind in kinds for known in self._found[kind]]
+        for kind in GROUPS:
+            if kind not in kinds and (name in self._found[kind] or (prefix == kind and bare in self._found[kind])):
+                raise UsageError(f"{name!r} is the name of an {kind}, not of a {' or a '.join(kinds)}")
+        known = [f"{kind}:{known}" if colon else known for kind in kinds for known in self._found[kind]]
         raise UsageError(f"no plugin is named {name!r}; {nearest(name, known)}")
 
     def is_blocked(self, kind: PluginKind, name: str) -> bool:
@@ -206,8 +208,8 @@ def open_adaptor(url: str, plugins: Plugins | None = None) -> Any:
     scheme = parsed.scheme if parsed.scheme in names else base
     if scheme not in names:
         package = PACKAGES.get(base)
-        hint = f"it comes with the package {package}" if package else nearest(scheme, names)
-        raise UsageError(f"no adaptor for {parsed.scheme!r}; {hint}; installed: {', '.join(names)}")
+        hint = f"it comes with the package {package}; installed: {', '.join(names)}" if package else None
+        raise UsageError(f"no adaptor for {parsed.scheme!r}; {hint or nearest(scheme, names)}")
     adaptor = plugins.make("adaptor", scheme, parsed.query)
     adaptor.url = parsed
     return adaptor
@@ -231,6 +233,8 @@ def check_plugin(kind: PluginKind, label: str, plugin: Any) -> None:
         missing = [name for name in _adaptor_methods(plugin) if not callable(getattr(plugin, name, None))]
         if missing:
             raise PluginError(f"{label}: the adaptor has no {', '.join(missing)}")
+        if takes_nothing(plugin):
+            raise PluginError(f"{label} defines neither write nor insert, update or remove")
     elif kind == "protocol":
         from aicore.protocol import Protocol
 
@@ -272,10 +276,23 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
         if manager.is_registered(plugin):
             manager.unregister(plugin)
         if isinstance(error, pluggy.PluginValidationError):
-            raise PluginError(f"{name}: {_one_line(error)}") from error
+            raise PluginError(f"{name}: {_hook_problem(plugin) or _one_line(error)}") from error
         if isinstance(error, Exception) and not isinstance(error, PluginError):  # raised by register_protocols
             raise PluginError(f"{name}: register_protocols raised {_one_line(error)}") from error
         raise
+
+
+def _hook_problem(plugin: object) -> str | None:
+    """What is wrong with a marked method, in the words of the hooks; None for what only pluggy can name."""
+    specified = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "aicore_spec")}
+    for name in hook_names("hook", plugin):
+        if name not in specified:
+            return f"there is no hook {name!r}; {nearest(name, specified)}"
+        known = list(inspect.signature(specified[name]).parameters)
+        for argument in inspect.signature(getattr(plugin, name)).parameters:
+            if argument not in known and argument != "self":
+                return f"{name} takes {' and '.join(known)}, not {argument!r}"
+    return None
 
 
 def _adaptor_methods(plugin: type) -> tuple[str, ...]:

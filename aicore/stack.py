@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from aicore.adaptor import takes_nothing
 from aicore.errors import UsageError
 from aicore.options import Option, nearest
 
@@ -198,6 +199,8 @@ def _checked_every(n: object) -> int:
 def _checked_adaptor(adaptor: Any) -> Any:
     if isinstance(adaptor, type):
         raise UsageError(f"an adaptor is needed, not its class {adaptor.__name__}")
+    if takes_nothing(adaptor):
+        raise UsageError(f"{type(adaptor).__name__} defines neither write nor insert, update or remove")
     if adaptor is None or isinstance(adaptor, str) or callable(getattr(adaptor, "write", None)):
         return adaptor
     missing = [name for name in ("insert", "update", "remove") if not callable(getattr(adaptor, name, None))]

@@ -302,5 +302,5 @@ def test_paths_of_urls(text: str, path: str) -> None:
 
 
 def test_a_url_without_a_path_is_an_error() -> None:
-    with pytest.raises(ValueError, match="sqlite:PATH"):
+    with pytest.raises(aicore.UsageError, match="sqlite:PATH"):  # not tried again
         path_of("sqlite:?table=x", "sqlite")

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -263,10 +263,30 @@ class Mark:
         ("mark", "hook:mark needs the option text"),
         ("mark?txt=a", "did you mean text"),
         ("marc?text=a", "did you mean mark"),
-        ("sqlite", "no plugin is named 'sqlite'"),
+        ("sqlite", "'sqlite' is the name of an adaptor, not of a hook or a protocol"),
     ):
         with pytest.raises(aicore.UsageError, match=message):
             aicore.flows(capture_file, plugins=[plugin])
+
+
+def test_an_object_that_is_used_has_its_options(capture_file: Path) -> None:
+    class Mark:
+        options: ClassVar[dict[str, Any]] = {"text": aicore.Option(str, default="d")}
+
+        @aicore.hookimpl
+        def flow_insert(self) -> None:
+            seen.add(self.options["text"])
+
+    class Needs(Mark):
+        options: ClassVar[dict[str, Any]] = {"text": aicore.Option(str, required=True)}
+
+    seen: set[str] = set()
+    set_up = Needs()
+    set_up.options = {"text": "mine"}  # type: ignore[misc]
+    run(capture_file, Mark(), set_up)
+    assert seen == {"d", "mine"}
+    with pytest.raises(aicore.UsageError, match="hook:needs needs the option text"):
+        run(capture_file, Needs())
 
 
 class Raises:

@@ -67,6 +67,10 @@ def test_required_and_own_types() -> None:
     declared = {"db": Option(str, required=True, help="path of the database"), "n": Option(lambda text: int(text, 16))}
     with pytest.raises(UsageError, match="hook:geoip needs the option db \\(path of the database\\)"):
         check_options("hook:geoip", declared, {})
+    with pytest.raises(UsageError, match="needs the option db"):
+        check_options("hook:geoip", declared, {"db": ""})
+    with pytest.raises(UsageError, match="needs the option names"):
+        check_options("hook:watch", {"names": Option(list, required=True)}, {"names": " , "})
     assert check_options("hook:geoip", declared, {"db": "x", "n": "ff"}) == {"db": "x", "n": 255}
 
 

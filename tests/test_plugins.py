@@ -30,6 +30,8 @@ class Store(aicore.DatabaseAdaptor):
 
     def connect(self, connection_str):
         self.connected = connection_str
+
+    def write(self, batch): pass
 """
 
 BROKEN = {
@@ -43,12 +45,12 @@ BROKEN = {
     "unknown_hook": (
         "import aicore\nclass Plugin:\n @aicore.hookimpl\n def flow_inset(self, flows): pass",
         "error",
-        "unknown hook 'flow_inset'",
+        "there is no hook 'flow_inset'; did you mean flow_insert",
     ),
     "argument": (
         "import aicore\nclass Plugin:\n @aicore.hookimpl\n def flow_insert(self, flow): pass",
         "error",
-        "can not be found in the hookspec",
+        "flow_insert takes flows and context, not 'flow'",
     ),
     "wrapper": (
         "import aicore\nclass Plugin:\n @aicore.hookimpl(wrapper=True)\n def flow_insert(self, flows): yield",
@@ -99,6 +101,8 @@ import aicore
 class Half:
     def connect(self, connection_str): pass
     def insert(self, key): pass
+class Misspelt(aicore.DatabaseAdaptor):
+    def wirte(self, batch): pass
 class Alien: pass
 class Nameless(aicore.Protocol):
     def inspect(self, payload, flow): return self.NO
@@ -106,10 +110,16 @@ class Blind(aicore.Protocol):
     name = "blind"
 """
     protocols = {"alien": "wrong:Alien", "nameless": "wrong:Nameless", "blind": "wrong:Blind", "number": "wrong:x"}
-    install("aicore-wrong", adaptors={"half": "wrong:Half"}, protocols=protocols, wrong=source + "x = 5\n")
+    install(
+        "aicore-wrong",
+        adaptors={"half": "wrong:Half", "misspelt": "wrong:Misspelt"},
+        protocols=protocols,
+        wrong=source + "x = 5\n",
+    )
     found = rows()
     for name, reason in {
         "adaptor:half": "has no update, remove",
+        "adaptor:misspelt": "defines neither write nor insert, update or remove",
         "protocol:alien": "no aicore.Protocol",
         "protocol:nameless": "name must match",
         "protocol:blind": "no inspect()",
@@ -150,6 +160,7 @@ def test_public_names() -> None:
     for name in aicore.__all__:
         assert getattr(aicore, name) is not None
     assert set(aicore._HOMES) | {"__version__", "get_include"} == set(aicore.__all__)
+    assert set(dir(aicore)) >= set(aicore.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         aicore.nothing  # noqa: B018
 

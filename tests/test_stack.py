@@ -12,7 +12,11 @@ from aicore.stack import TCP, UDP
 
 
 class Store(aicore.DatabaseAdaptor):
-    pass
+    def remove(self, key: str) -> None: ...
+
+
+class Misspelt(aicore.DatabaseAdaptor):
+    def wirte(self, batch: aicore.FlowBatch) -> None: ...
 
 
 class Duck:
@@ -73,9 +77,9 @@ def test_one_object_for_both_transports_is_attached_once() -> None:
     assert [one.transports for one in stack.attached()] == [{UDP}, {TCP}, {TCP, UDP}]
 
 
-@pytest.mark.parametrize("wrong", [object(), 5, Store, Duck])
+@pytest.mark.parametrize("wrong", [object(), 5, Store, Duck, Misspelt()])
 def test_what_is_no_adaptor_is_refused(wrong: Any) -> None:
-    with pytest.raises(aicore.UsageError, match="adaptor"):
+    with pytest.raises(aicore.UsageError, match=r"adaptor|neither write nor"):
         aicore.StackLan().set_tcp_database_adaptor(wrong)
 
 

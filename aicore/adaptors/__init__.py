@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aicore.errors import UsageError
 from aicore.options import Option
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def path_of(connection_str: str, scheme: str) -> str:
     """The PATH of `scheme:PATH?options`; `scheme:///abs` is absolute, and a bare path is taken as it is.
 
-    ValueError where there is none. Of percent escapes only `%3F` and `%25` are read, which a name with a question
+    UsageError where there is none. Of percent escapes only `%3F` and `%25` are read, which a name with a question
     mark needs: any other path works as the shell completed it.
     """
     path = connection_str
@@ -24,7 +25,7 @@ def path_of(connection_str: str, scheme: str) -> str:
             path = path[2:]
         path = path.replace("%3F", "?").replace("%3f", "?").replace("%25", "%")
     if not path:
-        raise ValueError(f"no path in {connection_str!r}: write {scheme}:PATH")
+        raise UsageError(f"no path in {connection_str!r}: write {scheme}:PATH")
     return path
 
 
