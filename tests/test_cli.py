@@ -274,9 +274,14 @@ def test_completion_scripts_are_clicks(shell: str) -> None:
         ("aicore run --to sq", "sqlite:"),
         ("aicore run --no-plugin adaptor:m", "adaptor:memory"),
         ("aicore run --no-plugin mem", "memory"),
+        ("aicore run --plugin protocol:d", "protocol:dns"),
+        ("aicore list-plugins --hook flow_e", "flow_enrich"),
+        ("aicore spool --spool spools drop sq", "sqlite-1a2b3c4d"),
     ],
 )
 def test_completion_knows_commands_schemes_and_plugins(tmp_path: Path, words: str, wanted: str) -> None:
+    (tmp_path / "spools" / "sqlite-1a2b3c4d").mkdir(parents=True)
+    (tmp_path / "spools" / "sqlite-1a2b3c4d" / "lock").touch()
     environ = environment(
         tmp_path, _AICORE_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(len(words.split()) - 1)
     )

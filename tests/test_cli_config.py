@@ -95,7 +95,8 @@ def test_secrets_come_from_the_environment(capture_file: Path, monkeypatch: pyte
     ("text", "says"),
     [
         ("[run]\nevrey = 3", "unknown key 'evrey' in [run]; did you mean every?"),
-        ("[run]\nto = 'jsonl:x'", "unknown key 'to' in [run]"),
+        ("[run]\nto = 'jsonl:x'", "to does not stand in [run]; write [[to]]"),
+        ("[run]\nas-json = true", "unknown key 'as-json' in [run]; did you mean json or log-json?"),
         ("[rnu]\nevery = 3", "unknown key 'rnu'; did you mean run?"),
         ("[run]\nevery = 'often'", "[run] every: 'often' is not a valid integer"),
         ("[run]\nevery = -1", "[run] every: -1 is not in the range"),
@@ -142,6 +143,13 @@ def test_check_takes_what_run_takes_and_runs_nothing(capture_file: Path, tmp_pat
     assert set(tmp_path.iterdir()) == before
     assert invoke(*arguments, "--connect").exit_code == 0
     assert Path("new.db").exists()
+
+
+def test_what_only_a_run_has_may_stand_in_a_file_that_is_checked(capture_file: Path) -> None:
+    Path("run.toml").write_text('[run]\njson = true\nquiet = true\nmetrics = "0"\n[[to]]\nurl = "memory:"\n')
+    checked = invoke("check", capture_file, "--config", "run.toml")
+    assert (checked.exit_code, checked.stderr) == (0, "")
+    assert [finding["ok"] for finding in json.loads(checked.stdout)] == [True] * 4
 
 
 def test_check_names_everything_that_would_fail() -> None:

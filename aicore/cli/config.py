@@ -19,7 +19,7 @@ import sys
 from collections.abc import Collection, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import click
@@ -30,16 +30,20 @@ from aicore.options import nearest
 class Config:
     """A file that was read and whose keys are known. UsageError of click for everything that is wrong in it."""
 
-    def __init__(self, path: str, run_options: Collection[str]) -> None:
+    def __init__(self, path: str, run_options: Mapping[str, str]) -> None:
+        """`run_options`: what may stand in [run], and the name of its parameter."""
         self.path = path
         data = _read(path)
         self._known(data, ("run", "plugins", "to"), "")
         #: Parameter name -> value, for click's default_map.
         self.run: dict[str, Any] = {}
         for key, value in self._table(data, "run").items():
-            name = key.replace("-", "_")
-            if name not in run_options:
-                self._unknown(key, "[run]", sorted(option.replace("_", "-") for option in run_options))
+            name = run_options.get(key.replace("_", "-"))
+            if name is None and key in ("to", "plugin", "plugins"):
+                table = "[[to]]" if key == "to" else "[plugins.NAME]"
+                raise self.error(f"{key} does not stand in [run]; write {table}")
+            if name is None:
+                self._unknown(key, "[run]", run_options)
             self.run[name] = value
         self.plugins: list[tuple[str, dict[str, Any]]] = [
             (name, dict(self._mapping(options, f"[plugins.{name}]")))
@@ -58,7 +62,7 @@ class Config:
             if key not in known:
                 self._unknown(key, where, known)
 
-    def _unknown(self, key: str, where: str, known: Collection[str]) -> None:
+    def _unknown(self, key: str, where: str, known: Collection[str]) -> NoReturn:
         raise self.error(f"unknown key {key!r}{f' in {where}' if where else ''}; {nearest(key, known)}")
 
     def _table(self, data: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -4,15 +4,26 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 from aicore.cli.exits import Exit
 from aicore.cli.terminal import dump, safe, say, table
 
 
+def _hooks() -> list[str]:
+    from aicore import hookspecs
+
+    return [hook for hook, value in vars(hookspecs).items() if hasattr(value, "aicore_spec")]
+
+
+def _complete_hooks(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in _hooks() if name.startswith(incomplete)]
+
+
 @click.command("list-plugins")
 @click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")
 @click.option("--no-load", is_flag=True, help="What the installed packages say; no plugin is imported.")
-@click.option("--hook", metavar="NAME", help="Only plugins that implement this hook.")
+@click.option("--hook", metavar="NAME", shell_complete=_complete_hooks, help="Only plugins that implement this hook.")
 @click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Block a plugin, as in a run.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a plugin cannot be used.")
 def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, ...], strict: bool) -> int:
@@ -52,9 +63,7 @@ def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, 
 
 
 def _check_hook(name: str) -> None:
-    from aicore import hookspecs
     from aicore.options import nearest
 
-    hooks = [hook for hook, value in vars(hookspecs).items() if hasattr(value, "aicore_spec")]
-    if name not in hooks:
-        raise click.UsageError(f"no hook {name!r}; {nearest(name, hooks)}")
+    if name not in _hooks():
+        raise click.UsageError(f"no hook {name!r}; {nearest(name, _hooks())}")

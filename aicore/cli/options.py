@@ -55,8 +55,11 @@ class JobCommand(click.Command):
 
 def _load_config(ctx: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:
     if path is not None:
-        names = {parameter.name for parameter in ctx.command.params if parameter.name} - _NOT_IN_FILE
-        config = Config(path, names)
+        from aicore.cli.run import command
+
+        # `check` takes the file of a run: what only a run has, such as --metrics, stands in it all the same.
+        names = {max(one.opts, key=len).lstrip("-"): one.name for one in command.params if one.name}
+        config = Config(path, {key: name for key, name in names.items() if name not in _NOT_IN_FILE})
         ctx.meta["aicore.config"] = config
         ctx.default_map = config.run
     return path
@@ -75,11 +78,11 @@ def _complete_schemes(_ctx: click.Context, _parameter: click.Parameter, incomple
     return [CompletionItem(f"{name}:", type="nospace") for name in names if name.startswith(incomplete)]
 
 
-def _complete_plugins(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def _complete_plugins(_ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from importlib.metadata import entry_points
 
     names: set[str] = set()
-    for kind in ("adaptor", "protocol", "hook"):
+    for kind in ("protocol", "hook") if parameter.name == "plugin" else ("adaptor", "protocol", "hook"):
         for bare in entry_points(group=f"aicore.{kind}s").names:
             full = f"{kind}:{bare}"  # the bare name is as good, so it is completed where it was begun
             names.update(name for name in (full, bare if incomplete else full) if name.startswith(incomplete))

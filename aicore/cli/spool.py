@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from aicore.cli.exits import Exit
 from aicore.cli.terminal import count, dump, safe, say, size, table
@@ -61,8 +62,14 @@ def check(directory: Path, /) -> int:
     return Exit.FAILED if problems else Exit.OK
 
 
+def _complete_names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    directory = (ctx.parent.params.get("directory") if ctx.parent else None) or default_spool()
+    names = sorted(lock.parent.name for lock in directory.glob("*/lock"))
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 @command.command("drop")
-@click.argument("name")
+@click.argument("name", shell_complete=_complete_names)
 @click.pass_obj
 def drop(directory: Path, /, name: str) -> None:
     """Delete a spool with all that waits in it."""
