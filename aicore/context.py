@@ -17,22 +17,24 @@ TopRow = tuple[str, int, int, int]
 
 @dataclass(frozen=True)
 class RunContext:
-    """The run, for its hooks. The same object in every call."""
+    """The run, for its hooks. The same object in every call.
 
-    #: Names this run among all: the start in µs since the epoch.
+    run_id: names this run among all: the start in µs since the epoch.
+    version_base: `version` of an event is this plus its seq.
+    sensor: name of the vantage point; empty for files unless it was set.
+    source: files or interfaces, in the order in which they were given; live: they are interfaces.
+    fields: the record: core fields, those of the loaded protocols and those that hook plugins declare.
+    counters(): counters of the core as of now.
+    logger: aicore's logger; it keeps secrets of URLs out of its lines.
+    """
+
     run_id: str
-    #: `version` of an event is this plus its seq.
     version_base: int
-    #: Name of the vantage point; empty for files unless it was set.
     sensor: str
-    #: Files or interfaces, in the order in which they were given.
     source: tuple[str, ...]
     live: bool
-    #: The record: core fields, those of the loaded protocols and those that hook plugins declare.
     fields: tuple[Field, ...]
-    #: Counters of the core as of now.
     counters: Callable[[], dict[str, int]] = field(repr=False)
-    #: aicore's logger; it keeps secrets of URLs out of its lines.
     logger: logging.Logger = field(repr=False)
 
 

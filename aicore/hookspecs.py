@@ -49,6 +49,7 @@ def flow_enrich(flows: FlowBatch, context: RunContext) -> None:
 
     When: for every batch, first; afterwards the batch is sealed and add() raises. Fields are not remembered by the
     flow: they are added to every batch, from a cache of the plugin if they are costly.
+    A run without a store and without a flow_batch makes only the events that the other hooks take.
     Thread: the caller of run(). May raise: anything. After an error the columns added so far stay.
     """
 

@@ -2,7 +2,7 @@
 """What every adaptor must keep: abstract tests, which an adaptor's author runs against the real store.
 
     class TestMine(AdaptorContract):
-        lacks = {"history"}                       # what the store cannot do: those tests are skipped, with this word
+        lacks = {"versions"}                      # what the store cannot do: those tests are skipped, with this word
 
         @pytest.fixture
         def store(self, tmp_path):
@@ -10,7 +10,8 @@
 
 `records` reads the store through its own client and gives the records that it holds, in any order: dicts with the
 names of the schema, absent values left out or None, times as integers (ns) or as in the JSON record; a value that the
-store has in another form is declared in `forms`. It is also called while the adaptor is open.
+store has in another form is declared in `forms`. It is also called while the adaptor is open, as what was written must
+be there then; where a process can open the store only once, let it read in a process of its own.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Store:
     """A store under test."""
 
     url: str
-    #: The records that it holds.
+    #: The records that it holds; also called while the adaptor is open.
     records: Callable[[], Iterable[Mapping[str, Any]]]
     #: Fields that the store's records have in another form: name -> function from the record's value to the store's.
     forms: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
