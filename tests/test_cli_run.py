@@ -359,6 +359,7 @@ def test_what_waits_in_the_spool_is_delivered_by_the_next_run(capture_file: Path
     assert invoke("run", capture_file, "--to", "failing:x?how=fatal").exit_code == 1
     (spool,) = json.loads(invoke("spool", "list", "--json").stdout)
     assert (spool["rows"], spool["in_use"]) == (FLOWS, False)
+    assert spool["store"] == f"failing:x?how=fatal (in {Path.cwd()})"
     assert f" {FLOWS} " in invoke("spool", "list").stdout
     assert invoke("spool", "check").exit_code == 0
     result = invoke("run", capture_file, "--to", "failing:x?how=none", "--json")

@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from aicore.cli.exits import Exit
 from aicore.delivery import Spool, SpoolInUse, spool_path
+from aicore.delivery.manage import STORE
 from aicore.errors import UsageError
 from aicore.hookspecs import hookimpl
 from aicore.plugins import open_adaptor
@@ -128,6 +129,9 @@ def _spool(base: Path | None, url: AdaptorURL) -> Spool | None:
     for path in sorted(slots, key=lambda slot: not any(slot.glob("*.seg"))):
         spool = _opened(path)
         if spool is not None:
+            with suppress(OSError):  # only `aicore spool list` looks at it
+                shown = url.redacted if place.startswith("/") else f"{url.redacted} (in {os.getcwd()})"
+                (path / STORE).write_text(shown, encoding="utf-8", errors="backslashreplace")
             return spool
     raise UsageError(f"all {_SPOOLS} spools of {url.redacted} in {base} are in use; --spool DIR names another place")
 

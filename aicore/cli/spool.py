@@ -37,10 +37,17 @@ def list_(directory: Path, /, as_json: bool) -> None:
         dump(spools)
         return
     rows = [
-        (one["name"], count(one["rows"]), size(one["bytes"]), _time(one["oldest"]), "in use" if one["in_use"] else "")
+        (
+            one["name"],
+            count(one["rows"]),
+            size(one["bytes"]),
+            _time(one["oldest"]),
+            one["store"],
+            "in use" if one["in_use"] else "",
+        )
         for one in spools
     ]
-    for line in table(("NAME", "RECORDS", "SIZE", "SINCE", ""), rows, right=(1, 2)):
+    for line in table(("NAME", "RECORDS", "SIZE", "SINCE", "STORE", ""), rows, right=(1, 2)):
         say(line)
 
 

@@ -21,6 +21,8 @@ from aicore.errors import UsageError
 from aicore.options import nearest
 from aicore.plugins import open_adaptor
 
+#: File in a spool that says, for people, which store it belongs to: the URL without secrets.
+STORE = "store"
 _REPLAY_ROWS = 1000
 
 
@@ -44,8 +46,8 @@ def _in_use(path: Path) -> bool:
 
 
 def spool_list(directory: Path | str) -> list[dict[str, Any]]:
-    """The spools of a directory: name, rows, bytes, segments, oldest (seconds since the epoch or None), in_use,
-    damaged_bytes (those kept in `.bad` files). Reads only."""
+    """The spools of a directory: name, store (its URL without secrets, if known), rows, bytes, segments, oldest
+    (seconds since the epoch or None), in_use, damaged_bytes (those kept in `.bad` files). Reads only."""
     found = []
     for path in _spools(Path(directory)):
         rows = size = segments = 0
@@ -63,6 +65,7 @@ def spool_list(directory: Path | str) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": path.name,
+                "store": _store(path),
                 "rows": rows,
                 "bytes": size,
                 "segments": segments,
@@ -72,6 +75,13 @@ def spool_list(directory: Path | str) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _store(path: Path) -> str:
+    try:
+        return (path / STORE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def spool_check(directory: Path | str) -> list[str]:
