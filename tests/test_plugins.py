@@ -102,7 +102,7 @@ class Half:
     def connect(self, connection_str): pass
     def insert(self, key): pass
 class Misspelt(aicore.DatabaseAdaptor):
-    def wirte(self, batch): pass
+    def write_rows(self, batch): pass
 class Alien: pass
 class Nameless(aicore.Protocol):
     def inspect(self, payload, flow): return self.NO

@@ -16,7 +16,7 @@ class Store(aicore.DatabaseAdaptor):
 
 
 class Misspelt(aicore.DatabaseAdaptor):
-    def wirte(self, batch: aicore.FlowBatch) -> None: ...
+    def write_rows(self, batch: aicore.FlowBatch) -> None: ...
 
 
 class Duck:
