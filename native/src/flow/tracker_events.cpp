@@ -67,8 +67,8 @@ void Tracker::finish_all() {
 
 void Tracker::add_tops(const FlowRef &flow) {
     const uint64_t packets = flow.hot.packets[0] + flow.hot.packets[1], bytes = flow.hot.bytes[0] + flow.hot.bytes[1];
-    std::string talker;
-    append_address(talker, flow.hot.bits & kSourceIsB ? flow.hot.key.b : flow.hot.key.a, flow.hot.key.version);
+    const uint8_t *source = flow.hot.bits & kSourceIsB ? flow.hot.key.b : flow.hot.key.a;
+    const std::string_view talker(reinterpret_cast<const char *>(source), flow.hot.key.version == 4 ? 4 : 16);
     const std::lock_guard lock(tops_mutex_);
     top_protocols_.add(registry_.schema()->names[flow.warm.layer7], packets, bytes);
     top_talkers_.add(talker, packets, bytes);
@@ -77,7 +77,7 @@ void Tracker::add_tops(const FlowRef &flow) {
     for (const Attribute &a : set.items) { // the first host or domain name there is
         if (static_cast<FieldType>(a.type) != FieldType::string || !registry_.schema()->fields[a.field].notify)
             continue;
-        top_hosts_.add(set.text.substr(static_cast<size_t>(a.value), a.length), packets, bytes);
+        top_hosts_.add({set.text.data() + a.value, a.length}, packets, bytes);
         return;
     }
 }
@@ -85,9 +85,14 @@ void Tracker::add_tops(const FlowRef &flow) {
 void Tracker::tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &hosts, std::vector<TopEntry> &talkers,
                    size_t limit) const {
     const std::lock_guard lock(tops_mutex_);
-    protocols = top_protocols_.top(limit);
-    hosts = top_hosts_.top(limit);
-    talkers = top_talkers_.top(limit);
+    const auto as_is = [](const std::string &name) { return name; };
+    protocols = top_protocols_.top(limit, as_is);
+    hosts = top_hosts_.top(limit, as_is);
+    talkers = top_talkers_.top(limit, [](const std::string &address) {
+        std::string text;
+        append_address(text, reinterpret_cast<const uint8_t *>(address.data()), address.size() == 4 ? 4 : 6);
+        return text;
+    });
 }
 
 void Tracker::answer(const Answer &a) {
