@@ -30,13 +30,15 @@ class Group:
         """Indices of the open rows."""
         if 0 not in self.open:  # the rule: nothing of it was tried yet
             return list(range(len(self.open)))
+        if 1 not in self.open:  # the rule: all of it was taken
+            return []
         return [row for row, is_open in enumerate(self.open) if is_open]
 
     def close(self, rows: Sequence[int]) -> int:
         """Rows that need nothing more; returns how many of them the spool still has."""
         if len(rows) == len(self.open):
             self.open = bytearray(len(rows))
-            return sum(self.spooled)
+            return self.spooled.count(1)
         for row in rows:
             self.open[row] = 0
         return sum(self.spooled[row] for row in rows)

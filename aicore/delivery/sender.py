@@ -105,7 +105,7 @@ class Sender:
         True if any row was resolved. Halt: the adaptor has failed for good.
         """
         keys = _Keys(group.batch)
-        before = sum(group.open)
+        before = group.open.count(1)
         # What only was in a batch that failed, in an outage for instance, says nothing about a row.
         self._tries = {key: entry for key, entry in self._tries.items() if entry.alone}
         self._pending = {key: remove for key, remove in self._pending.items() if key in self._tries}
@@ -129,7 +129,7 @@ class Sender:
             if stack and self.fails and not self._pause(lone):
                 break
         self._bury(group, keys)
-        return before > sum(group.open)
+        return before > group.open.count(1)
 
     def judge_last(self, group: Group, failing_for: float) -> None:
         """At the end of the input, when no other flow comes to show that the store takes rows.
