@@ -13,9 +13,9 @@
 
 namespace aicore {
 
-// Sums by name. Open addressing over an index of 8 bytes a place, which stays in the second cache: every ended flow looks
-// up three names, most of them of tens of thousands (measured: 3 % of all time with a node for each name). Keyed, as
-// packets choose the names.
+// Sums by name. Open addressing over an index of 8 bytes a place, which stays in the second cache: every ended flow
+// looks up three names, most of them of tens of thousands (measured: 3 % of all time with a node for each name). Keyed,
+// as packets choose the names.
 class TopList {
   public:
     void add(std::string_view name, uint64_t packets, uint64_t bytes) {
