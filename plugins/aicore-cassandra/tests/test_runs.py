@@ -32,7 +32,8 @@ def run(folder: Path, url: str, *captures: Path) -> list[dict[str, Any]]:
     """Reads captures into a store, and gives the records of the same run as `jsonl:` has them."""
     lines = folder / "flows.jsonl"
     lines.unlink(missing_ok=True)
-    code, _, err = call(folder, "run", *captures, "--every", "16", "--to", url, "--to", f"jsonl:{lines}")
+    # A busy machine may take its time for the first rows.
+    code, _, err = call(folder, "run", *captures, "--every", "16", "--wait", "--to", url, "--to", f"jsonl:{lines}")
     assert code == 0, err
     return [json.loads(line) for line in lines.read_text().splitlines()]
 

@@ -29,7 +29,8 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(captures: Sequence[Path], url: str, lines: Path) -> list[dict[str, Any]]:
     """Reads captures into the store and beside it into JSON lines, which are returned."""
     lines.unlink(missing_ok=True)
-    done = invoke("run", *captures, "--every", 16, "--to", url, "--to", f"jsonl:{lines}")
+    # A busy machine may take its time for the first documents.
+    done = invoke("run", *captures, "--every", 16, "--wait", "--to", url, "--to", f"jsonl:{lines}")
     assert done.exit_code == 0, done.output
     return [json.loads(line) for line in lines.read_text().splitlines()]
 
