@@ -47,7 +47,12 @@ _PASSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
 _FINAL = (exceptions.NoPermissionError, exceptions.AskError)
 
 
-class _Forgetting:
+class _Known:
+    #: Number and address of this connection at the server; None before the first, or where the server does not say.
+    known_as: tuple[str, str] | None = None
+
+
+class _Forgetting(_Known):
     """What a call has not sent when it gives up shall not be sent: after close() the kernel would go on trying, and a
     network that heals would bring old records behind the new ones of the next connection. So closing resets."""
 
@@ -65,10 +70,14 @@ class _Encrypted(_Forgetting, connections.SSLConnection):
     pass
 
 
+class _Local(_Known, connections.UnixDomainSocketConnection):
+    pass
+
+
 _KINDS: dict[str, Any] = {
     "redis": _Plain,
     "rediss": _Encrypted,
-    "redis+unix": connections.UnixDomainSocketConnection,
+    "redis+unix": _Local,
 }
 
 
@@ -134,6 +143,8 @@ def send(connection: RedisConnection, commands: Iterable[Command]) -> list[RowEr
     try:
         if connection.is_connected and _ended(connection):
             connection.disconnect()
+        if not connection.is_connected:
+            _connect(connection, deadline)
         sent = _sent(connection, commands, deadline)
         replies = [_reply(connection, deadline) for _ in sent]
     except BaseException as error:
@@ -146,6 +157,23 @@ def send(connection: RedisConnection, commands: Iterable[Command]) -> list[RowEr
             raise TimeoutError(str(error)) from error
         raise
     return _errors(sent, replies)
+
+
+def _connect(connection: RedisConnection, deadline: float) -> None:
+    """A reset does not reach what a proxy or the server itself has taken already. So the server first drops the
+    connection that was given up, and with it what has not come out of it yet. Both number and address must be right:
+    after a restart of the server the number may be another client's."""
+    connection.connect()
+    commands = [("CLIENT", "INFO")]
+    if connection.known_as is not None:
+        number, address = connection.known_as
+        commands.insert(0, ("CLIENT", "KILL", "ID", number, "ADDR", address))
+    connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
+    info = [_reply(connection, deadline) for _ in commands][-1]
+    # An error from servers before 6.2, proxies that know no CLIENT, and users without the right to it.
+    words = info.decode(errors="replace").split() if isinstance(info, bytes) else []
+    told = dict(word.partition("=")[::2] for word in words)
+    connection.known_as = (told["id"], told["addr"]) if told.get("id") and told.get("addr") else None
 
 
 def _sent(connection: RedisConnection, commands: Iterable[Command], deadline: float) -> list[Command]:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
+import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -265,3 +268,55 @@ def test_what_was_not_sent_in_time_is_never_sent(server: Server) -> None:
     while time.monotonic() < deadline:
         assert server.ask("HKEYS", "tcpflows") == make_batch(1, first=8).keys()
         time.sleep(0.02)
+
+
+def test_what_a_proxy_kept_does_not_come_behind_newer_records(empty: Server) -> None:
+    """A relay that keeps what it read, also after its client has gone."""
+    kept: list[bytes] = []
+    keeping = threading.Event()
+    servers: list[socket.socket] = []
+
+    def relay(source: socket.socket, target: socket.socket, *, to_server: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if to_server and keeping.is_set():
+                    kept.append(data)
+                else:
+                    target.sendall(data)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                ends.append(client)
+                servers.append(socket.create_connection(("127.0.0.1", empty.port)))
+                for pair in ((client, servers[-1]), (servers[-1], client)):
+                    threads.append(threading.Thread(target=relay, args=pair, kwargs={"to_server": pair[0] is client}))
+                    threads[-1].start()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    ends, threads = [listener], [threading.Thread(target=accept)]
+    threads[0].start()
+    try:
+        adaptor = connected(f"redis://127.0.0.1:{listener.getsockname()[1]}/0?timeout=0.5")
+        assert adaptor.write(make_batch(1, version=1)) == []
+        keeping.set()
+        with pytest.raises(TimeoutError):
+            adaptor.write(make_batch(1, version=2))
+        keeping.clear()
+        assert adaptor.write(make_batch(1, version=3)) == []
+        newest = empty.ask("HGETALL", "tcpflows")
+        with contextlib.suppress(OSError):  # the server has hung up
+            servers[0].sendall(b"".join(kept))
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            assert empty.ask("HGETALL", "tcpflows") == newest
+            time.sleep(0.02)
+        assert b"HSET" in b"".join(kept)
+    finally:
+        for one in (*ends, *servers):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        for thread in threads:
+            thread.join()
