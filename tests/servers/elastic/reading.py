@@ -13,10 +13,11 @@ from aicore.chain import Chain
 from aicore.plugins import Plugins
 
 
-def search(node: Node, index: str) -> list[dict[str, Any]]:
-    """Every document of the index and its dated ones, as the driver gives it: _index, _id, _version, _source."""
+def search(node: Node, index: str, *, source: bool = True) -> list[dict[str, Any]]:
+    """Every document of the index and its dated ones, as the driver gives it: _index, _id, _version, _source
+    if asked for."""
     pattern = f"{index},{index}-*"
-    query = {"query": {"match_all": {}}, "version": True}
+    query = {"query": {"match_all": {}}, "version": True, "_source": source}
     if node.kind == "opensearch":
         from opensearchpy import OpenSearch
         from opensearchpy.helpers import scan
