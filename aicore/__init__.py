@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aicore.flowiter import Flows, flows
     from aicore.flowkey import FlowKey
     from aicore.hookspecs import hookimpl
+    from aicore.lookup import Lookup
     from aicore.options import Option
     from aicore.plugins import API_VERSION, list_plugins, open_adaptor
     from aicore.protocol import Answer, InspectedFlow, Protocol, ProtocolRegistry
@@ -24,15 +25,16 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [
     "API_VERSION", "AdaptorSummary", "AicoreError", "Answer", "DatabaseAdaptor", "Fatal", "Field", "Flow", "FlowBatch",
-    "FlowKey", "Flows", "InspectedFlow", "Option", "PacketDispatcher", "PluginError", "Protocol", "ProtocolRegistry",
-    "RowError", "RunContext", "RunSummary", "SourceError", "StackLan", "StackLanIPv6", "StackMobile", "StackVirtual",
-    "UsageError", "__version__", "flows", "get_include", "hookimpl", "list_plugins", "open_adaptor",
+    "FlowKey", "Flows", "InspectedFlow", "Lookup", "Option", "PacketDispatcher", "PluginError", "Protocol",
+    "ProtocolRegistry", "RowError", "RunContext", "RunSummary", "SourceError", "StackLan", "StackLanIPv6",
+    "StackMobile", "StackVirtual", "UsageError", "__version__", "flows", "get_include", "hookimpl", "list_plugins",
+    "open_adaptor",
 ]
 # Imported when first asked for: `import aicore` must cost a command line nothing that it does not need.
 _HOMES = {
     "API_VERSION": "plugins", "AdaptorSummary": "context", "AicoreError": "errors", "Answer": "protocol",
     "DatabaseAdaptor": "adaptor", "Fatal": "errors", "Field": "schema", "Flow": "batch", "FlowBatch": "batch",
-    "FlowKey": "flowkey", "Flows": "flowiter", "InspectedFlow": "protocol", "Option": "options",
+    "FlowKey": "flowkey", "Flows": "flowiter", "InspectedFlow": "protocol", "Lookup": "lookup", "Option": "options",
     "PacketDispatcher": "dispatcher", "PluginError": "errors", "Protocol": "protocol", "ProtocolRegistry": "protocol",
     "RowError": "errors", "RunContext": "context", "RunSummary": "context", "SourceError": "errors",
     "StackLan": "stack", "StackLanIPv6": "stack", "StackMobile": "stack", "StackVirtual": "stack",

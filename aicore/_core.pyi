@@ -4,7 +4,7 @@ Times are nanoseconds since the epoch, UTC. Every method may be called from any 
 release the GIL while they work.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, final
 
 PROTOCOL_ABI: int
@@ -95,6 +95,15 @@ class Batch:
         """Payloads that Python protocols shall inspect: (question id, protocol, data, other direction or None,
         reverse, row of question_rows() with the flow's state then)."""
     def question_rows(self) -> Batch: ...
+
+@final
+class Lookup:
+    """What a function said of texts, at most about `size` of them."""
+
+    def __init__(self, size: int) -> None: ...
+    def find(self, batch: Batch, name: str, function: Callable[[str], Any]) -> tuple[list[Any], memoryview]:
+        """The results for the values of a column of strings, None first, and for each row the index of its result
+        (uint32). KeyError for the name of no such column."""
 
 @final
 class LiveSource:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What plugins cost: plugins.py CAPTURE [--rounds N]. Packets per CPU second with a no-op adaptor at every 16 packets,
-in turn with the core alone, as medians.
+in turn with the core alone, as medians; what they cost before the run begins (reading lists) beside it.
 
 Native plugins that match nothing are made here; aicore-geoip, aicore-reputation, aicore-protocols, aicore-quic and
 aicore-ndpi are measured where installed. What is installed and is not measured is left out of the run.
@@ -135,6 +135,11 @@ def measure(name: str, capture: str) -> dict[str, float]:
         def write(self, batch: aicore.FlowBatch) -> None:
             """Takes every event, does nothing."""
 
+    class Clock:
+        @aicore.hookimpl
+        def run_started(self) -> None:
+            self.started = cpu()
+
     keep = INSTALLED.get(name, ("", ""))[1].split()
     others = {row.name for row in aicore.list_plugins(load=False) if row.distribution not in ("aicore", *keep)}
     os.environ["AICORE_DISABLE_PLUGINS"] = ",".join(
@@ -144,9 +149,10 @@ def measure(name: str, capture: str) -> dict[str, float]:
         uses: list[tuple[Any, dict[str, str]]] = [(plugin, {}) for plugin in MADE.get(name, list)()]
         if name == "geoip and reputation":
             uses += enrichment(folder)
-        begin = cpu()
-        packets, flows = run_aicore(capture, Noop(), uses)
-        return {"packets": packets, "flows": flows, "cpu": cpu() - begin}
+        clock, begin = Clock(), cpu()
+        packets, flows = run_aicore(capture, Noop(), [*uses, (clock, {})])
+        end = cpu()
+        return {"packets": packets, "flows": flows, "cpu": end - clock.started, "start": clock.started - begin}
 
 
 def main() -> None:
@@ -164,18 +170,21 @@ def main() -> None:
     ]
     names = [name for name in names if not arguments.only or name in ("core alone", *arguments.only)]
     rates: dict[str, list[float]] = {name: [] for name in names}
+    starts: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(arguments.rounds):
         for name in names:
             command = [sys.executable, __file__, arguments.capture, "--subject", name]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found = json.loads(done.stdout.splitlines()[-1])
             rates[name].append(found["packets"] / found["cpu"])
-    print(f"{'subject':34} {'M packets/CPU s':>16} {'(low-high)':>14} {'of the core alone':>18}")
+            starts[name].append(found["start"])
+    print(f"{'subject':34} {'M packets/CPU s':>16} {'(low-high)':>14} {'of the core alone':>18} {'start (CPU s)':>14}")
     for name, found in rates.items():
         # The ratio within a round: a machine that slows down slows its neighbours in time.
         ratio = statistics.median(a / b for a, b in zip(found, rates["core alone"], strict=True))
         spread = f"{min(found) / 1e6:.2f}-{max(found) / 1e6:.2f}"
-        print(f"{name:34} {statistics.median(found) / 1e6:16.2f} {spread:>14} {ratio:18.3f}")
+        rate, start = statistics.median(found) / 1e6, statistics.median(starts[name])
+        print(f"{name:34} {rate:16.2f} {spread:>14} {ratio:18.3f} {start:14.2f}")
 
 
 if __name__ == "__main__":

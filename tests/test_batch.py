@@ -122,6 +122,36 @@ def test_distinct_values() -> None:
             rows.add("wrong", values, wrong)
 
 
+def test_lookups_ask_once_for_a_text_and_forget_when_there_are_too_many() -> None:
+    asked = []
+
+    def function(text: str) -> str | None:
+        asked.append(text)
+        return None if text.startswith("un") else text.upper()
+
+    lookup = aicore.Lookup(function, size=4)
+    rows = batch(*({"httphost": host} for host in ("un", "b", None, "unknown", "b", "c")))
+    results, codes = lookup.find(rows, "httphost")
+    assert (results, list(codes)) == ([None, "B", "C"], [0, 1, 0, 0, 1, 2])
+    rows.add("upper", results, codes)
+    assert rows.column("upper") == [None, "B", None, None, "B", "C"]
+    assert asked == ["un", "b", "unknown", "c"]
+    assert list(lookup.find(batch({"httphost": "c"}, {"httphost": "b"}), "httphost")[0]) == [None, "C", "B"]
+    assert len(asked) == 4
+    # An address is no text, though its bytes may spell one.
+    assert lookup.find(batch({"ipdst": "97.98.99.100", "httphost": "abcd"}), "ipdst")[0] == [None, "97.98.99.100"]
+    assert lookup.find(rows, "ipsrc")[0] == [None, ROW["ipsrc"]]
+    assert lookup.find(rows, "ipdst")[0] == [None, ROW["ipdst"]]
+    assert asked[4:] == ["97.98.99.100", ROW["ipsrc"], ROW["ipdst"]]
+    assert lookup.find(rows, "httphost")[0] == [None, "B", "C"]
+    assert asked[7:] == ["un", "b", "unknown", "c"]
+    for name in ("bytes", "nothing", "new"):
+        with pytest.raises(KeyError, match=name):
+            lookup.find(rows, name)
+    with pytest.raises(ZeroDivisionError):
+        aicore.Lookup(lambda _: 1 // 0).find(rows, "ipsrc")
+
+
 def test_from_rows_names_what_is_wrong() -> None:
     with pytest.raises(aicore.UsageError, match="packets"):
         batch({}, {"packets": "many"})

@@ -43,7 +43,20 @@ py::object byte_column(std::vector<uint8_t> values);
 py::object int_column(std::vector<int64_t> values);
 py::object float_column(std::vector<double> values);
 
+// Index into Schema::fields; -1: no field of a protocol.
+int field_of(const aicore::Batch &batch, const std::string &name);
+const aicore::AddedColumn *added_of(const aicore::Batch &batch, const std::string &name); // null: none
+// The first attribute of a row with that field, and how many there are.
+std::pair<const aicore::Attribute *, size_t> field_values(const aicore::Batch &batch, const aicore::Row &row,
+                                                          int field);
+py::object attribute_value(const aicore::Batch &batch, const aicore::Row &row, int field); // None if absent
+py::object added_value(const aicore::AddedColumn &column, size_t row);                     // the same
+[[noreturn]] void unknown(const std::string &name);                                        // KeyError
+
+py::tuple distinct(const PyBatch &self, const std::string &name);
+
 void bind_columns(py::module_ &m);
 void bind_batch(py::module_ &m);
+void bind_lookup(py::module_ &m);
 void bind_registry(py::module_ &m);
 void bind_engine(py::module_ &m);

@@ -1,78 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cmath>
-#include <unordered_map>
-
 #include "bind.h"
 
 using namespace aicore;
 
 namespace {
-
-py::str text(std::string_view s) {
-    return py::str(s.data(), s.size());
-}
-
-// Position of a protocol field or an added column; -1 where there is none.
-int field_of(const Batch &b, const std::string &name) {
-    for (size_t i = 0; i < b.schema->fields.size(); ++i)
-        if (b.schema->fields[i].name == name) return static_cast<int>(i);
-    return -1;
-}
-
-const AddedColumn *added_of(const Batch &b, const std::string &name) {
-    for (const auto &c : b.added)
-        if (c.name == name) return &c;
-    return nullptr;
-}
-
-// The first attribute of a row with that field, and how many there are.
-std::pair<const Attribute *, size_t> values(const Batch &b, const Row &row, int field) {
-    const Attribute *a = b.strings->attributes.data() + row.attribute_first, *end = a + row.attribute_count;
-    while (a != end && a->field < field)
-        ++a;
-    size_t n = 0;
-    while (a + n != end && a[n].field == field)
-        ++n;
-    return {a, n};
-}
-
-py::list list_of(const Batch &b, const Attribute *a, size_t n) {
-    py::list out(n);
-    for (size_t i = 0; i < n; ++i)
-        out[i] = text(b.text(a[i]));
-    return out;
-}
-
-py::object attribute_value(const Batch &b, const Row &row, int field) {
-    const auto [a, n] = values(b, row, field);
-    if (n == 0) return py::none();
-    switch (b.schema->fields[static_cast<size_t>(field)].type) {
-    case FieldType::integer:
-        return py::int_(a->value);
-    case FieldType::list:
-        return list_of(b, a, n);
-    default:
-        return text(b.text(*a));
-    }
-}
-
-py::object added_value(const AddedColumn &c, size_t i) {
-    if (!c.valid[i]) return py::none();
-    switch (c.type) {
-    case FieldType::integer:
-        return py::int_(c.integers[i]);
-    case FieldType::real:
-        return py::float_(c.reals[i]);
-    case FieldType::string:
-        return text(c.strings[i]);
-    default:
-        return py::cast(c.lists[i]);
-    }
-}
-
-[[noreturn]] void unknown(const std::string &name) {
-    throw py::key_error(name);
-}
 
 py::object column(const PyBatch &self, const std::string &name) {
     const Batch &b = *self.batch;
@@ -82,7 +13,7 @@ py::object column(const PyBatch &self, const std::string &name) {
             std::vector<int64_t> out;
             out.reserve(b.rows.size());
             for (const Row &row : b.rows) {
-                const auto [a, n] = values(b, row, field);
+                const auto [a, n] = field_values(b, row, field);
                 out.push_back(n ? a->value : 0);
             }
             return int_column(std::move(out));
@@ -108,49 +39,12 @@ py::object valid(const PyBatch &self, const std::string &name) {
     std::vector<uint8_t> out;
     if (const int field = field_of(b, name); field >= 0) {
         for (const Row &row : b.rows)
-            out.push_back(values(b, row, field).second > 0);
+            out.push_back(field_values(b, row, field).second > 0);
         return byte_column(std::move(out));
     }
     const AddedColumn *c = added_of(b, name);
     if (!c) unknown(name);
     return byte_column(c->valid);
-}
-
-// One value of a text column, as Python sees it.
-py::object text_value(const Batch &b, size_t i, const std::string &name, int field, const AddedColumn *added) {
-    if (added) return added_value(*added, i);
-    return field >= 0 ? attribute_value(b, b.rows[i], field) : core_value(b, i, name.c_str());
-}
-
-// A text column as its values, each once in the order of its first row, and for each row the index of its value.
-py::tuple distinct(const PyBatch &self, const std::string &name) {
-    const Batch &b = *self.batch;
-    const Distinction core = core_distinction(name);
-    const int field = field_of(b, name);
-    const AddedColumn *added = added_of(b, name);
-    if (!core && (is_core_field(name) || (field < 0 && !added) ||
-                  (field < 0 ? added->type : b.schema->fields[static_cast<size_t>(field)].type) != FieldType::string))
-        unknown(name);
-    // Bounded by the batch, so that strings chosen to collide cost no more than its square.
-    std::unordered_map<std::string, uint32_t> seen;
-    std::vector<uint32_t> codes;
-    codes.reserve(b.rows.size());
-    py::list texts;
-    std::string key;
-    for (size_t i = 0; i < b.rows.size(); ++i) {
-        key.clear(); // what is absent is empty, as no text is
-        if (core) {
-            core(key, b, b.rows[i]);
-        } else if (field >= 0) {
-            if (const auto [a, n] = values(b, b.rows[i], field); n) key = b.text(*a);
-        } else if (added->valid[i]) {
-            key.assign(1, '=').append(added->strings[i]); // an added text may be empty
-        }
-        const auto [entry, is_new] = seen.try_emplace(key, static_cast<uint32_t>(texts.size()));
-        if (is_new) texts.append(text_value(b, i, name, field, added));
-        codes.push_back(entry->second);
-    }
-    return py::make_tuple(texts, code_column(std::move(codes)));
 }
 
 const char *type_name(FieldType type) {

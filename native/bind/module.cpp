@@ -55,6 +55,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("interfaces", interfaces);
     bind_columns(m);
     bind_batch(m);
+    bind_lookup(m);
     bind_registry(m);
     bind_engine(m);
 }

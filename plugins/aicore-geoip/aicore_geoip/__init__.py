@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import aicore
-from aicore_geoip.databases import VALUES, mmdb_files
+from aicore_geoip.databases import mmdb_files
 
 __all__ = ["Geoip"]
 
@@ -38,11 +38,9 @@ class Geoip:
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
         databases = self.options["db"]
         for side, column, _ in _SIDES:
-            addresses, codes = flows.distinct(column)
-            values = zip(*map(databases.place, addresses), strict=True)
-            for name, column_values in zip(VALUES, values, strict=True):
-                if name in databases.names:
-                    flows.add(f"{side}{name}", column_values, codes)
+            places, codes = databases.places.find(flows, column)
+            for i, name in enumerate(databases.names):
+                flows.add(f"{side}{name}", [place and place[i] for place in places], codes)
 
     @aicore.hookimpl
     def reload(self) -> None:

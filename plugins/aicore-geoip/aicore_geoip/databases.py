@@ -7,16 +7,15 @@ The paths within a record are those of MaxMind's and DB-IP's databases, or flat 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import maxminddb
 
+import aicore
+
 #: Networks of a file that are looked at to learn which values it has: the format's metadata does not say.
 SAMPLE = 2_000
-#: Addresses remembered.
-CACHE = 1 << 16
 
 Place = tuple[Any, ...]
 
@@ -71,8 +70,9 @@ class Databases:
             raise
         #: The keys of VALUES that at least one file has, in their order.
         self.names = tuple(name for name in VALUES if name in found)
-        #: The values of an address in the order of VALUES, None where no file knows one.
-        self.place = lru_cache(CACHE)(self._place)
+        self._values = tuple(VALUES[name] for name in self.names)
+        #: Of an address: its values in the order of `names`, None where no file knows one.
+        self.places = aicore.Lookup(self._place)
 
     def _open(self, path: str) -> set[str]:
         try:
@@ -91,16 +91,18 @@ class Databases:
             raise ValueError(f"{path}: no country, city or autonomous system in it")
         return found
 
-    def _place(self, address: str) -> Place:
-        place: list[Any] = [None] * len(VALUES)
+    def _place(self, address: str) -> Place | None:
+        """Each value of the first file that has one."""
+        place: Place | None = None
         v6 = ":" in address
         for reader, has_v6 in self._readers:
             record = None if v6 and not has_v6 else reader.get(address)
             if isinstance(record, dict):
-                for i, value in enumerate(VALUES.values()):
-                    if place[i] is None:
-                        place[i] = value(record)
-        return tuple(place)
+                more = tuple([value(record) for value in self._values])
+                place = (
+                    more if place is None else tuple(b if a is None else a for a, b in zip(place, more, strict=True))
+                )
+        return place
 
     def close(self) -> None:
         for reader, _ in self._readers:

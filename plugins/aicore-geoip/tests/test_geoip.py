@@ -194,13 +194,6 @@ def test_reload_of_a_run(city: Path, tmp_path: Path, caplog: pytest.LogCaptureFi
     assert not caplog.records
 
 
-def test_the_cache_is_bounded(city: Path) -> None:
-    plugin = opened(str(city))
-    rows = [{"ipsrc": f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", "ipdst": SERVER} for i in range(70_000)]
-    plugin.flow_enrich(aicore.FlowBatch.from_rows(rows))
-    assert plugin.options["db"].place.cache_info().currsize == 1 << 16
-
-
 def test_a_free_database_from_a_package() -> None:
     spec = importlib.util.find_spec("_maxminddb_geolite2")
     if spec is None or spec.origin is None:

@@ -6,9 +6,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 from array import array
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import aicore
@@ -19,8 +16,6 @@ __all__ = ["Reputation", "Service"]
 
 logger = logging.getLogger("aicore")
 
-#: Addresses and host names remembered, each.
-CACHE = 1 << 16
 _HOSTS = ("httphost", "sslhost", "dnsdomain")
 
 
@@ -45,45 +40,50 @@ class Reputation:
 
     def _use(self, lists: list[ReputationList]) -> None:
         self._lists = lists
-        self._address = lru_cache(CACHE)(self._find_address)
-        self._host = lru_cache(CACHE)(self._find_host)
+        self._addresses = aicore.Lookup(self._address)
+        self._hosts = aicore.Lookup(self._host)
 
-    def _find_address(self, address: str) -> Match | None:
+    def _address(self, address: str) -> Match | None:
         return best(entries.address(address) for entries in self._lists)
 
-    def _find_host(self, host: str) -> Match | None:
+    def _host(self, host: str) -> Match | None:
         host, address = _split(host)
         if address:
             return self._address(address)
         return best(entries.domain(host) for entries in self._lists) if host else None
 
-    def _ask(self, service: Service, addresses: Iterable[str]) -> dict[str, Match]:
+    def _answers(self, service: Service) -> aicore.Lookup:
         """What is known by now of each address, asked once a batch."""
-        scores = ((address, service.ask(address)) for address in set(addresses))
-        return {address: Match(score, service.name, address) for address, score in scores if score is not None}
+
+        def ask(address: str) -> Match | None:
+            score = service.ask(address)
+            return None if score is None else Match(score, service.name, address)
+
+        return aicore.Lookup(ask)
 
     @aicore.hookimpl
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
         known = set(flows.names())
-        columns = [(flows.distinct(name), self._address) for name in ("ipsrc", "ipdst")]
-        columns += [(flows.distinct(name), self._host) for name in _HOSTS if name in known]
-        found = [([find(value) if value else None for value in values], codes) for (values, codes), find in columns]
+        lookups = [("ipsrc", self._addresses), ("ipdst", self._addresses)]
+        lookups += [(name, self._hosts) for name in _HOSTS if name in known]
         if self.service is not None:
             self.service.check()
-            addresses = columns[:2]
-            answers = self._ask(self.service, chain.from_iterable(values for (values, _), _ in addresses))
-            found += [([answers.get(value) for value in values], codes) for (values, codes), _ in addresses]
-        # Few batches have a match at all, and fewer rows.
-        found = [(matches, codes) for matches, codes in found if any(matches)]
-        rows: Sequence[Match | None] = [None]
-        numbers: Sequence[int] = array("I", bytes(4 * len(flows)))
-        if found:
-            by_column = [map(matches.__getitem__, codes) for matches, codes in found]
-            rows = [best(iter(matches)) if any(matches) else None for matches in zip(*by_column, strict=True)]
-            numbers = range(len(rows))
-        flows.add("reputation", [match and match.score for match in rows], numbers)
-        flows.add("reputationlist", [match and match.list for match in rows], numbers)
-        flows.add("reputationmatch", [match and match.entry for match in rows], numbers)
+            answers = self._answers(self.service)
+            lookups += [("ipsrc", answers), ("ipdst", answers)]
+        rows: dict[int, Match] = {}
+        for column, lookup in lookups:
+            matches, codes = lookup.find(flows, column)
+            if len(matches) > 1:  # few batches have a match at all, and fewer rows
+                for row, code in enumerate(codes):
+                    if code and (row not in rows or rows[row].score < matches[code].score):
+                        rows[row] = matches[code]
+        numbers = array("I", bytes(4 * len(flows)))
+        for number, row in enumerate(rows, 1):
+            numbers[row] = number
+        found = [None, *rows.values()]
+        flows.add("reputation", [match and match.score for match in found], numbers)
+        flows.add("reputationlist", [match and match.list for match in found], numbers)
+        flows.add("reputationmatch", [match and match.entry for match in found], numbers)
 
     @aicore.hookimpl
     def reload(self) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,7 +78,8 @@ class ReputationList:
 
     def address(self, address: str) -> Match | None:
         """Of all networks around it the one with the highest score, the longest prefix first."""
-        return best(node.data["match"] for node in self._networks.search_covering(address))
+        nodes = self._networks.search_covering(address)
+        return best(node.data["match"] for node in nodes) if nodes else None
 
     def domain(self, name: str) -> Match | None:
         """Of the name and all domains above it the one with the highest score, the longest name first."""
@@ -86,9 +87,13 @@ class ReputationList:
         return best(self._domains.get(".".join(labels[i:])) for i in range(len(labels)))
 
 
-def best(matches: Iterator[Match | None]) -> Match | None:
+def best(matches: Iterable[Match | None]) -> Match | None:
     """The highest score, the first of equals."""
-    return max((match for match in matches if match is not None), key=lambda match: match.score, default=None)
+    highest = None
+    for match in matches:
+        if match is not None and (highest is None or match.score > highest.score):
+            highest = match
+    return highest
 
 
 def ascii_name(name: str) -> str:

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Columns of text by their values: what is costly for a text is done once for it, not for each row.
+#include <array>
+#include <cstring>
+#include <unordered_map>
+
+#include "aicore/siphash.h"
+#include "bind.h"
+
+using namespace aicore;
+
+namespace {
+
+// A column of text, without making texts. KeyError for the name of no such column.
+class Texts {
+  public:
+    Texts(const Batch &batch, const std::string &name)
+        : batch_(batch), name_(name), core_(core_distinction(name)), field_(field_of(batch, name)),
+          added_(added_of(batch, name)) {
+        if (core_) return;
+        if (is_core_field(name) || (field_ < 0 && !added_)) unknown(name);
+        const FieldType type = field_ >= 0 ? batch.schema->fields[static_cast<size_t>(field_)].type : added_->type;
+        if (type != FieldType::string) unknown(name);
+    }
+
+    // What tells the values apart; empty where the row has none.
+    void key(std::string &out, size_t i) const {
+        out.clear();
+        const Row &row = batch_.rows[i];
+        if (core_) {
+            core_(out, batch_, row);
+        } else if (field_ >= 0) {
+            if (const auto [a, n] = field_values(batch_, row, field_); n) out = batch_.text(*a);
+        } else if (added_->valid[i]) {
+            out.assign(1, '=').append(added_->strings[i]); // an added text may be empty
+        }
+    }
+
+    // Keys of one form never meet those of another in a table.
+    char form() const { return is_address() ? 'a' : added_ ? '=' : 't'; }
+
+    // As Python sees it.
+    py::object value(size_t i) const {
+        if (added_) return added_value(*added_, i);
+        return field_ >= 0 ? attribute_value(batch_, batch_.rows[i], field_) : core_value(batch_, i, name_.c_str());
+    }
+
+  private:
+    bool is_address() const { return name_ == "ipsrc" || name_ == "ipdst"; }
+
+    const Batch &batch_;
+    const std::string &name_;
+    Distinction core_;
+    int field_;
+    const AddedColumn *added_;
+};
+
+// What a function said of texts, in a table with open addressing: a lookup is mostly waiting for memory, and a slot
+// is in one cache line. Texts are told apart by 128 keyed
+// bits alone. The function is not kept: its owner holds this table, and the garbage collector does not see into it.
+class Lookup {
+  public:
+    explicit Lookup(size_t size) : size_(size) { clear(); }
+
+    py::tuple find(const PyBatch &self, const std::string &name, const py::function &function) {
+        const Batch &batch = *self.batch;
+        const Texts texts(batch, name);
+        if (used_ > size_) clear();
+        py::list results;
+        results.append(py::none());
+        std::vector<uint32_t> codes;
+        codes.reserve(batch.rows.size());
+        std::string key;
+        for (size_t i = 0; i < batch.rows.size(); ++i) {
+            texts.key(key, i);
+            if (key.empty()) {
+                codes.push_back(0);
+                continue;
+            }
+            const Hash hash = hash_of(key, texts.form());
+            Slot *slot = &place(hash);
+            if (!slot->result) { // the function may come back to this table: looked for again afterwards
+                py::object result = function(texts.value(i));
+                slot = &put(hash, std::move(result));
+            }
+            if (slot->code >= results.size() || PyList_GET_ITEM(results.ptr(), slot->code) != slot->result.ptr()) {
+                slot->code = static_cast<uint32_t>(results.size());
+                results.append(slot->result);
+            }
+            codes.push_back(slot->code);
+        }
+        return py::make_tuple(results, code_column(std::move(codes)));
+    }
+
+  private:
+    using Hash = std::array<uint64_t, 2>;
+    struct Slot {
+        Hash hash;
+        py::object result; // null: free
+        uint32_t code;     // where the result stood in the last list of results that had it; 0 for None
+    };
+    static constexpr size_t kStart = 256;
+
+    Hash hash_of(const std::string &text, char form) const {
+        SipHash<1, 3, 128> hash(key_);
+        hash.add(uint64_t(uint8_t(form)) << 56 ^ text.size());
+        size_t at = 0;
+        uint64_t word;
+        for (; at + sizeof word <= text.size(); at += sizeof word) {
+            std::memcpy(&word, text.data() + at, sizeof word);
+            hash.add(word);
+        }
+        word = 0;
+        std::memcpy(&word, text.data() + at, text.size() - at);
+        hash.add(word);
+        return hash.finish128();
+    }
+
+    // The slot of a text, or the free one where it would go.
+    Slot &place(const Hash &hash) {
+        for (size_t i = hash[0];; ++i)
+            if (Slot &slot = slots_[i & (slots_.size() - 1)]; !slot.result || slot.hash == hash) return slot;
+    }
+
+    Slot &put(const Hash &hash, py::object result) {
+        if (2 * ++used_ > slots_.size()) {
+            std::vector<Slot> old(2 * slots_.size());
+            old.swap(slots_);
+            for (Slot &slot : old)
+                if (slot.result) place(slot.hash) = std::move(slot);
+        }
+        return place(hash) = {hash, std::move(result), 0};
+    }
+
+    void clear() {
+        std::vector<Slot>(kStart).swap(slots_);
+        used_ = 0;
+    }
+
+    const HashKey key_ = random_hash_key();
+    size_t size_, used_ = 0;  // texts
+    std::vector<Slot> slots_; // a power of two of them
+};
+
+} // namespace
+
+// A text column as its values, each once in the order of its first row, and for each row the index of its value.
+py::tuple distinct(const PyBatch &self, const std::string &name) {
+    const Texts texts(*self.batch, name);
+    std::unordered_map<std::string, uint32_t>
+        seen; // bounded by the batch, so that texts chosen to collide cost its square
+    std::vector<uint32_t> codes;
+    codes.reserve(self.batch->rows.size());
+    py::list values;
+    std::string key;
+    for (size_t i = 0; i < self.batch->rows.size(); ++i) {
+        texts.key(key, i);
+        const auto [entry, is_new] = seen.try_emplace(key, static_cast<uint32_t>(values.size()));
+        if (is_new) values.append(texts.value(i));
+        codes.push_back(entry->second);
+    }
+    return py::make_tuple(values, code_column(std::move(codes)));
+}
+
+void bind_lookup(py::module_ &m) {
+    py::class_<Lookup>(m, "Lookup")
+        .def(py::init<size_t>(), py::arg("size"))
+        .def("find", &Lookup::find, py::arg("batch"), py::arg("name"), py::arg("function"));
+}
