@@ -73,6 +73,9 @@ class Attached:
     transports: set[int]
 
 
+_PLAIN = ("every_tcp", "every_udp", "uses")
+
+
 class StackLan:
     """Settings of a run. Changing them has no effect on a run that has started."""
 
@@ -103,6 +106,14 @@ class StackLan:
         self._more: list[Attached] = []
         self._run: Run | None = None
         self.configure(settings)
+
+    if not TYPE_CHECKING:  # a type checker would take every name from then on
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            # A slip in a name would have no effect and no word. Subclasses have attributes of their own.
+            if type(self) is StackLan and not name.startswith("_") and name not in (*_PLAIN, *vars(StackLan)):
+                raise UsageError(f"a stack has no setting {name!r}; {nearest(name, self.settings())}")
+            super().__setattr__(name, value)
 
     @classmethod
     def settings(cls) -> dict[str, Option]:

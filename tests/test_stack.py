@@ -104,3 +104,18 @@ def test_classes_say_which_events_they_want() -> None:
 
     assert (Simple.events, Fast.events, Both.events, Mixed.events) == ("all", "net", "all", "net")
     assert Simple().threads == "delivery"
+
+
+def test_a_setting_with_a_slip_in_its_name_is_said() -> None:
+    stack = aicore.StackLan()
+    with pytest.raises(aicore.UsageError, match=r"no setting 'tcp_flow'.*tcp_flows"):
+        stack.tcp_flow = 5  # type: ignore[attr-defined]
+    stack.tcp_flows, stack.every_tcp, stack.flows_timeout = 5, 1, 60
+    assert (stack.tcp_flows, stack.idle_udp) == (5, 60)
+
+    class Mine(aicore.StackLan):
+        """May have attributes of its own."""
+
+    mine = Mine(udp_flows=7)
+    mine.place = "roof"  # type: ignore[attr-defined]
+    assert (mine.place, mine.udp_flows) == ("roof", 7)  # type: ignore[attr-defined]
