@@ -26,6 +26,9 @@ def counters_info() -> dict[str, str]:
 def interfaces() -> list[dict[str, Any]]:
     """Capture devices: name, description, addresses, up, running, loopback. OSError if they cannot be listed."""
 
+def trim_memory() -> None:
+    """Gives free memory of the heap back to the system, where the C library can. Milliseconds."""
+
 @final
 class Registry:
     """The protocols of one run, in the order they were added."""

@@ -186,23 +186,24 @@ def need(program: str, package: str) -> str:
     return found
 
 
-def complete(events: Iterable[dict[str, Any]]) -> set[str]:
-    """The flows of the events; asserts that each has one insert, updates, one remove, in this order."""
+def complete(events: Iterable[dict[str, Any]], merged: int = 0) -> set[str]:
+    """The flows of the events; asserts that each has one insert, updates, one remove, in this order, and that no event
+    is missing but those that were merged into a later one of their flow."""
     last: dict[str, str] = {}
     ended: set[str] = set()
-    for seq, event in enumerate(events, 1):
-        assert event["seq"] == seq
-        flow, kind = event["flow_id"], event["event"]
+    seq = missing = 0
+    for event in events:
+        assert event["seq"] > seq
+        missing += event["seq"] - seq - 1
+        seq, flow, kind = event["seq"], event["flow_id"], event["event"]
         assert flow not in ended
         before = last.pop(flow, "")
-        if kind == "insert":
-            assert before == ""
-        elif kind == "update":
-            assert before in ("insert", "update")
-        else:
-            assert (before, kind) == ("update", "remove")
+        assert (before == "") == (kind == "insert" or event["new"] == 1)
+        if kind == "remove":
+            assert merged or before == "update"
             ended.add(flow)
-            continue
-        last[flow] = kind
+        else:
+            last[flow] = kind
     assert not last
+    assert missing == merged
     return ended

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <malloc.h>
+
 #include "aicore/builtin_protocols.h"
 #include "aicore/counters.h"
 #include "aicore/protocol.h"
@@ -43,6 +45,12 @@ py::list interfaces() {
     return out;
 }
 
+void trim_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 } // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -53,6 +61,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("core_fields", core_fields);
     m.def("counters_info", counters_info);
     m.def("interfaces", interfaces);
+    m.def("trim_memory", trim_memory, py::call_guard<py::gil_scoped_release>());
     bind_columns(m);
     bind_batch(m);
     bind_lookup(m);
