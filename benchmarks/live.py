@@ -4,8 +4,8 @@
 
 Two network namespaces are joined by a veth pair; the capture is replayed from one, at each rate in turn, into tcpdump
 (`-w /dev/null`, the same buffer) and into aicore with a no-op adaptor at every 16 packets. Printed: packets a second
-that were sent, packets that each lost and that aicore says it lost, then the time from a packet to its event in an
-adaptor.
+that were sent, packets that each lost and that aicore says it lost; the same while its process stands still for some
+seconds; then the time from a packet to its event in an adaptor.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -46,6 +47,8 @@ with aicore.PacketDispatcher("eth0") as dispatcher:
     counters = dispatcher.run().counters
 print(json.dumps({"counters": counters, "delays": delays}))
 """
+
+STOPPED = 4.0
 
 
 def wait_for_socket(network: Network) -> None:
@@ -78,10 +81,17 @@ def tcpdump(network: Network, capture: str, rate: int) -> tuple[int, float, int]
     return sent, pace, sent - int(captured[1])
 
 
-def aicore(network: Network, capture: str, rate: int) -> tuple[int, float, dict[str, int]]:
+def aicore(network: Network, capture: str, rate: int, stopped: float = 0) -> tuple[int, float, dict[str, int]]:
+    """`stopped`: seconds for which the process stands still in the middle, so that the kernel has to drop."""
     process = network.start(network.sensor, sys.executable, "-c", RECEIVE, stdout=subprocess.PIPE, text=True)
     wait_for_socket(network)
+    timers = [threading.Timer(1, process.send_signal, (signal.SIGSTOP,))] if stopped else []
+    timers += [threading.Timer(1 + stopped, process.send_signal, (signal.SIGCONT,))] if stopped else []
+    for timer in timers:
+        timer.start()
     sent, pace = replay(network, capture, rate)
+    for timer in timers:
+        timer.join()
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
@@ -119,6 +129,10 @@ def main() -> None:
         said = counters["kernel_drop"] + counters["interface_drop"]
         row = f"{peer_pace:12,.0f} {peer_lost:8,} {pace:12,.0f} {lost:8,} {said:8,} {counters['updates_shed']:13,}"
         print(row, flush=True)
+    with hosts() as network:
+        sent, _, counters = aicore(network, arguments.capture, 100_000, STOPPED)
+    lost, said = sent - counters["packets"], counters["kernel_drop"] + counters["interface_drop"]
+    print(f"stopped for {STOPPED:.0f} s at 100,000 a second: {lost:,} lost of {sent:,}, it says {said:,}")
     with hosts() as network:
         found = delays(network)
     cuts = statistics.quantiles(found, n=100)
