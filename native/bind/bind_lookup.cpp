@@ -56,8 +56,8 @@ class Texts {
 };
 
 // What a function said of texts, in a table with open addressing: a lookup is mostly waiting for memory, and a slot
-// is in one cache line. Texts are told apart by 128 keyed
-// bits alone. The function is not kept: its owner holds this table, and the garbage collector does not see into it.
+// is in one cache line. Texts are told apart by 128 keyed bits alone. The function is not kept: its owner holds this
+// table, and the garbage collector does not see into it.
 class Lookup {
   public:
     explicit Lookup(size_t size) : size_(size) { clear(); }
@@ -68,26 +68,20 @@ class Lookup {
         if (used_ > size_) clear();
         py::list results;
         results.append(py::none());
-        std::vector<uint32_t> codes;
-        codes.reserve(batch.rows.size());
-        std::string key;
-        for (size_t i = 0; i < batch.rows.size(); ++i) {
-            texts.key(key, i);
-            if (key.empty()) {
-                codes.push_back(0);
-                continue;
-            }
-            const Hash hash = hash_of(key, texts.form());
-            Slot *slot = &place(hash);
+        const std::vector<Hash> hashes = hashes_of(texts, batch.rows.size());
+        std::vector<uint32_t> codes(hashes.size()); // 0: no text
+        for (size_t i = 0; i < hashes.size(); ++i) {
+            if (hashes[i] == Hash{}) continue;
+            Slot *slot = &place(hashes[i]);
             if (!slot->result) { // the function may come back to this table: looked for again afterwards
                 py::object result = function(texts.value(i));
-                slot = &put(hash, std::move(result));
+                slot = &put(hashes[i], std::move(result));
             }
             if (slot->code >= results.size() || PyList_GET_ITEM(results.ptr(), slot->code) != slot->result.ptr()) {
                 slot->code = static_cast<uint32_t>(results.size());
                 results.append(slot->result);
             }
-            codes.push_back(slot->code);
+            codes[i] = slot->code;
         }
         return py::make_tuple(results, code_column(std::move(codes)));
     }
@@ -114,6 +108,19 @@ class Lookup {
         std::memcpy(&word, text.data() + at, text.size() - at);
         hash.add(word);
         return hash.finish128();
+    }
+
+    // Zero for a row without a text. All of them first, so that the slots are on their way when they are looked at.
+    std::vector<Hash> hashes_of(const Texts &texts, size_t rows) const {
+        std::vector<Hash> hashes(rows);
+        std::string key;
+        for (size_t i = 0; i < rows; ++i) {
+            texts.key(key, i);
+            if (key.empty()) continue;
+            hashes[i] = hash_of(key, texts.form());
+            __builtin_prefetch(&slots_[hashes[i][0] & (slots_.size() - 1)]);
+        }
+        return hashes;
     }
 
     // The slot of a text, or the free one where it would go.

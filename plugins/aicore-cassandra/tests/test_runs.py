@@ -96,6 +96,17 @@ def test_real_captures_field_by_field(keyspace: Keyspace, tmp_path: Path) -> Non
     check(keyspace, again)
 
 
+@pytest.mark.fault
+def test_a_large_capture_field_by_field(keyspace: Keyspace, tmp_path: Path) -> None:
+    capture = os.environ.get("AICORE_LARGE_CAPTURE")
+    if capture is None:
+        pytest.skip("AICORE_LARGE_CAPTURE names no capture")
+    for _ in range(2):
+        records = run(tmp_path, keyspace.url, Path(capture))
+        print(len(records), "flows")
+        check(keyspace, records)
+
+
 def test_the_demo_with_ended_flows_deleted(keyspace: Keyspace, tmp_path: Path) -> None:
     assert run(tmp_path, f"{keyspace.url}&ended=delete", DEMO)
     assert keyspace.records() == []

@@ -69,6 +69,14 @@ def test_public_captures(node: Node, index: str, tmp_path: Path) -> None:
     assert compare(captures, node, index, tmp_path) > 500
 
 
+@pytest.mark.fault
+def test_a_large_capture(node: Node, index: str, tmp_path: Path) -> None:
+    capture = os.environ.get("AICORE_LARGE_CAPTURE")
+    if capture is None:
+        pytest.skip("AICORE_LARGE_CAPTURE names no capture")
+    print(compare([Path(capture)], node, index, tmp_path), "flows")
+
+
 def test_a_second_run_of_dated_indices(node: Node, index: str, tmp_path: Path) -> None:
     capture = CAPTURES["dns_many"]().write(tmp_path / "dns.pcap")
     for _ in range(2):
