@@ -53,8 +53,10 @@ def start(folder: Path, *args: object, environ: dict[str, str] | None = None, **
     )
 
 
-def call(folder: Path, *args: object, environ: dict[str, str] | None = None) -> tuple[int, str, str]:
+def call(
+    folder: Path, *args: object, environ: dict[str, str] | None = None, seconds: float = 50
+) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
     process = start(folder, *args, environ=environ, stdin=subprocess.DEVNULL)
-    out, err = process.communicate(timeout=50)
+    out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err

@@ -28,12 +28,13 @@ DEMO = Path(__file__).resolve().parents[3] / "tests" / "captures" / "demo.pcap"
 PCAPS = Path(os.environ.get("AICORE_PCAPS") or Path(__file__).resolve().parents[4] / "shared" / "pcaps" / "pcap")
 
 
-def run(folder: Path, url: str, *captures: Path) -> list[dict[str, Any]]:
+def run(folder: Path, url: str, *captures: Path, seconds: float = 50) -> list[dict[str, Any]]:
     """Reads captures into a store, and gives the records of the same run as `jsonl:` has them."""
     lines = folder / "flows.jsonl"
     lines.unlink(missing_ok=True)
     # A busy machine may take its time for the first rows.
-    code, _, err = call(folder, "run", *captures, "--every", "16", "--wait", "--to", url, "--to", f"jsonl:{lines}")
+    options = ("--every", "16", "--wait", "--to", url, "--to", f"jsonl:{lines}")
+    code, _, err = call(folder, "run", *captures, *options, seconds=seconds)
     assert code == 0, err
     return [json.loads(line) for line in lines.read_text().splitlines()]
 
@@ -102,7 +103,7 @@ def test_a_large_capture_field_by_field(keyspace: Keyspace, tmp_path: Path) -> N
     if capture is None:
         pytest.skip("AICORE_LARGE_CAPTURE names no capture")
     for _ in range(2):
-        records = run(tmp_path, keyspace.url, Path(capture))
+        records = run(tmp_path, keyspace.url, Path(capture), seconds=900)
         print(len(records), "flows")
         check(keyspace, records)
 

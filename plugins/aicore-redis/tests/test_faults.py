@@ -13,6 +13,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,7 +65,10 @@ class Watcher:
 
 @contextlib.contextmanager
 def delivering(server: Server, query: str, rng: random.Random, port: int = 0, rate: int = 4000) -> Iterator[Delivery]:
-    """Delivers traffic while the body of `with` does harm; at its end everything must be there."""
+    """Delivers traffic while the body of `with` does harm; at its end everything must be there. With a spool, as a run
+    has one: minutes of harm make more rows than memory may hold."""
+    folder = tempfile.TemporaryDirectory()
+    spool = Spool(Path(folder.name) / "redis", min_free=0.0)
     adaptor = aicore.open_adaptor(f"redis://127.0.0.1:{port or server.port}/0{query}")
     delivery = Delivery(
         "redis",
@@ -74,6 +78,7 @@ def delivering(server: Server, query: str, rng: random.Random, port: int = 0, ra
         transports={6, 17},
         url=adaptor.url.text,
         backoff=(0.01, 0.3),
+        spool=spool,
     )
     traffic, done = Traffic(rng), threading.Event()
 
@@ -92,8 +97,9 @@ def delivering(server: Server, query: str, rng: random.Random, port: int = 0, ra
         done.set()
         feeder.join()
         delivery.put(traffic.end())
-        delivery.finish(60)
+        delivery.finish(120)
         watcher.stop()
+        folder.cleanup()
     counters = delivery.counters()
     say = f"seed {SEED}: {counters}, {delivery.error}"
     assert balance(counters) == 0, say
