@@ -1,7 +1,7 @@
 """The native core: what Python may ask of it. Private; `aicore` wraps it.
 
-Times are nanoseconds since the epoch, UTC. Every method may be called from any thread; pull(), json() and close()
-release the GIL while they work.
+Times are nanoseconds since the epoch, UTC. Every method may be called from any thread, those of a Lookup from one at
+a time; pull(), json(), close() and trim_memory() release the GIL while they work.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -13,8 +13,9 @@ from aicore.batch import FlowBatch
 class Lookup:
     """What a costly function says of texts: asked once for each, as long as it is remembered. For one thread.
 
-    `function` gets a text and returns a result, None if it knows nothing. When more than `size` texts are remembered
-    all are forgotten."""
+    `function` gets a text and returns a result, None if it knows nothing. Results are plain values: the garbage
+    collector does not see those that are remembered. A batch that finds more than `size` texts remembered begins with
+    none."""
 
     def __init__(self, function: Callable[[str], Any], size: int = 1 << 16) -> None:
         self._function = function
@@ -22,8 +23,8 @@ class Lookup:
 
     def find(self, flows: FlowBatch, name: str) -> tuple[list[Any], Sequence[int]]:
         """The results for a column of strings, and for each row the index of its result. The first result is None, for
-        rows without a text and texts of which nothing is known. KeyError for an unknown name; what the function
-        raises is not caught.
+        rows without a text and texts of which nothing is known. KeyError for a name that is no column of strings; what
+        the function raises is not caught.
 
         `FlowBatch.add` takes the indexes:
 

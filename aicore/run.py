@@ -33,7 +33,7 @@ logger = logging.getLogger("aicore")
 PULL_MS = 100
 #: Seconds between two calls of a progress callback.
 PROGRESS = 0.1
-#: Seconds after which a live run gives back what a burst left in the heap: 8 % of the process in a flood (measured).
+#: Seconds between two times that a live run gives back what bursts left in the heap: 8 % in a flood (measured).
 TRIM = 10.0
 #: What an interrupted run gives its stores to take the last events, in seconds.
 INTERRUPT_DEADLINE = 10.0
@@ -79,7 +79,7 @@ class Run:
         self._progress = progress
         self._started = time.monotonic()
         self._next_progress = 0.0
-        self._next_trim = 0.0
+        self._next_trim = self._started + TRIM
         self._warnings: list[str] = []
         self._running = False
         self._interrupted = False

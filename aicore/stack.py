@@ -111,8 +111,11 @@ class StackLan:
 
         def __setattr__(self, name: str, value: Any) -> None:
             # A slip in a name would have no effect and no word. Subclasses have attributes of their own.
-            if type(self) is StackLan and not name.startswith("_") and name not in (*_PLAIN, *vars(StackLan)):
-                raise UsageError(f"a stack has no setting {name!r}; {nearest(name, self.settings())}")
+            if type(self) is StackLan and not name.startswith("_"):
+                kinds = Setting, property
+                known = [*_PLAIN, *(one for one, value in vars(StackLan).items() if isinstance(value, kinds))]
+                if name not in known:
+                    raise UsageError(f"a stack has no setting {name!r}; {nearest(name, known)}")
             super().__setattr__(name, value)
 
     @classmethod

@@ -132,7 +132,10 @@ def main() -> None:
     with hosts() as network:
         sent, _, counters = aicore(network, arguments.capture, 100_000, STOPPED)
     lost, said = sent - counters["packets"], counters["kernel_drop"] + counters["interface_drop"]
-    print(f"stopped for {STOPPED:.0f} s at 100,000 a second: {lost:,} lost of {sent:,}, it says {said:,}")
+    if sent < 100_000 * (1 + STOPPED):
+        print("too short a capture to stand still in")
+    else:
+        print(f"stopped for {STOPPED:.0f} s at 100,000 a second: {lost:,} lost of {sent:,}, it says {said:,}")
     with hosts() as network:
         found = delays(network)
     cuts = statistics.quantiles(found, n=100)

@@ -136,7 +136,7 @@ def measure(name: str, capture: str) -> dict[str, float]:
             """Takes every event, does nothing."""
 
     class Clock:
-        @aicore.hookimpl
+        @aicore.hookimpl(trylast=True)
         def run_started(self) -> None:
             self.started = cpu()
 

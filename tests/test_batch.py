@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,57 @@ def test_lookups_ask_once_for_a_text_and_forget_when_there_are_too_many() -> Non
             lookup.find(rows, name)
     with pytest.raises(ZeroDivisionError):
         aicore.Lookup(lambda _: 1 // 0).find(rows, "ipsrc")
+
+
+def test_a_lookup_of_many_texts_over_several_batches() -> None:
+    asked = []
+
+    def function(text: str) -> int | None:
+        asked.append(text)
+        return int(text[1:]) if int(text[1:]) % 3 else None
+
+    lookup, rng = aicore.Lookup(function), random.Random(7)
+    numbers = [rng.randrange(5000) for _ in range(9000)]
+    for part in range(0, 9000, 3000):
+        rows = batch(*({"httphost": f"h{number}"} for number in numbers[part : part + 3000]))
+        results, codes = lookup.find(rows, "httphost")
+        assert [results[code] for code in codes] == [n if n % 3 else None for n in numbers[part : part + 3000]]
+        assert len(set(results)) == len(results)
+    assert sorted(asked) == sorted({f"h{number}" for number in numbers})
+
+
+class Result:
+    """What it looks up while it dies must not find the table half made."""
+
+    def __init__(self, lookup: aicore.Lookup, number: int) -> None:
+        self.lookup, self.number = lookup, number
+
+    def __del__(self) -> None:
+        rows = aicore.FlowBatch.from_rows([{"httphost": f"late{self.number}-{i}"} for i in range(600)])
+        results, _ = self.lookup.find(rows, "httphost")
+        assert len(results) == 1
+
+
+def test_a_lookup_whose_function_comes_back_to_it_and_to_the_batch() -> None:
+    rows = batch(*({"httphost": f"h{n}"} for n in range(300)))
+    rows.add("note", [f"n{n}" for n in range(300)])
+    calls = 0
+
+    def function(text: str) -> Result | None:
+        nonlocal calls
+        if text.startswith("late"):
+            return None
+        calls += 1
+        if calls < 4:  # the same texts again, before the outer call has its answer
+            rows.add(f"more{calls}", [text] * 300)
+            lookup.find(rows, "note")
+        return Result(lookup, int(text[1:]))
+
+    lookup = aicore.Lookup(function, size=50)
+    for _ in range(3):
+        results, codes = lookup.find(rows, "note")
+        assert [results[code].number for code in codes] == list(range(300))
+        assert calls >= 300
 
 
 def test_from_rows_names_what_is_wrong() -> None:

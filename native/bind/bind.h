@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conversion between the native core and Python; nothing else happens in this folder. Shapes: see aicore/_core.pyi.
+// Conversion between the native core and Python, and look-ups that ask Python. Shapes: see aicore/_core.pyi.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -16,10 +16,11 @@ class Texts {
   public:
     Texts(const Batch &batch, const std::string &name)
         : batch_(batch), name_(name), core_(core_distinction(name)), field_(field_of(batch, name)),
-          added_(added_of(batch, name)) {
+          added_(added_at(batch, name)) {
         if (core_) return;
-        if (is_core_field(name) || (field_ < 0 && !added_)) unknown(name);
-        const FieldType type = field_ >= 0 ? batch.schema->fields[static_cast<size_t>(field_)].type : added_->type;
+        if (is_core_field(name) || (field_ < 0 && added_ < 0)) unknown(name);
+        const FieldType type =
+            field_ >= 0 ? batch.schema->fields[static_cast<size_t>(field_)].type : batch.added[size_t(added_)].type;
         if (type != FieldType::string) unknown(name);
     }
 
@@ -31,33 +32,39 @@ class Texts {
             core_(out, batch_, row);
         } else if (field_ >= 0) {
             if (const auto [a, n] = field_values(batch_, row, field_); n) out = batch_.text(*a);
-        } else if (added_->valid[i]) {
-            out.assign(1, '=').append(added_->strings[i]); // an added text may be empty
+        } else if (const AddedColumn &added = batch_.added[size_t(added_)]; added.valid[i]) {
+            out.assign(1, '=').append(added.strings[i]); // an added text may be empty
         }
     }
 
     // Keys of one form never meet those of another in a table.
-    char form() const { return is_address() ? 'a' : added_ ? '=' : 't'; }
+    char form() const { return is_address() ? 'a' : added_ >= 0 ? '=' : 't'; }
 
     // As Python sees it.
     py::object value(size_t i) const {
-        if (added_) return added_value(*added_, i);
+        if (added_ >= 0) return added_value(batch_.added[size_t(added_)], i);
         return field_ >= 0 ? attribute_value(batch_, batch_.rows[i], field_) : core_value(batch_, i, name_.c_str());
     }
 
   private:
+    // Position of an added column; -1: none.
+    static int added_at(const Batch &batch, const std::string &name) {
+        const AddedColumn *column = added_of(batch, name);
+        return column ? static_cast<int>(column - batch.added.data()) : -1;
+    }
     bool is_address() const { return name_ == "ipsrc" || name_ == "ipdst"; }
 
     const Batch &batch_;
     const std::string &name_;
     Distinction core_;
     int field_;
-    const AddedColumn *added_;
+    int added_; // no pointer: a look-up's function may add columns
 };
 
 // What a function said of texts, in a table with open addressing: a lookup is mostly waiting for memory, and a slot
 // is in one cache line. Texts are told apart by 128 keyed bits alone. The function is not kept: its owner holds this
-// table, and the garbage collector does not see into it.
+// table, and the garbage collector does not see into it. While Python runs - the function, a result that dies - nothing
+// of the table is held, because it may come back to it.
 class Lookup {
   public:
     explicit Lookup(size_t size) : size_(size) { clear(); }
@@ -72,26 +79,29 @@ class Lookup {
         std::vector<uint32_t> codes(hashes.size()); // 0: no text
         for (size_t i = 0; i < hashes.size(); ++i) {
             if (hashes[i] == Hash{}) continue;
-            Slot *slot = &place(hashes[i]);
-            if (!slot->result) { // the function may come back to this table: looked for again afterwards
-                py::object result = function(texts.value(i));
-                slot = &put(hashes[i], std::move(result));
+            py::object result = place(hashes[i]).result;
+            if (!result) {
+                const py::object said = function(texts.value(i));
+                if (!place(hashes[i]).result) put(hashes[i], said); // else it came back for the same text
+                result = place(hashes[i]).result;
             }
-            if (slot->code >= results.size() || PyList_GET_ITEM(results.ptr(), slot->code) != slot->result.ptr()) {
-                slot->code = static_cast<uint32_t>(results.size());
-                results.append(slot->result);
+            Slot &slot = place(hashes[i]); // free if the table was cleared meanwhile
+            codes[i] = slot.code;
+            if (codes[i] >= results.size() || PyList_GET_ITEM(results.ptr(), codes[i]) != result.ptr()) {
+                codes[i] = static_cast<uint32_t>(results.size());
+                if (slot.result) slot.code = codes[i];
+                results.append(result);
             }
-            codes[i] = slot->code;
         }
         return py::make_tuple(results, code_column(std::move(codes)));
     }
 
   private:
     using Hash = std::array<uint64_t, 2>;
-    struct Slot {
+    struct alignas(32) Slot {
         Hash hash;
         py::object result; // null: free
-        uint32_t code;     // where the result stood in the last list of results that had it; 0 for None
+        uint32_t code = 0; // where the result stood in the last list of results that had it; 0 for None
     };
     static constexpr size_t kStart = 256;
 
@@ -129,19 +139,20 @@ class Lookup {
             if (Slot &slot = slots_[i & (slots_.size() - 1)]; !slot.result || slot.hash == hash) return slot;
     }
 
-    Slot &put(const Hash &hash, py::object result) {
+    void put(const Hash &hash, const py::object &result) {
         if (2 * ++used_ > slots_.size()) {
             std::vector<Slot> old(2 * slots_.size());
             old.swap(slots_);
             for (Slot &slot : old)
                 if (slot.result) place(slot.hash) = std::move(slot);
         }
-        return place(hash) = {hash, std::move(result), 0};
+        place(hash) = {hash, result, 0};
     }
 
     void clear() {
-        std::vector<Slot>(kStart).swap(slots_);
-        used_ = 0;
+        std::vector<Slot> old(kStart);
+        old.swap(slots_);
+        used_ = 0; // before results die with `old`: what they do then may come here
     }
 
     const HashKey key_ = random_hash_key();

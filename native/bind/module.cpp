@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <malloc.h>
-
 #include "aicore/builtin_protocols.h"
 #include "aicore/counters.h"
 #include "aicore/protocol.h"
 #include "aicore/source.h"
 #include "bind.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace {
 

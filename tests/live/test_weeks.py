@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import struct
 import sys
 import time
@@ -94,7 +95,7 @@ def test_a_flood_of_syns(network: Network, sensor: Any, tmp_path: Path, count: i
         summary["adaptors"][0]["counters"]["merged"],
     )
     assert counters["kernel_drop"] == counters["updates_shed"] == 0
-    assert memory[-1] <= memory[0] * 1.05
+    assert memory[-1] <= memory[0] * (1.05 if count > 1_000_000 else 1.15)
     (store,) = summary["adaptors"]
     admitted = complete(one.events(), store["counters"]["merged"])
     assert len(admitted) == counters["flows_tcp"] >= room
@@ -167,7 +168,7 @@ def test_mixed_traffic_on_a_link_that_flaps(network: Network, sensor: Any, secon
     assert counters["kernel_drop"] == counters["updates_shed"] == counters["not_admitted"] == 0
     # The first third is start-up: the table's pages are touched one by one.
     steady = [sample for sample in samples if sample[0] > seconds / 3]
-    growth = (steady[-1][1] - steady[0][1]) / (steady[-1][0] - steady[0][0]) * 600
+    growth = statistics.linear_regression(*zip(*steady, strict=True)).slope * 600
     print(f"{seconds} s: {len(flows)} flows, {counters['packets']} packets, {growth / 1e6:.2f} MB per 10 minutes")
     if seconds > 600:
         assert growth < 1e6

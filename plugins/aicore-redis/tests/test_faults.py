@@ -67,7 +67,7 @@ class Watcher:
 def delivering(server: Server, query: str, rng: random.Random, port: int = 0, rate: int = 4000) -> Iterator[Delivery]:
     """Delivers traffic while the body of `with` does harm; at its end everything must be there. With a spool, as a run
     has one: minutes of harm make more rows than memory may hold."""
-    folder = tempfile.TemporaryDirectory()
+    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     spool = Spool(Path(folder.name) / "redis", min_free=0.0)
     adaptor = aicore.open_adaptor(f"redis://127.0.0.1:{port or server.port}/0{query}")
     delivery = Delivery(
@@ -97,7 +97,7 @@ def delivering(server: Server, query: str, rng: random.Random, port: int = 0, ra
         done.set()
         feeder.join()
         delivery.put(traffic.end())
-        delivery.finish(120)
+        delivery.finish(None)
         watcher.stop()
         folder.cleanup()
     counters = delivery.counters()
