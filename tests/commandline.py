@@ -58,5 +58,8 @@ def call(
 ) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
     process = start(folder, *args, environ=environ, stdin=subprocess.DEVNULL)
-    out, err = process.communicate(timeout=seconds)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
     return process.returncode, out, err
