@@ -88,6 +88,9 @@ class Batch:
     def keys(self) -> list[str]: ...
     def json(self, meta: bool = False) -> list[bytes]:
         """One JSON object a row; memoised. meta: `event`, `new` and `version` stand in it too."""
+    def nested_json(self, places: dict[str, str]) -> list[bytes]:
+        """The same with each field at a dotted place. ValueError names a field that has none, or one in
+        another's."""
     def json_lines(self, meta: bool = False) -> bytes:
         """The same as one buffer, each line ended by a newline."""
     def row(self, index: int) -> dict[str, Any]:

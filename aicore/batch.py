@@ -137,6 +137,14 @@ class FlowBatch:
         """A JSON object for each row, made once. With meta also `event`, `new` and `version` stand in it."""
         return self._core.json(meta)
 
+    def nested_json(self, places: dict[str, str]) -> list[bytes]:
+        """A JSON object for each row, its fields at dotted places: with `{"ipsrc": "source.ip", ...}` the address is in
+        `{"source": {"ip": ...}}`. UsageError names a field that has no place, or one within another's."""
+        try:
+            return self._core.nested_json(places)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
     def json_lines(self, meta: bool = False) -> bytes:
         """The same as one buffer of lines."""
         return self._core.json_lines(meta)

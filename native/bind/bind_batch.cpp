@@ -96,6 +96,16 @@ py::dict row(const PyBatch &self, size_t i) {
     return out;
 }
 
+py::list rows_of(const std::string &text, const std::vector<size_t> &ends) {
+    py::list rows(ends.size());
+    size_t begin = 0;
+    for (size_t i = 0; i < ends.size(); ++i) {
+        rows[i] = py::bytes(text.data() + begin, ends[i] - begin);
+        begin = ends[i];
+    }
+    return rows;
+}
+
 py::object json(PyBatch &self, bool meta) {
     py::object &made = self.json[meta];
     if (made) return made;
@@ -105,14 +115,18 @@ py::object json(PyBatch &self, bool meta) {
         const py::gil_scoped_release release;
         append_json(out, ends, *self.batch, meta, false);
     }
-    py::list rows(ends.size());
-    size_t begin = 0;
-    for (size_t i = 0; i < ends.size(); ++i) {
-        rows[i] = py::bytes(out.data() + begin, ends[i] - begin);
-        begin = ends[i];
-    }
-    made = rows;
+    made = rows_of(out, ends);
     return made;
+}
+
+py::list nested_json(const PyBatch &self, const NestedPlaces &places) {
+    std::string out;
+    std::vector<size_t> ends;
+    {
+        const py::gil_scoped_release release;
+        append_nested_json(out, ends, *self.batch, places); // std::invalid_argument is ValueError
+    }
+    return rows_of(out, ends);
 }
 
 py::bytes json_lines(const PyBatch &self, bool meta) {
@@ -220,6 +234,7 @@ void bind_batch(py::module_ &m) {
         .def("seal", [](PyBatch &b) { b.sealed = true; })
         .def("keys", [](const PyBatch &b) { return core_column(b.batch, "key"); })
         .def("json", json, py::arg("meta") = false)
+        .def("nested_json", nested_json, py::arg("places"))
         .def("json_lines", json_lines, py::arg("meta") = false)
         .def("row", row, py::arg("index"))
         .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes(); })

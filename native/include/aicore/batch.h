@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "aicore/packet.h"
@@ -163,6 +164,11 @@ void append_json_string(std::string &out, std::string_view text);
 
 // Each row as one JSON object. ends[i] = offset behind row i (and its newline if asked for).
 void append_json(std::string &out, std::vector<size_t> &ends, const Batch &batch, bool meta, bool newline);
+
+// The same with each field at another place: "source.ip" is {"source":{"ip":...}}. std::invalid_argument names a field
+// that has no place, or one within another's.
+using NestedPlaces = std::unordered_map<std::string, std::string>; // by field
+void append_nested_json(std::string &out, std::vector<size_t> &ends, const Batch &batch, const NestedPlaces &places);
 
 // Valid UTF-8 of at most `limit` bytes: a byte that is none, and NUL, becomes the text \xNN. True if it was cut.
 bool append_utf8(std::string &out, const uint8_t *bytes, size_t length, size_t limit);
