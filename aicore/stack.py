@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -115,7 +115,7 @@ class StackLan:
                 kinds = Setting, property
                 known = [*_PLAIN, *(one for one, value in vars(StackLan).items() if isinstance(value, kinds))]
                 if name not in known:
-                    raise UsageError(f"a stack has no setting {name!r}; {nearest(name, known)}")
+                    raise _unknown(name, known)
             super().__setattr__(name, value)
 
     @classmethod
@@ -128,7 +128,7 @@ class StackLan:
         known = self.settings()
         for name, value in settings.items():
             if name not in known:
-                raise UsageError(f"a stack has no setting {name!r}; {nearest(name, known)}")
+                raise _unknown(name, known)
             setattr(self, name, value)
 
     @property
@@ -198,6 +198,10 @@ class StackLan:
 
 # AIEngine has a class for each network; here one stack decodes all of it.
 StackLanIPv6 = StackMobile = StackVirtual = StackLan
+
+
+def _unknown(name: str, known: Iterable[str]) -> UsageError:
+    return UsageError(f"a stack has no setting {name!r}; {nearest(name, known)}")
 
 
 def _same(first: object, second: object) -> bool:

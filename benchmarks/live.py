@@ -85,8 +85,8 @@ def aicore(network: Network, capture: str, rate: int, stopped: float = 0) -> tup
     """`stopped`: seconds for which the process stands still in the middle, so that the kernel has to drop."""
     process = network.start(network.sensor, sys.executable, "-c", RECEIVE, stdout=subprocess.PIPE, text=True)
     wait_for_socket(network)
-    timers = [threading.Timer(1, process.send_signal, (signal.SIGSTOP,))] if stopped else []
-    timers += [threading.Timer(1 + stopped, process.send_signal, (signal.SIGCONT,))] if stopped else []
+    signals = [(1, signal.SIGSTOP), (1 + stopped, signal.SIGCONT)] if stopped else []
+    timers = [threading.Timer(after, process.send_signal, (number,)) for after, number in signals]
     for timer in timers:
         timer.start()
     sent, pace = replay(network, capture, rate)

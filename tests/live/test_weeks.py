@@ -80,7 +80,8 @@ def test_a_flood_of_syns(network: Network, sensor: Any, tmp_path: Path, count: i
         size = -1
         while size != (size := one.records.stat().st_size):
             time.sleep(0.5)  # what waits for the store is no leak
-        time.sleep(TRIM + 1 if count > 1_000_000 else 0)  # nor is what a burst left in the heap
+        if capture in (captures[0], captures[-1]):
+            time.sleep(TRIM + 1)  # nor is what a burst left in the heap
         memory.append(resident(pid))
     before = max(event["packets"] for event in one.events(b":8080") if event["portdst"] == 8080)
     time.sleep(5)
@@ -95,7 +96,7 @@ def test_a_flood_of_syns(network: Network, sensor: Any, tmp_path: Path, count: i
         summary["adaptors"][0]["counters"]["merged"],
     )
     assert counters["kernel_drop"] == counters["updates_shed"] == 0
-    assert memory[-1] <= memory[0] * (1.05 if count > 1_000_000 else 1.15)
+    assert memory[-1] <= memory[0] * 1.05
     (store,) = summary["adaptors"]
     admitted = complete(one.events(), store["counters"]["merged"])
     assert len(admitted) == counters["flows_tcp"] >= room
