@@ -65,7 +65,7 @@ class RunSummary:
     warnings: list[str]
     #: Why the input ended early, if it did.
     error: str | None
-    #: Ended by KeyboardInterrupt.
+    #: Ended by a signal.
     interrupted: bool
 
     def to_dict(self) -> dict[str, Any]:

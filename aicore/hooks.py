@@ -20,9 +20,6 @@ class HookRunner:
         self._manager = manager
         self._guard = guard
         self._trusted: set[str] = set()
-        self._pending: dict[str, list[pluggy.HookImpl]] = {}
-        #: Hooks during which KeyboardInterrupt arrived; run() looks at it between two calls.
-        self.interrupted = False
 
     def trust(self, name: str) -> None:
         """What this plugin raises goes to the caller: the deliveries isolate their adaptors themselves."""
@@ -33,31 +30,14 @@ class HookRunner:
         return any(self._called(impl) for impl in self._impls(hook))
 
     def call(self, hook: str, *, units: int = 1, always: bool = False, **arguments: Any) -> None:
-        """Calls every implementation. `always` also those that were set aside.
-
-        If a trusted one raises, a second call goes on with that one: the others are not called twice for a batch."""
-        pending = self._pending.get(hook)
-        if pending is None:
-            # pluggy keeps the list the other way round than it calls.
-            pending = [impl for impl in reversed(self._impls(hook)) if always or self._called(impl)]
-            self._pending[hook] = pending
-        while pending:
-            impl = pending[0]
+        """Calls every implementation. `always` also those that were set aside."""
+        for impl in reversed(self._impls(hook)):  # pluggy keeps the list the other way round than it calls
             values = [arguments[name] for name in impl.argnames]
             if impl.plugin_name in self._trusted:
                 impl.function(*values)
-            else:
-                self._guarded(impl, hook, units, values)
-            del pending[0]
-        del self._pending[hook]
-
-    def _guarded(self, impl: pluggy.HookImpl, hook: str, units: int, values: list[Any]) -> None:
-        stats = self._guard.account(impl.plugin_name)
-        try:
-            with self._guard.call(stats, hook, units):
-                impl.function(*values)
-        except KeyboardInterrupt:
-            self.interrupted = True
+            elif always or self._called(impl):
+                with self._guard.call(self._guard.account(impl.plugin_name), hook, units):
+                    impl.function(*values)
 
     def _impls(self, hook: str) -> list[pluggy.HookImpl]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aicore import _core, hookspecs
 from aicore.adaptor import events_of, threads_of
-from aicore.batch import FlowBatch
+from aicore.batch import FlowBatch, Kind
 from aicore.chain import Chain
 from aicore.context import AdaptorSummary, RunContext, RunSummary
 from aicore.delivery import Delivery
@@ -39,26 +41,24 @@ TRIM = 10.0
 INTERRUPT_DEADLINE = 10.0
 _WARNINGS = 1000  # kept for the summary; all of them are logged
 
-_KINDS = ("insert", "update", "remove")
+_KINDS: tuple[Kind, ...] = ("insert", "update", "remove")
 
 
 class _DeliveryHook:
     """A delivery as the plugin that its adaptor is in the plugin manager."""
 
     delivery: Delivery
-    _batches = 0
 
     @hookspecs.hookimpl(trylast=True)
     def flow_batch(self, flows: FlowBatch) -> None:
-        # A call that was interrupted is made again; put() may have taken the batch before it waited for room.
-        if self.delivery.counters()["batches"] == self._batches:
-            self.delivery.put(flows)
-        self._batches += 1
+        self.delivery.put(flows)
 
 
 class Run:
     """Runs a stack on a source, once. `stop`, `reload`, `counters`, `progress_info`, `adaptors` may be called from any
-    thread; everything else belongs to the thread that calls run()."""
+    thread; everything else belongs to the thread that calls run().
+
+    No lock is taken in `stop`, `reload` and `interrupt`, which a signal handler may call amid any of the others."""
 
     def __init__(
         self,
@@ -83,15 +83,11 @@ class Run:
         self._warnings: list[str] = []
         self._running = False
         self._interrupted = False
-        self._stopped = threading.Event()
-        self._reload = threading.Event()
+        self._stopped = False
+        self._reload = False
         self._full: set[str] = set()
         self._full_lock = threading.Lock()
         self._final_counters: dict[str, int] | None = None
-        # The batch in work, and how far: an interrupt between any two bytecodes must lose neither.
-        self._work: list[_core.Batch | None] = []
-        self._batch: FlowBatch | None = None
-        self._stage = 0
 
         plugins = plugins or Plugins()
         self.chain = Chain(plugins, stack.uses)
@@ -182,25 +178,52 @@ class Run:
     def run(self) -> RunSummary:
         """Runs until the source has ended or stop() was called, and the deliveries have drained.
 
-        KeyboardInterrupt stops the source; what was read is delivered and the exception raised again. A second one ends
-        the run at once. Errors of plugins and adaptors stand in the summary; so does what ended the input early.
+        A first SIGINT stops the source; what was read is delivered and then KeyboardInterrupt raised. A second one ends
+        the run at once. So on the main thread and where the program has no handler of its own. Errors of plugins and
+        adaptors stand in the summary; so does what ended the input early.
         """
+        with self._sigint():
+            try:
+                self.start()
+                while self.next_batch() is not None:
+                    pass
+                self._drain()
+            except BaseException:
+                self._abort()
+                raise
+            summary = self._finish()
+            if self._interrupted:
+                raise KeyboardInterrupt
+            return summary
+
+    @contextmanager
+    def _sigint(self) -> Iterator[None]:
+        ours = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if ours:
+            signal.signal(signal.SIGINT, self.interrupt)
         try:
-            self.start()
-            self._resume(self._pull_all)
-            self._resume(self._drain)
-        except BaseException:
-            self._abort()
-            raise
-        summary = self._finish()
+            yield
+        finally:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt(self, *_signal: object) -> None:
+        """A signal handler for the thread of run(). The first call ends the input and gives the stores
+        INTERRUPT_DEADLINE; the second raises KeyboardInterrupt."""
+        # The first does not raise: an exception between any two bytecodes could lose the batch in hand (seen), or leave
+        # a lock taken for ever.
         if self._interrupted:
             raise KeyboardInterrupt
-        return summary
+        self._interrupted = True
+        self.stop(INTERRUPT_DEADLINE)
 
     def stop(self, seconds: float | None = None) -> None:
         """Ends the input; run() then delivers what was read and returns. The stores get `seconds` for it, or as long as
         they need. Safe from any thread and signal handler."""
-        self._stopped.set()
+        self._stopped = True
         self._engine.stop()
         if seconds is not None:
             for delivery, _ in self._deliveries:
@@ -221,7 +244,7 @@ class Run:
 
     def reload(self) -> None:
         """Has the reload hooks called before the next batch. Safe from any thread and signal handler."""
-        self._reload.set()
+        self._reload = True
 
     def start(self) -> None:
         """Starts deliveries, hooks and engine. With next_batch() and close() for a caller that takes the events itself;
@@ -235,18 +258,22 @@ class Run:
             if stats.errors and stats.set_aside is None:
                 self.chain.guard.set_aside(stats, "its run_started failed")
         self._engine.start()
-        if self._stopped.is_set():
+        if self._stopped:
             self._engine.stop()
 
     def next_batch(self) -> FlowBatch | None:
         """The next batch, after hooks and deliveries; None at the end."""
-        while self._step():
-            batch, self._batch = self._batch, None
-            if self._interrupted:
-                raise KeyboardInterrupt
-            if batch is not None:
+        while True:
+            core = self._engine.pull(PULL_MS)
+            self._tick()
+            batch = None
+            if core is not None:
+                batch = FlowBatch(core)
+                self._process(batch)
+            if not self.source.live and self._deliveries and all(one.state == "fatal" for one, _ in self._deliveries):
+                self.stop()  # nobody is left to read the files for
+            if batch is not None or self._engine.finished:
                 return batch
-        return None
 
     def close(self) -> RunSummary | None:
         """Ends a run that was driven by next_batch(), at its end or before; None if it does not run."""
@@ -275,68 +302,22 @@ class Run:
             for delivery, target in self._deliveries
         ]
 
-    # The loop. A KeyboardInterrupt may come between any two bytecodes of it, so its state stands in self and each
-    # part can be entered again.
-
-    def _resume(self, part: Callable[[], None]) -> None:
-        """Runs a part of the loop; the first interrupt stops the input and the part goes on."""
-        while True:
-            try:
-                return part()
-            except KeyboardInterrupt:  # noqa: PERF203
-                self._interrupt()
-
-    def _interrupt(self) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt
-        self._interrupted = True
-        self.stop(INTERRUPT_DEADLINE)
-
-    def _pull_all(self) -> None:
-        while self._step():
-            self._batch = None
-
-    def _step(self) -> bool:
-        """Pulls a batch and takes it through its stages. False once everything was pulled."""
-        if not self._work:
-            # In one call into C: a signal's exception is raised when it returns, and the batch is safe in the list.
-            self._work.extend(map(self._engine.pull, (PULL_MS,)))
-        self._tick()
-        core = self._work[0]
-        if core is not None:
-            if self._batch is None:
-                self._batch, self._stage = FlowBatch(core), 0
-            self._process(self._batch)
-        self._work.clear()
-        if not self.source.live and self._deliveries and all(one.state == "fatal" for one, _ in self._deliveries):
-            self.stop()  # nobody is left to read the files for
-        return core is not None or not self._engine.finished
-
     def _process(self, batch: FlowBatch) -> None:
         hooks, context = self._hooks, self.context
-        while self._stage < 6:
-            if self._stage == 0:
-                self.chain.protocols.inspect(batch, self._engine)
-            elif self._stage == 1:
-                hooks.call("flow_enrich", units=len(batch), flows=batch, context=context)
-                batch.seal()
-            elif self._stage == 5:
-                hooks.call("flow_batch", units=len(batch), flows=batch, context=context)
-            else:
-                kind = _KINDS[self._stage - 2]
-                hook = f"flow_{kind}"
-                rows = batch.kind(kind) if hooks.wanted(hook) else None  # type: ignore[arg-type]
-                if rows is not None:
-                    hooks.call(hook, units=len(rows), flows=rows, context=context)
-            self._stage += 1
-            if hooks.interrupted:
-                hooks.interrupted = False
-                self._interrupt()
+        self.chain.protocols.inspect(batch, self._engine)
+        hooks.call("flow_enrich", units=len(batch), flows=batch, context=context)
+        batch.seal()
+        for kind in _KINDS:
+            hook = f"flow_{kind}"
+            rows = batch.kind(kind) if hooks.wanted(hook) else None
+            if rows is not None:
+                hooks.call(hook, units=len(rows), flows=rows, context=context)
+        hooks.call("flow_batch", units=len(batch), flows=batch, context=context)
 
     def _tick(self) -> None:
         """What is due now and then: reload, warnings, progress."""
-        if self._reload.is_set():
-            self._reload.clear()
+        if self._reload:
+            self._reload = False
             self._hooks.call("reload", context=self.context)
         now = time.monotonic()
         if now < self._next_progress:

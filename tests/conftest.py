@@ -28,6 +28,12 @@ def capture_file(visits: Capture, tmp_path: Path) -> Path:
     return visits.write(tmp_path / "visits.pcap")
 
 
+@pytest.fixture(scope="session")
+def long_capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """5,000 HTTP conversations: a second's work or more where an adaptor gets every event."""
+    return talks(*(http(10000 + i) for i in range(5000))).write(tmp_path_factory.mktemp("long") / "long.pcap")
+
+
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """install("aicore-x", hooks={"x": "x_module:Plugin"}, x_module="source ..."): a distribution on the path with its

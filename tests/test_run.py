@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -229,109 +226,6 @@ def test_other_threads_run_meanwhile(tmp_path: Path) -> None:
     done.set()
     thread.join()
     assert ticks[0] > seconds * 1000 * 0.05
-
-
-SIGNALLED = """
-import sys, threading, time, os, signal
-import aicore
-
-class Store(aicore.DatabaseAdaptor):
-    events = "all"
-    counts = {"insert": 0, "update": 0, "remove": 0}
-
-    def write(self, batch):
-        for kind in batch.column("event"):
-            self.counts[kind] += 1
-
-class Hook:
-    rows = 0
-    seen = threading.Event()
-
-    @aicore.hookimpl
-    def flow_batch(self, flows):
-        Hook.rows += len(flows)
-        if not self.seen.is_set():
-            self.seen.set()
-            print("reading", flush=True)
-        time.sleep(0.001)
-
-stack, store = aicore.StackLan(batch_rows=16), Store()
-stack.use(Hook())
-stack.set_tcp_database_adaptor(store, 1)
-with aicore.PacketDispatcher(sys.argv[1]) as pd:
-    pd.stack = stack
-    try:
-        pd.run()
-    except KeyboardInterrupt:
-        print("interrupted")
-print(store.counts["insert"], store.counts["remove"], sum(store.counts.values()), Hook.rows)
-"""
-
-
-@pytest.fixture(scope="module")
-def long_capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return talks(*(http(10000 + i) for i in range(5000))).write(tmp_path_factory.mktemp("long") / "long.pcap")
-
-
-@pytest.mark.parametrize("delay", [0.0, 0.05, 0.11, 0.23])
-def test_sigint_delivers_final_events_and_is_raised_again(long_capture: Path, delay: float, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(SIGNALLED)
-    program = subprocess.Popen(
-        [sys.executable, "program.py", str(long_capture)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    assert program.stdout is not None
-    assert program.stdout.readline() == "reading\n"
-    time.sleep(delay)
-    program.send_signal(signal.SIGINT)
-    begin = time.monotonic()
-    out, _ = program.communicate(timeout=30)
-    assert time.monotonic() - begin < 15
-    lines = out.splitlines()
-    assert lines[0] == "interrupted"
-    insert, remove, delivered, hooked = map(int, lines[1].split())
-    assert 0 < insert == remove < 5000
-    # The interrupt may fall between a hook's return and the note of it: then it sees that one batch twice.
-    assert delivered <= hooked <= delivered + 16 or hooked <= delivered <= hooked + 16
-
-
-HUNG = """
-import sys, time
-import aicore
-
-class Store(aicore.DatabaseAdaptor):
-    events = "all"
-
-    def write(self, batch):
-        print("writing", flush=True)
-        time.sleep(60)
-
-stack = aicore.StackLan(batch_rows=16)
-stack.set_tcp_database_adaptor(Store(), 1)
-with aicore.PacketDispatcher(sys.argv[1]) as pd:
-    pd.stack = stack
-    try:
-        pd.run()
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-"""
-
-
-def test_a_second_sigint_ends_a_run_whose_store_hangs(long_capture: Path, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(HUNG)
-    program = subprocess.Popen(
-        [sys.executable, "program.py", str(long_capture)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    assert program.stdout is not None
-    assert program.stdout.readline() == "writing\n"
-    program.send_signal(signal.SIGINT)
-    time.sleep(1)
-    assert program.poll() is None  # the store has ten seconds
-    program.send_signal(signal.SIGINT)
-    begin = time.monotonic()
-    out, _ = program.communicate(timeout=30)
-    assert time.monotonic() - begin < 5
-    assert out == "interrupted\n"
-    assert program.returncode == 0
 
 
 def test_an_adaptor_that_gives_up_is_an_error_after_the_others_have_everything(capture_file: Path, visits: Any) -> None:

@@ -105,8 +105,8 @@ def _signals(run: Run) -> Iterator[None]:
         run.reload()
 
     before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler),
+        signal.SIGINT: signal.signal(signal.SIGINT, run.interrupt),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, run.interrupt),
         signal.SIGHUP: signal.signal(signal.SIGHUP, hang_up),
     }
     try:

@@ -56,7 +56,7 @@ class Delivery(Intake):
             self._run(until_idle=True)
 
     def put(self, batch: FlowBatch) -> None:
-        """Takes a batch over. An exception while waiting for room (an interrupt) comes after that."""
+        """Takes a batch over, and then waits for room."""
         self._take_over(batch)
         if self._caller:
             self._run(until_idle=True)
