@@ -34,10 +34,10 @@ class PacketDispatcher:
     def run(self) -> RunSummary:
         """Runs until the source ends or stop() is called, and returns when every adaptor has what was read.
 
-        SIGINT ends the input, final events are delivered, then KeyboardInterrupt is raised; a second SIGINT does so at
-        once. On the main thread, and unless the program handles SIGINT itself. SourceError if the source cannot be
-        opened, and, after everything read was delivered, if it ended early; Fatal if an adaptor failed for good, after
-        the others have everything.
+        SIGINT ends the input, final events are delivered, then KeyboardInterrupt is raised; after a second SIGINT the
+        stores have no more time. On the main thread, and unless the program handles SIGINT itself: then its handler
+        should call stop(). SourceError if the source cannot be opened, and, after everything read was delivered, if it
+        ended early; Fatal if an adaptor failed for good, after the others have everything.
         """
         if self.stack is None:
             raise UsageError("pd.stack is not set")

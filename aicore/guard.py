@@ -6,9 +6,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from aicore.url import scrub
 
@@ -40,6 +40,10 @@ class PluginStats:
     _window_seconds: float = 0.0
 
 
+class Interrupted(KeyboardInterrupt):
+    """Cuts a call of a plugin short, and is that plugin's failure."""
+
+
 class Guard:
     """The accounts of a run's plugins. All methods but `hanging` are for the thread of run()."""
 
@@ -51,20 +55,27 @@ class Guard:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def calling(self) -> bool:
+        """A plugin is at work."""
+        return self._current is not None
+
     def account(self, name: str) -> PluginStats:
         found = self.stats.get(name)
         if found is None:
             found = self.stats[name] = PluginStats(name)
         return found
 
-    @contextmanager
-    def call(self, stats: PluginStats, where: str, units: int = 1) -> Iterator[None]:
-        """Around one call of a plugin: what it raises is counted and logged here and goes no further."""
+    def call(
+        self, stats: PluginStats, where: str, units: int, function: Callable[..., object], *arguments: Any
+    ) -> None:
+        """One call of a plugin: what it raises is counted and logged here and goes no further."""
         begin = time.monotonic()
         self._current = (f"{stats.name} in {where}", begin)
         try:
-            yield
-        except (Exception, SystemExit) as error:  # exit() in a plugin must not end the process
+            function(*arguments)
+        except (Exception, SystemExit, Interrupted) as error:  # exit() in a plugin must not end the process
+            self._current = None
             self.failed(stats, where, error)
         else:
             stats._in_a_row = 0

@@ -36,8 +36,7 @@ class HookRunner:
             if impl.plugin_name in self._trusted:
                 impl.function(*values)
             elif always or self._called(impl):
-                with self._guard.call(self._guard.account(impl.plugin_name), hook, units):
-                    impl.function(*values)
+                self._guard.call(self._guard.account(impl.plugin_name), hook, units, impl.function, *values)
 
     def _impls(self, hook: str) -> list[pluggy.HookImpl]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)

@@ -175,6 +175,7 @@ class ProtocolRunner:
             name: {field.name: field.type for field in protocol.fields} for name, protocol in protocols.items()
         }
         self._guard = guard
+        self._answer = Protocol.NO
 
     def inspect(self, batch: FlowBatch, engine: _core.Engine) -> None:
         """Answers every question of the batch, also those to a protocol that was set aside: a flow may wait for it."""
@@ -184,12 +185,15 @@ class ProtocolRunner:
         flows = FlowBatch(batch._core.question_rows())
         for question, name, payload, other, reverse, row in questions:
             stats = self._guard.account(f"protocol:{name}")
-            answer = Protocol.NO
+            self._answer = Protocol.NO
             if stats.set_aside is None:
-                with self._guard.call(stats, "inspect"):
-                    flow = InspectedFlow(flows, row, bool(reverse), other or b"")
-                    answer = self._checked(name, self._protocols[name].inspect(payload, flow))
+                flow = InspectedFlow(flows, row, bool(reverse), other or b"")
+                self._guard.call(stats, "inspect", 1, self._ask, name, payload, flow)
+            answer = self._answer
             engine.answer(question, answer.code, answer.layer7, answer.fields)
+
+    def _ask(self, name: str, payload: bytes, flow: InspectedFlow) -> None:
+        self._answer = self._checked(name, self._protocols[name].inspect(payload, flow))
 
     def _checked(self, name: str, said: object) -> Answer:
         if said is None:

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from aicore import _core, hookspecs
@@ -21,6 +23,7 @@ from aicore.chain import Chain
 from aicore.context import AdaptorSummary, RunContext, RunSummary
 from aicore.delivery import Delivery
 from aicore.errors import UsageError
+from aicore.guard import Interrupted
 from aicore.plugins import Plugins, open_adaptor
 from aicore.source import Source
 from aicore.stack import TCP, UDP, Attached, StackLan
@@ -41,6 +44,9 @@ TRIM = 10.0
 INTERRUPT_DEADLINE = 10.0
 _WARNINGS = 1000  # kept for the summary; all of them are logged
 
+#: Code that nothing cuts short.
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
 _KINDS: tuple[Kind, ...] = ("insert", "update", "remove")
 
 
@@ -51,7 +57,8 @@ class _DeliveryHook:
 
     @hookspecs.hookimpl(trylast=True)
     def flow_batch(self, flows: FlowBatch) -> None:
-        self.delivery.put(flows)
+        with suppress(Interrupted):  # the delivery has the batch, and no more time for it
+            self.delivery.put(flows)
 
 
 class Run:
@@ -82,7 +89,7 @@ class Run:
         self._next_trim = self._started + TRIM
         self._warnings: list[str] = []
         self._running = False
-        self._interrupted = False
+        self._interrupts = 0
         self._stopped = False
         self._reload = False
         self._full: set[str] = set()
@@ -178,9 +185,9 @@ class Run:
     def run(self) -> RunSummary:
         """Runs until the source has ended or stop() was called, and the deliveries have drained.
 
-        A first SIGINT stops the source; what was read is delivered and then KeyboardInterrupt raised. A second one ends
-        the run at once. So on the main thread and where the program has no handler of its own. Errors of plugins and
-        adaptors stand in the summary; so does what ended the input early.
+        SIGINT is taken as interrupt() says, and raises KeyboardInterrupt at the end: on the main thread, and unless the
+        program has a handler of its own. Errors of plugins and adaptors stand in the summary; so does what ended the
+        input early.
         """
         with self._sigint():
             try:
@@ -192,7 +199,7 @@ class Run:
                 self._abort()
                 raise
             summary = self._finish()
-            if self._interrupted:
+            if self._interrupts:
                 raise KeyboardInterrupt
             return summary
 
@@ -210,15 +217,18 @@ class Run:
             if ours:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def interrupt(self, *_signal: object) -> None:
+    def interrupt(self, _signal: int, frame: FrameType | None) -> None:
         """A signal handler for the thread of run(). The first call ends the input and gives the stores
-        INTERRUPT_DEADLINE; the second raises KeyboardInterrupt."""
-        # The first does not raise: an exception between any two bytecodes could lose the batch in hand (seen), or leave
-        # a lock taken for ever.
-        if self._interrupted:
+        INTERRUPT_DEADLINE. At the second they have no more time, what is not delivered goes to the spools, and a plugin
+        that is at work is cut short. The third raises KeyboardInterrupt wherever it falls."""
+        # An exception between two bytecodes of the loop could lose the batch in hand (seen), or leave a lock taken.
+        self._interrupts += 1
+        self.stop(INTERRUPT_DEADLINE if self._interrupts == 1 else 0)
+        if self._interrupts > 2:
             raise KeyboardInterrupt
-        self._interrupted = True
-        self.stop(INTERRUPT_DEADLINE)
+        calling = self.chain.guard.calling or any(one.calling for one, _ in self._deliveries)
+        if self._interrupts == 2 and calling and frame and not frame.f_code.co_filename.startswith(_PACKAGE):
+            raise Interrupted
 
     def stop(self, seconds: float | None = None) -> None:
         """Ends the input; run() then delivers what was read and returns. The stores get `seconds` for it, or as long as
@@ -366,7 +376,7 @@ class Run:
             top=self._engine.top(),
             warnings=self._warnings,
             error=self._engine.error,
-            interrupted=self._interrupted,
+            interrupted=self._interrupts > 0,
         )
         self._hooks.call("run_finished", always=True, context=self.context, summary=summary)
         self._engine.close()

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGINT: the first ends the input, wherever it falls, and everything read is delivered; the second ends the run."""
+"""SIGINT: the first ends the input, wherever it falls, and everything read is delivered; after the second nothing is
+waited for, and everything has its account."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,7 +20,7 @@ from captures.build import http
 from captures.files import talks
 
 import aicore
-from aicore import DatabaseAdaptor, FlowBatch, StackLan, hookimpl
+from aicore import DatabaseAdaptor, FlowBatch, RunSummary, StackLan, hookimpl
 
 PACKAGE = Path(aicore.__file__).parent
 #: What run()'s thread goes through for each batch.
@@ -29,48 +32,64 @@ class Store(DatabaseAdaptor):
 
     def __init__(self) -> None:
         self.kinds: Counter[str] = Counter()
+        self.gate = threading.Event()
+        self.gate.set()
 
     def write(self, batch: FlowBatch) -> None:
+        self.gate.wait()
         self.kinds.update(batch.column("event"))
 
 
-class Rows:
+class Watch:
+    """A hook that counts what passes, and keeps the summary, as run() raises."""
+
     def __init__(self) -> None:
-        self.rows = 0
+        self.kinds: Counter[str] = Counter()
+        self.counters: dict[str, int] = {}
 
     @hookimpl
     def flow_batch(self, flows: FlowBatch) -> None:
-        self.rows += len(flows)
+        self.kinds.update(flows.column("event"))
+
+    @hookimpl
+    def run_finished(self, summary: RunSummary) -> None:
+        self.counters = summary.adaptors[0].counters
 
 
-def interrupted(capture: Path, line: int) -> tuple[Store, Rows, int, bool]:
-    """Runs with a SIGINT at the given line that run()'s thread executes; 0 is none. How many lines there were, and
-    whether run() raised."""
-    stack, store, hook, seen = StackLan(batch_rows=4), Store(), Rows(), 0
-    stack.use(hook)
-    stack.set_tcp_database_adaptor(store, 1)
+class Interrupted:
+    """A run with a SIGINT at each of the given lines that its thread executes in LOOP."""
 
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        nonlocal seen
-        if event == "call":
-            return trace if frame.f_code.co_filename.startswith(LOOP) else None
-        if event == "line":
-            seen += 1
-            if seen == line:
-                signal.raise_signal(signal.SIGINT)
-        return trace
+    def __init__(self, capture: Path, *at: int, hang: bool = False) -> None:
+        self.store, self.watch, self.lines, self.raised = Store(), Watch(), 0, False
+        stack = StackLan(batch_rows=4)
+        stack.use(self.watch)
+        stack.set_tcp_database_adaptor(self.store, 1)
+        if hang:
+            self.store.gate.clear()
 
-    raised, before = False, sys.gettrace()
-    with aicore.PacketDispatcher(capture) as dispatcher:
-        dispatcher.stack = stack
-        sys.settrace(trace)
-        try:
-            dispatcher.run()
-        except KeyboardInterrupt:
-            raised = True
-        finally:
-            sys.settrace(before)
-    return store, hook, seen, raised
+        def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+            if event == "call":
+                return trace if frame.f_code.co_filename.startswith(LOOP) else None
+            if event == "line":
+                self.lines += 1
+                if self.lines in at:
+                    # As Python calls it; after raise_signal() the frame would be this one.
+                    handler = signal.getsignal(signal.SIGINT)
+                    assert callable(handler)
+                    handler(signal.SIGINT, frame)
+            return trace
+
+        before = sys.gettrace()
+        with aicore.PacketDispatcher(capture) as dispatcher:
+            dispatcher.stack = stack
+            sys.settrace(trace)
+            try:
+                dispatcher.run()
+            except KeyboardInterrupt:
+                self.raised = True
+            finally:
+                sys.settrace(before)
+                self.store.gate.set()
 
 
 @pytest.fixture(scope="module")
@@ -79,30 +98,75 @@ def short_capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_no_line_at_which_an_interrupt_loses_or_doubles_rows(short_capture: Path) -> None:
-    store, hook, lines, raised = interrupted(short_capture, 0)
-    assert not raised
-    assert store.kinds["insert"] == store.kinds["remove"] == 6
-    stride = max(1, lines // 40)
+    whole = Interrupted(short_capture)
+    assert not whole.raised
+    assert whole.store.kinds["insert"] == whole.store.kinds["remove"] == 6
+    stride = max(1, whole.lines // 40)
     ended = 0
-    for line in range(1, lines, stride):
-        store, hook, _, raised = interrupted(short_capture, line)
-        assert store.kinds["insert"] == store.kinds["remove"], line
-        assert store.kinds.total() == hook.rows, line
-        ended += raised and hook.rows > 0
-    assert ended > lines / stride * 0.8
+    for line in range(1, whole.lines, stride):
+        one = Interrupted(short_capture, line)
+        assert one.watch.kinds["insert"] == one.watch.kinds["remove"], line
+        assert one.store.kinds == one.watch.kinds, line
+        ended += one.raised and one.watch.kinds.total() > 0
+    assert ended > whole.lines / stride * 0.8
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_no_line_at_which_a_second_interrupt_leaves_rows_without_account(short_capture: Path) -> None:
+    whole = Interrupted(short_capture)
+    late = 0
+    for line in range(whole.lines // 10, whole.lines, whole.lines // 20):
+        one = Interrupted(short_capture, line, line + 15, hang=True)
+        assert one.raised
+        assert one.watch.kinds == whole.watch.kinds, line  # what was read comes to its end
+        counters = one.watch.counters
+        assert counters["accepted"] == whole.watch.kinds.total(), line
+        assert counters["accepted"] == counters["lost"], line
+        late += 1
+    assert late >= 15
+
+
+def test_a_second_interrupt_cuts_the_plugin_short_that_is_at_work(short_capture: Path) -> None:
+    class Sleeper:
+        @hookimpl
+        def flow_batch(self) -> None:
+            if not sleeping.is_set():
+                sleeping.set()
+                time.sleep(60)
+
+    def interrupt() -> None:
+        sleeping.wait()
+        for _ in range(2):
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    sleeping, store, watch, stack = threading.Event(), Store(), Watch(), StackLan(batch_rows=4)
+    stack.use(Sleeper())
+    stack.use(watch)
+    stack.set_tcp_database_adaptor(store, 1)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    begin = time.monotonic()
+    with aicore.PacketDispatcher(short_capture) as dispatcher:
+        dispatcher.stack = stack
+        with pytest.raises(KeyboardInterrupt):
+            dispatcher.run()
+    thread.join()
+    assert time.monotonic() - begin < 10
+    assert watch.kinds["insert"] == watch.kinds["remove"] == 6
+    assert watch.counters["accepted"] == watch.kinds.total() == watch.counters["lost"] + watch.counters["delivered"]
 
 
 def test_a_handler_of_the_program_stays_its_own(short_capture: Path) -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: seen.append(number))
     try:
-        store, hook, _, raised = interrupted(short_capture, 1000)
+        one = Interrupted(short_capture, 1000)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert (seen, raised) == ([signal.SIGINT], False)
-    assert store.kinds["insert"] == store.kinds["remove"] == 6
-    assert store.kinds.total() == hook.rows
+    assert (seen, one.raised) == ([signal.SIGINT], False)
+    assert one.store.kinds["insert"] == one.store.kinds["remove"] == 6
+    assert one.store.kinds == one.watch.kinds
 
 
 SIGNALLED = """
@@ -143,7 +207,9 @@ print(store.counts["insert"], store.counts["remove"], sum(store.counts.values())
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.11, 0.23])
-def test_sigint_delivers_final_events_and_is_raised_again(long_capture: Path, delay: float, tmp_path: Path) -> None:
+def test_sigint_delivers_final_events_and_is_raised_at_the_end(
+    long_capture: Path, delay: float, tmp_path: Path
+) -> None:
     (tmp_path / "program.py").write_text(SIGNALLED)
     program = subprocess.Popen(
         [sys.executable, "program.py", str(long_capture)], cwd=tmp_path, stdout=subprocess.PIPE, text=True

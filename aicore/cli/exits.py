@@ -25,7 +25,7 @@ MEANINGS = {
     Exit.KEPT: "records wait in the spool or among the dead letters",
     Exit.LOST: "records were lost; the summary counts them",
     Exit.INTERFACE_GONE: "the interface is gone and could not be opened again",
-    Exit.INTERRUPTED: "a second signal ended the run at once",
+    Exit.INTERRUPTED: "a signal before the run began, or the third one, ended it as it was",
 }
 
 

@@ -43,8 +43,8 @@ class Ending:
 
 
 def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bool, metrics: str | None) -> RunSummary:
-    """Runs the job to its end, or to the first SIGINT or SIGTERM. KeyboardInterrupt after a second one that came before
-    there was a summary."""
+    """Runs the job to its end, or until SIGINT or SIGTERM. KeyboardInterrupt if one came before the run began, or three
+    before there was a summary."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it must not end us
     ending = Ending()
     follow = _follow(job)
@@ -99,7 +99,7 @@ def _follow(job: Job) -> Follow | None:
 
 @contextmanager
 def _signals(run: Run) -> Iterator[None]:
-    """SIGTERM is SIGINT: the first ends the input, the second ends the run at once. SIGHUP reloads."""
+    """SIGTERM is SIGINT: see Run.interrupt(). SIGHUP reloads."""
 
     def hang_up(_number: int, _frame: FrameType | None) -> None:
         run.reload()

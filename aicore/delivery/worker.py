@@ -43,6 +43,11 @@ class Delivery(Intake):
     def _thread(self) -> threading.Thread:
         return threading.Thread(target=self._main, name=f"aicore-delivery-{self.name}", daemon=True)
 
+    @property
+    def calling(self) -> bool:
+        """The adaptor is at work on put()'s thread."""
+        return self._caller and self._call is not None
+
     # -- for run() ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
