@@ -69,6 +69,7 @@ class _Try:
     again: int = 0  # failures after the first strike
     alone: bool = False  # the row itself is known to fail, not only a batch that holds it
     named: bool = False  # the adaptor asked for the retry
+    tried: int = 0  # the version of the key's last row in the write whose answer named it
     weak: bool = False  # the last failure may well be the store's or the network's
     reason: str = ""
 
@@ -150,19 +151,21 @@ class Sender:
     def _parts(self, group: Group, keys: _Keys) -> list[tuple[list[int], bool]]:
         """What to write, last first: rows, and whether they failed together before. No key is in two parts.
 
-        Of a key that the adaptor wants later only the first row goes; what is behind it waits for the answer. Keys that
-        make a write raise come last and each alone, so that the others go in one write.
+        Of a key that the adaptor wants later only what it has seen goes, and all of that: a later row may have been
+        written, and an earlier one without it would take the store back. What is behind waits for the answer. Keys
+        that make a write raise come last and each alone, so that the others go in one write.
         """
         if not self._tries:
             return [(group.rows(), False)]
         rows: list[int] = []
         lone: dict[str, list[int]] = {}
         seen: set[str] = set()
+        versions = group.batch.column("version")
         for row in group.rows():
             key = keys[row]
             if self._lone(key):
                 lone.setdefault(key, []).append(row)
-            elif key not in self._tries or key not in seen:
+            elif key not in self._tries or key not in seen or versions[row] <= self._tries[key].tried:
                 seen.add(key)
                 rows.append(row)
         order = sorted(lone, key=lambda key: -self._tries[key].failures)
@@ -230,6 +233,7 @@ class Sender:
         poison: list[tuple[int, str]] = []
         fatal = ""
         retried = 0
+        versions = group.batch.column("version")
         for index, row in enumerate(rows):
             error = errors.get(index)
             if error is not None and error.kind == "fatal":
@@ -244,6 +248,8 @@ class Sender:
                 retried += 1
             elif keys[row] not in held:
                 fine.append(row)
+            if keys[row] in held and (entry := self._tries.get(keys[row])):
+                entry.tried = versions[row]
         self.fails = 0 if fine or poison else self.fails + 1
         if fine:
             self._delivered(group, fine, keys)
@@ -251,9 +257,9 @@ class Sender:
         if poison:
             reasons = []
             for row, reason in poison:
-                entry = self._tries.pop(keys[row], None)
+                known = self._tries.pop(keys[row], None)
                 self._pending.pop(keys[row], None)
-                reasons.append((scrub(reason), (entry.failures if entry else 0) + 1))
+                reasons.append((scrub(reason), (known.failures if known else 0) + 1))
             self._owner.resolve(group, [row for row, _ in poison], "dead_lettered", reasons)
         if fatal:
             raise Halt(scrub(fatal))

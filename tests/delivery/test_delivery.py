@@ -188,6 +188,38 @@ def test_rows_that_are_named_are_retried_alone_and_hold_back_their_flow() -> Non
     assert one.counters()["delivered"] == 20
 
 
+def test_rows_that_were_tried_together_are_tried_together_again() -> None:
+    """A store that is full takes one of them now and then: what it shows must not go back."""
+
+    class Full(DatabaseAdaptor):
+        events = "net"
+
+        def __init__(self) -> None:
+            self.full = True
+            self.together = 0
+            self.shown: list[int] = []
+
+        def write(self, batch: FlowBatch) -> list[RowError]:
+            rows = [row for row, flow in enumerate(batch.column("flow_id")) if flow == flow_id(1)]
+            errors = [RowError(row, "retry", "full") for row in rows]
+            if self.full or not rows:
+                return errors
+            self.shown.append(batch.column("version")[rows[-1]])
+            if len(rows) > 1:
+                self.together += 1
+            return errors if 0 < self.together < 3 else []
+
+    store = Full()
+    with balanced(delivery(store)) as one:
+        for version in (1, 2, 3):
+            one.put(FlowBatch.from_rows([event("update", 1, version), event("insert", 10 + version, 10 + version)]))
+            until(lambda version=version: one.counters()["delivered"] == version)  # type: ignore[misc]
+        store.full = False
+    assert store.together == 3
+    assert store.shown == sorted(store.shown), "no reader sees it go back"
+    assert store.shown[-1] == 3
+
+
 def test_a_later_flow_of_the_same_key_waits_too() -> None:
     """Stores that address by key must not see the end of an old flow after the beginning of a new one."""
     same = {"ipsrc": "10.9.9.9", "portsrc": 9999}

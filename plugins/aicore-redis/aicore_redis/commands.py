@@ -2,7 +2,7 @@
 """What a batch says, as Redis commands. Nothing here talks to a server.
 
 A batch may say several things about one key: a flow ends and another takes its key, or rows that failed are sent again
-together with later ones. The last one counts, as if each had been a command of its own.
+together with later ones. The last one is sent, and counts for all of them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ def hashes(batch: FlowBatch, tcp: str, udp: str, delete: bool) -> Iterator[Comma
     gone, kept = _split(batch, keys, delete)
     for name, rows in _by_transport(batch, gone, tcp, udp):
         yield Command(("HDEL", name, *[keys[row] for row in rows]), rows)
+    kept, others = _latest(kept, keys)
     for name, rows in _by_transport(batch, kept, tcp, udp):
         for at in range(0, len(rows), _ROWS):
             part = rows[at : at + _ROWS]
             pairs = zip([keys[row] for row in part], batch.take(part).json(), strict=True)
-            yield Command(("HSET", name, *chain.from_iterable(pairs)), part)
+            earlier = chain.from_iterable(others.get(row, ()) for row in part) if others else ()
+            yield Command(("HSET", name, *chain.from_iterable(pairs)), (*part, *earlier))
 
 
 def flow_hashes(batch: FlowBatch, prefix: str, delete: bool, ttl: int) -> Iterator[Command]:
@@ -51,12 +53,14 @@ def flow_hashes(batch: FlowBatch, prefix: str, delete: bool, ttl: int) -> Iterat
     names = batch.names()
     columns = [_texts(batch, name) for name in names]
     records = list(zip(*columns, strict=True))
+    kept, others = _latest(kept, ids)
     for row in kept:
+        rows = (row, *others.get(row, ()))
         name = prefix + ids[row]
         fields = [part for pair in zip(names, records[row], strict=True) if pair[1] is not None for part in pair]
-        yield Command(("HSET", name, *fields), (row,), own=True)
+        yield Command(("HSET", name, *fields), rows, own=True)
         if ttl:
-            yield Command(("EXPIRE", name, ttl), (row,), own=True)
+            yield Command(("EXPIRE", name, ttl), rows, own=True)
 
 
 def stream(batch: FlowBatch, name: str, maxlen: int) -> Iterator[Command]:
@@ -75,6 +79,19 @@ def _split(batch: FlowBatch, names: Sequence[str], delete: bool) -> tuple[Sequen
     last = dict(zip(names, events, strict=True))
     gone = [row for row, name in enumerate(names) if last[name] == "remove"]
     return gone, [row for row, name in enumerate(names) if last[name] != "remove"]
+
+
+def _latest(rows: Sequence[int], names: Sequence[str]) -> tuple[Sequence[int], dict[int, list[int]]]:
+    """The last row of each name, and for it the earlier ones: in a command of their own they could be written where
+    that of the last one failed, or behind it."""
+    last = {names[row]: row for row in rows}
+    if len(last) == len(rows):
+        return rows, {}
+    earlier: dict[int, list[int]] = {}
+    for row in rows:
+        if (latest := last[names[row]]) != row:
+            earlier.setdefault(latest, []).append(row)
+    return list(last.values()), earlier
 
 
 def _by_transport(batch: FlowBatch, rows: Sequence[int], tcp: str, udp: str) -> list[tuple[str, Sequence[int]]]:

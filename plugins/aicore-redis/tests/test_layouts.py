@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aicore_redis import RedisAdaptor
+from aicore_redis import commands as make
 from server import Server
 from stores import flow_records, hash_records, stream_entries
 
@@ -96,6 +97,24 @@ def test_the_last_word_about_a_key_counts(empty: Server, query: str) -> None:
     adaptor.close()
     records = flow_records(empty) if query else hash_records(empty)
     assert [record["flow_id"] for record in records] == [flow_id(2)]
+
+
+@pytest.mark.parametrize("layout", ["hash", "flow"])
+def test_rows_of_one_key_stand_in_one_command(layout: str) -> None:
+    """Of two commands the server may have had no room for the first: sent again, it would take the key back."""
+    batch = FlowBatch.from_rows(event("update", n % 700, n + 1) for n in range(1400))
+    if layout == "hash":
+        made = list(make.hashes(batch, "tcp", "udp", delete=True))
+        names = [name for command in made for name in command.args[2::2]]
+    else:
+        made = list(make.flow_hashes(batch, "flow:", delete=True, ttl=0))
+        names = [command.args[1] for command in made]
+    assert len(names) == len(set(names)) == 700
+    assert len(made) == (2 if layout == "hash" else 700)
+    assert sorted(row for command in made for row in command.rows) == list(range(1400))
+    for command in made:
+        latest = [row for row in command.rows if row >= 700]
+        assert sorted(command.rows) == sorted([*latest, *(row - 700 for row in latest)])
 
 
 def test_names_are_options(empty: Server) -> None:
