@@ -91,6 +91,8 @@ class Batch:
     def nested_json(self, places: dict[str, str]) -> list[bytes]:
         """The same with each field at a dotted place. ValueError names a field that has none, or one in
         another's."""
+    def packed(self, places: Sequence[tuple[str, Sequence[str], int, int]], size: int) -> bytearray:
+        """Rows of `size` bytes; a place is kind, fields, offset, width. ValueError for places that do not fit."""
     def json_lines(self, meta: bool = False) -> bytes:
         """The same as one buffer, each line ended by a newline."""
     def row(self, index: int) -> dict[str, Any]:

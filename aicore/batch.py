@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aicore import _core
 from aicore.errors import UsageError
@@ -24,6 +24,21 @@ Kind = Literal["insert", "update", "remove"]
 _TIMES = ("first_seen", "last_seen")
 # By the format and size of a memoryview; "l" and "q" are the same where long has 64 bits.
 _ARROW = {**dict.fromkeys("bhilq", "int"), **dict.fromkeys("BHILQ", "uint"), **dict.fromkeys("fd", "float")}
+
+
+class Place(NamedTuple):
+    """Where something stands in a row of `FlowBatch.packed`.
+
+    int, float: a number as little-endian int64 or double, `width` 8. str: UTF-8, padded with NUL; one that is too long
+    ends at a whole character. list: a JSON array, likewise; one that is too long loses items at its end. Of several
+    `fields` the first that the flow has; 0 if it has none, or of another type. present: a bit for each of the fields,
+    which have places of their own, the first the most significant. cut: in one byte, how many were too long.
+    """
+
+    kind: Literal["int", "float", "str", "list", "present", "cut"]
+    fields: Sequence[str]
+    offset: int
+    width: int
 
 
 class Flow:
@@ -142,6 +157,14 @@ class FlowBatch:
         `{"source": {"ip": ...}}`. UsageError names a field that has no place, or one within another's."""
         try:
             return self._core.nested_json(places)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def packed(self, places: Sequence[Place], size: int) -> bytearray:
+        """Rows of `size` bytes each, as C structs and NumPy's structured arrays are: numpy.frombuffer takes it. See
+        `Place`; bytes that no place covers are 0. UsageError for places that do not fit."""
+        try:
+            return self._core.packed(places, size)
         except ValueError as error:
             raise UsageError(str(error)) from None
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import aicore
 from aicore.adaptor import write_rows
@@ -170,60 +168,6 @@ def test_a_lookup_of_many_texts_over_several_batches() -> None:
         assert [results[code] for code in codes] == [n if n % 3 else None for n in numbers[part : part + 3000]]
         assert len(set(results)) == len(results)
     assert sorted(asked) == sorted({f"h{number}" for number in numbers})
-
-
-def nested(record: dict[str, Any], places: dict[str, str]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in record.items():
-        *path, leaf = places[name].split(".")
-        node = out
-        for part in path:
-            node = node.setdefault(part, {})
-        node[leaf] = value
-    return out
-
-
-# What may look like the end of a value, or like the next name.
-_HOSTILE = st.lists(st.sampled_from([",", '"', "\\", ":", "{", "}", "[", "]", "a", '","a":', "\n", "é", "%b"])).map(
-    "".join
-)
-
-
-@given(
-    st.lists(
-        st.tuples(_HOSTILE, st.none() | st.lists(_HOSTILE, min_size=1), st.none() | st.floats(allow_nan=False)),
-        min_size=1,
-    )
-)
-def test_nested_json_is_the_record_at_other_places(values: list[tuple[str, list[str] | None, float | None]]) -> None:
-    rows = batch(*({"httphost": host or None, "dnsdomains": domains} for host, domains, _ in values))
-    rows.add("note", [host for host, _, _ in values])
-    rows.add("share", [share for _, _, share in values])
-    places = {name: f"aicore.{name}" for name in rows.names()}
-    places |= {
-        "ipsrc": "source.ip",
-        "portsrc": "source.port",
-        "bytes": "bytes",
-        "httphost": "url.domain",
-        "note": "url.a b",
-    }
-    found = [json.loads(line) for line in rows.nested_json(places)]
-    assert found == [nested(json.loads(line), places) for line in rows.json()]
-
-
-def test_nested_json_needs_a_place_for_every_field() -> None:
-    rows = batch({})
-    places = {name: name for name in rows.names()}
-    for wrong in (
-        {"ipsrc": "portsrc"},
-        {"ipsrc": "a", "portsrc": "a.b"},
-        {"ipsrc": "a.b", "portsrc": "a"},
-    ):
-        with pytest.raises(aicore.UsageError, match=r"place|where"):
-            rows.nested_json({**places, **wrong})
-    del places["bytes"]
-    with pytest.raises(aicore.UsageError, match="'bytes'"):
-        rows.nested_json(places)
 
 
 class Result:

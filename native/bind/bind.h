@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "aicore/batch.h"
+#include "aicore/columns.h"
 #include "aicore/engine.h"
 #include "aicore/registry.h"
 
@@ -43,9 +44,6 @@ py::object byte_column(std::vector<uint8_t> values);
 py::object int_column(std::vector<int64_t> values);
 py::object float_column(std::vector<double> values);
 
-// Index into Schema::fields; -1: no field of a protocol.
-int field_of(const aicore::Batch &batch, const std::string &name);
-const aicore::AddedColumn *added_of(const aicore::Batch &batch, const std::string &name); // null: none
 // The first attribute of a row with that field, and how many there are.
 std::pair<const aicore::Attribute *, size_t> field_values(const aicore::Batch &batch, const aicore::Row &row,
                                                           int field);

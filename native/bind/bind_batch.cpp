@@ -8,7 +8,7 @@ namespace {
 py::object column(const PyBatch &self, const std::string &name) {
     const Batch &b = *self.batch;
     if (py::object core = core_column(self.batch, name)) return core;
-    if (const int field = field_of(b, name); field >= 0) {
+    if (const int field = find_field(b, name); field >= 0) {
         if (b.schema->fields[static_cast<size_t>(field)].type == FieldType::integer) {
             std::vector<int64_t> out;
             out.reserve(b.rows.size());
@@ -23,7 +23,7 @@ py::object column(const PyBatch &self, const std::string &name) {
             out[i] = attribute_value(b, b.rows[i], field);
         return out;
     }
-    const AddedColumn *c = added_of(b, name);
+    const AddedColumn *c = find_added(b, name);
     if (!c) unknown(name);
     if (c->type == FieldType::integer) return int_column(c->integers);
     if (c->type == FieldType::real) return float_column(c->reals);
@@ -37,12 +37,12 @@ py::object valid(const PyBatch &self, const std::string &name) {
     const Batch &b = *self.batch;
     if (py::object core = core_valid(self.batch, name)) return core;
     std::vector<uint8_t> out;
-    if (const int field = field_of(b, name); field >= 0) {
+    if (const int field = find_field(b, name); field >= 0) {
         for (const Row &row : b.rows)
             out.push_back(field_values(b, row, field).second > 0);
         return byte_column(std::move(out));
     }
-    const AddedColumn *c = added_of(b, name);
+    const AddedColumn *c = find_added(b, name);
     if (!c) unknown(name);
     return byte_column(c->valid);
 }
@@ -62,9 +62,9 @@ const char *type_name(FieldType type) {
 
 const char *type(const PyBatch &self, const std::string &name) {
     if (const char *core = core_type(name)) return core;
-    if (const int field = field_of(*self.batch, name); field >= 0)
+    if (const int field = find_field(*self.batch, name); field >= 0)
         return type_name(self.batch->schema->fields[static_cast<size_t>(field)].type);
-    const AddedColumn *c = added_of(*self.batch, name);
+    const AddedColumn *c = find_added(*self.batch, name);
     if (!c) unknown(name);
     return type_name(c->type);
 }
@@ -129,6 +129,27 @@ py::list nested_json(const PyBatch &self, const NestedPlaces &places) {
     return rows_of(out, ends);
 }
 
+PackedPlace::Kind place_kind(const std::string &name) {
+    static constexpr const char *kNames[] = {"int", "float", "str", "list", "present", "cut"};
+    for (size_t i = 0; i < std::size(kNames); ++i)
+        if (name == kNames[i]) return static_cast<PackedPlace::Kind>(i);
+    throw py::value_error("no kind of place: '" + name + "'");
+}
+
+py::bytearray packed(const PyBatch &self,
+                     const std::vector<std::tuple<std::string, std::vector<std::string>, size_t, size_t>> &given,
+                     size_t size) {
+    std::vector<PackedPlace> places;
+    for (const auto &[kind, fields, offset, width] : given)
+        places.push_back({place_kind(kind), fields, offset, width});
+    const size_t rows = self.batch->rows.size();
+    py::bytearray out(nullptr, rows * size);
+    auto *begin = reinterpret_cast<uint8_t *>(PyByteArray_AS_STRING(out.ptr()));
+    const py::gil_scoped_release release;
+    write_packed(begin, *self.batch, places, size); // std::invalid_argument is ValueError
+    return out;
+}
+
 py::bytes json_lines(const PyBatch &self, bool meta) {
     std::string out;
     {
@@ -181,7 +202,7 @@ std::vector<uint32_t> indexes_of(const std::string &name, const py::object &code
 
 void add(PyBatch &self, const std::string &name, const py::sequence &column_values, const py::object &codes) {
     if (self.sealed) throw py::value_error("the batch is sealed: fields are added in flow_enrich only");
-    if (is_core_field(name) || field_of(*self.batch, name) >= 0 || added_of(*self.batch, name))
+    if (is_core_field(name) || find_field(*self.batch, name) >= 0 || find_added(*self.batch, name))
         throw py::value_error("there is a column '" + name + "' already");
     const size_t rows = self.batch->rows.size();
     std::vector<uint32_t> indexes;
@@ -235,6 +256,7 @@ void bind_batch(py::module_ &m) {
         .def("keys", [](const PyBatch &b) { return core_column(b.batch, "key"); })
         .def("json", json, py::arg("meta") = false)
         .def("nested_json", nested_json, py::arg("places"))
+        .def("packed", packed, py::arg("places"), py::arg("size"))
         .def("json_lines", json_lines, py::arg("meta") = false)
         .def("row", row, py::arg("index"))
         .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes(); })

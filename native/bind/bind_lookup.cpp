@@ -15,7 +15,7 @@ namespace {
 class Texts {
   public:
     Texts(const Batch &batch, const std::string &name)
-        : batch_(batch), name_(name), core_(core_distinction(name)), field_(field_of(batch, name)),
+        : batch_(batch), name_(name), core_(core_distinction(name)), field_(find_field(batch, name)),
           added_(added_at(batch, name)) {
         if (core_) return;
         if (is_core_field(name) || (field_ < 0 && added_ < 0)) unknown(name);
@@ -49,7 +49,7 @@ class Texts {
   private:
     // Position of an added column; -1: none.
     static int added_at(const Batch &batch, const std::string &name) {
-        const AddedColumn *column = added_of(batch, name);
+        const AddedColumn *column = find_added(batch, name);
         return column ? static_cast<int>(column - batch.added.data()) : -1;
     }
     bool is_address() const { return name_ == "ipsrc" || name_ == "ipdst"; }

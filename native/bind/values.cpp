@@ -19,18 +19,6 @@ py::list list_of(const Batch &b, const Attribute *a, size_t n) {
 
 } // namespace
 
-int field_of(const Batch &b, const std::string &name) {
-    for (size_t i = 0; i < b.schema->fields.size(); ++i)
-        if (b.schema->fields[i].name == name) return static_cast<int>(i);
-    return -1;
-}
-
-const AddedColumn *added_of(const Batch &b, const std::string &name) {
-    for (const auto &c : b.added)
-        if (c.name == name) return &c;
-    return nullptr;
-}
-
 std::pair<const Attribute *, size_t> field_values(const Batch &b, const Row &row, int field) {
     const Attribute *a = b.strings->attributes.data() + row.attribute_first, *end = a + row.attribute_count;
     while (a != end && a->field < field)

@@ -170,6 +170,21 @@ void append_json(std::string &out, std::vector<size_t> &ends, const Batch &batch
 using NestedPlaces = std::unordered_map<std::string, std::string>; // by field
 void append_nested_json(std::string &out, std::vector<size_t> &ends, const Batch &batch, const NestedPlaces &places);
 
+// Where something of a row stands in a row of fixed width.
+struct PackedPlace {
+    // A field (8 bytes for a number, int64 or double; UTF-8, padded with NUL, for a text; a JSON array, likewise, for a
+    // list), of several the first that the flow has. A text that is too long ends at a whole character, a list loses
+    // items. Or a bit for each field that the flow has, the first the most significant; or, in one byte, how many
+    // fields were too long.
+    enum class Kind : uint8_t { integer, real, string, list, present, cut };
+    Kind kind;
+    std::vector<std::string> fields;
+    size_t offset, width;
+};
+// All rows, `size` bytes each; what has no value, or another type in this batch, is 0. std::invalid_argument for places
+// that do not fit.
+void write_packed(uint8_t *out, const Batch &batch, const std::vector<PackedPlace> &places, size_t size);
+
 // Valid UTF-8 of at most `limit` bytes: a byte that is none, and NUL, becomes the text \xNN. True if it was cut.
 bool append_utf8(std::string &out, const uint8_t *bytes, size_t length, size_t limit);
 

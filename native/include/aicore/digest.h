@@ -24,29 +24,28 @@ inline void sha1_block(std::array<uint32_t, 5> &state, const uint8_t *block) {
         w[i] = load(block + 4 * i);
     for (int i = 16; i < 80; ++i)
         w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
-    auto [a, b, c, d, e] = state;
-    for (int i = 0; i < 80; ++i) {
-        uint32_t f, k;
-        if (i < 20) {
-            f = (b & c) | (~b & d);
-            k = 0x5a827999;
-        } else if (i < 40) {
-            f = b ^ c ^ d;
-            k = 0x6ed9eba1;
-        } else if (i < 60) {
-            f = (b & c) | (b & d) | (c & d);
-            k = 0x8f1bbcdc;
-        } else {
-            f = b ^ c ^ d;
-            k = 0xca62c1d6;
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
+    const auto step = [](uint32_t one, uint32_t &two, uint32_t f, uint32_t &five, uint32_t k) {
+        five += std::rotl(one, 5) + f + k;
+        two = std::rotl(two, 30);
+    };
+    // Five steps, after which each variable is in its place again: moving them costs as much as the rest (measured).
+    const auto steps = [&](int from, uint32_t k, auto f) {
+        for (int i = from; i < from + 20; i += 5) {
+            step(a, b, f(b, c, d), e, k + w[i]);
+            step(e, a, f(a, b, c), d, k + w[i + 1]);
+            step(d, e, f(e, a, b), c, k + w[i + 2]);
+            step(c, d, f(d, e, a), b, k + w[i + 3]);
+            step(b, c, f(c, d, e), a, k + w[i + 4]);
         }
-        const uint32_t next = std::rotl(a, 5) + f + e + k + w[i];
-        e = d;
-        d = c;
-        c = std::rotl(b, 30);
-        b = a;
-        a = next;
-    }
+    };
+    const auto choose = [](uint32_t x, uint32_t y, uint32_t z) { return (x & y) | (~x & z); };
+    const auto parity = [](uint32_t x, uint32_t y, uint32_t z) { return x ^ y ^ z; };
+    const auto majority = [](uint32_t x, uint32_t y, uint32_t z) { return (x & y) | (x & z) | (y & z); };
+    steps(0, 0x5a827999, choose);
+    steps(20, 0x6ed9eba1, parity);
+    steps(40, 0x8f1bbcdc, majority);
+    steps(60, 0xca62c1d6, parity);
     state[0] += a;
     state[1] += b;
     state[2] += c;

@@ -14,10 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
-from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 from aicore import schema
+from aicore.batch import Place
 from aicore.errors import AicoreError
 from aicore.plugins import Plugins
 from aicore.protocol import ProtocolRegistry
@@ -31,14 +31,6 @@ COLUMNS = {"key": "name", "layer7": "l7"}
 INFO = ("httphost", "sslhost", "dnsdomain")
 _INFO_WIDTH = 255
 _OWN = ("http", "tls", "dns")
-#: Strings that whole batches share. `FlowBatch.distinct` takes longer than `column` where most values differ.
-_FEW = frozenset(
-    (
-        *("sensor", "tunnel", "layer7", "layer7_by", "tcp_state", "end_reason", "anomaly"),
-        *("httpmethod", "alpn", "tlsversion", "dnsqtype", "dnsrcode"),
-    )
-)
-_INTEGER_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -57,42 +49,30 @@ class Layout:
         return np.dtype(list({**first, "layer7info": f"S{_INFO_WIDTH}", **columns, **own}.items()))
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {field.name: at for at, field in enumerate(self.fields)}
+    def _places(self) -> list[Place]:
+        at = {name: offset for name, (_, offset, *_) in self.dtype.fields.items()}
+        places = [
+            Place(
+                field.column_type,
+                [field.name],
+                at[column := COLUMNS.get(field.name, field.name)],
+                self.dtype[column].itemsize,
+            )
+            for field in self.fields
+        ]
+        return [
+            *places,
+            Place("str", INFO, at["layer7info"], _INFO_WIDTH),
+            Place("int", ["version"], at["version"], 8),
+            Place("cut", [], at["cut"], 1),
+            Place("present", [field.name for field in self.fields], at["present"], self.dtype["present"].itemsize),
+        ]
 
     def rows(self, batch: FlowBatch) -> Any:
         """A structured array of the batch."""
         import numpy as np
 
-        rows = np.zeros(len(batch), self.dtype)
-        present = np.zeros((len(batch), len(self.fields)), bool)
-        names = set(batch.names())
-        rows["version"] = batch.column("version")
-        for at, field in enumerate(self.fields):
-            if field.name in names and batch.type(field.name) == field.column_type:
-                column = rows[COLUMNS.get(field.name, field.name)]
-                if field.column_type in ("int", "float"):
-                    present[:, at] = _numbers(column, batch, field.name)
-                elif field.name in _FEW:
-                    present[:, at] = _few(column, batch, field, rows["cut"])
-                else:
-                    present[:, at] = _many(column, batch, field, rows["cut"])
-        rows["present"] = np.packbits(present, axis=1)
-        self._fill_info(rows, present)
-        return rows
-
-    def _fill_info(self, rows: Any, present: Any) -> None:
-        """From the columns that are already bytes; none of them is wider."""
-        import numpy as np
-
-        free = np.ones(len(rows), bool)
-        for name in INFO:
-            chosen = present[:, self._places[name]] & free
-            free &= ~chosen
-            if chosen.all():
-                rows["layer7info"] = rows[name]
-            elif chosen.any():
-                rows["layer7info"][chosen] = rows[name][chosen]
+        return np.frombuffer(batch.packed(self._places, self.dtype.itemsize), self.dtype)
 
     def records(self, rows: Any) -> Iterator[dict[str, Any]]:
         """The records of such rows, with `version` and `cut`; absent fields are left out."""
@@ -146,68 +126,3 @@ def _of_hooks(plugins: Plugins) -> Iterator[schema.Field]:
             declared = getattr(plugins.load("hook", name), "fields", ())
             # Where they depend on the plugin's options only a batch tells them.
             yield from () if isinstance(declared, property) else declared
-
-
-def _numbers(column: Any, batch: FlowBatch, name: str) -> Any:
-    """Fills a column, and tells which rows have the field."""
-    import numpy as np
-
-    values = np.asarray(batch.column(name))
-    column[:] = np.minimum(values, _INTEGER_MAX) if values.dtype == np.uint64 else values
-    # Absent numbers are 0: asking the batch takes longer than to see that there is none.
-    return True if values.all() else batch.valid(name)
-
-
-def _few(column: Any, batch: FlowBatch, field: schema.Field, cut: Any) -> Any:
-    """The same for a string of few values: each becomes bytes once."""
-    import numpy as np
-
-    values, codes = batch.distinct(field.name)
-    texts, long = np.zeros(len(values), column.dtype), np.zeros(len(values), "u1")
-    _fill(texts, [value or "" for value in values], field.width, long)
-    column[:] = texts[codes]
-    cut += long[codes]
-    return np.array([value is not None for value in values], bool)[codes]
-
-
-def _many(column: Any, batch: FlowBatch, field: schema.Field, cut: Any) -> Any:
-    """The same for strings of many values, and lists."""
-    values = batch.column(field.name)
-    present: Any = True
-    if None in values:
-        present = [value is not None for value in values]
-        if not any(present):
-            return False
-    if field.type == "list":
-        values = [_joined(value, field.width, cut[at : at + 1]) for at, value in enumerate(values)]
-    elif present is not True:
-        values = [value or "" for value in values]
-    _fill(column, values, field.width, cut)
-    return present
-
-
-def _fill(column: Any, texts: Sequence[str], width: int, cut: Any) -> None:
-    """Sets a column of bytes to UTF-8 texts. `cut` counts those that do not fit; they end at a whole character."""
-    if not texts:
-        return
-    if max(map(len, texts)) <= width:
-        with suppress(UnicodeEncodeError):  # numpy takes ASCII text three times as fast as bytes made here
-            column[:] = texts
-            return
-    packed = []
-    for at, text in enumerate(texts):
-        data = text.encode()
-        if len(data) > width:
-            data = data[:width].decode(errors="ignore").encode()
-            cut[at] += 1
-        packed.append(data)
-    column[:] = packed
-
-
-def _joined(items: Sequence[str] | None, width: int, cut: Any) -> str:
-    """A list as JSON; one that is too long loses items at its end, so that it stays JSON."""
-    kept = list(items or ())
-    while len((text := f"[{','.join(map(encode_basestring, kept))}]").encode()) > width:
-        kept.pop()
-    cut += len(kept) < len(items or ())
-    return text if kept else ""
