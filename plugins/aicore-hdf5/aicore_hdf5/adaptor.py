@@ -181,12 +181,14 @@ class Hdf5Adaptor(DatabaseAdaptor):
 
 def _by_transport(batch: FlowBatch) -> list[tuple[int, FlowBatch]]:
     """TCP flows and all others (UDP; nothing else is tracked)."""
-    protos = batch.column("proto").tolist()
-    tcp = [row for row, proto in enumerate(protos) if proto == 6]
-    if len(tcp) == len(protos):
+    import numpy as np
+
+    tcp = np.asarray(batch.column("proto")) == 6
+    if tcp.all():
         return [(6, batch)]
-    others = [row for row, proto in enumerate(protos) if proto != 6]
-    return [(6, batch.take(tcp)), (17, batch.take(others))] if tcp else [(17, batch)]
+    if not tcp.any():
+        return [(17, batch)]
+    return [(6, batch.take(np.flatnonzero(tcp).tolist())), (17, batch.take(np.flatnonzero(~tcp).tolist()))]
 
 
 def _one_line(error: BaseException) -> str:
