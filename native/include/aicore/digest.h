@@ -19,24 +19,27 @@ inline uint32_t load(const uint8_t *p) {
 }
 
 inline void sha1_block(std::array<uint32_t, 5> &state, const uint8_t *block) {
-    uint32_t w[80];
+    uint32_t ring[16]; // the last words: with all 80 made beforehand it takes half as long again (measured)
     for (int i = 0; i < 16; ++i)
-        w[i] = load(block + 4 * i);
-    for (int i = 16; i < 80; ++i)
-        w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+        ring[i] = load(block + 4 * i);
+    const auto word = [&ring](int i) {
+        uint32_t &w = ring[i & 15];
+        if (i >= 16) w = std::rotl(ring[(i - 3) & 15] ^ ring[(i - 8) & 15] ^ ring[(i - 14) & 15] ^ w, 1);
+        return w;
+    };
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
     const auto step = [](uint32_t one, uint32_t &two, uint32_t f, uint32_t &five, uint32_t k) {
         five += std::rotl(one, 5) + f + k;
         two = std::rotl(two, 30);
     };
-    // Five steps, after which each variable is in its place again: moving them costs as much as the rest (measured).
+    // Five steps, after which each variable is in its place again: moving them costs half as much again (measured).
     const auto steps = [&](int from, uint32_t k, auto f) {
         for (int i = from; i < from + 20; i += 5) {
-            step(a, b, f(b, c, d), e, k + w[i]);
-            step(e, a, f(a, b, c), d, k + w[i + 1]);
-            step(d, e, f(e, a, b), c, k + w[i + 2]);
-            step(c, d, f(d, e, a), b, k + w[i + 3]);
-            step(b, c, f(c, d, e), a, k + w[i + 4]);
+            step(a, b, f(b, c, d), e, k + word(i));
+            step(e, a, f(a, b, c), d, k + word(i + 1));
+            step(d, e, f(e, a, b), c, k + word(i + 2));
+            step(c, d, f(d, e, a), b, k + word(i + 3));
+            step(b, c, f(c, d, e), a, k + word(i + 4));
         }
     };
     const auto choose = [](uint32_t x, uint32_t y, uint32_t z) { return (x & y) | (~x & z); };
@@ -73,20 +76,25 @@ inline void sha256_block(std::array<uint32_t, 8> &state, const uint8_t *block) {
         const uint32_t s1 = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ w[i - 2] >> 10;
         w[i] = w[i - 16] + s0 + w[i - 7] + s1;
     }
-    auto [a, b, c, d, e, f, g, h] = state;
-    for (int i = 0; i < 64; ++i) {
-        const uint32_t s1 = std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25);
-        const uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + kSha256[i] + w[i];
-        const uint32_t s0 = std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22);
-        const uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
-        h = g;
-        g = f;
-        f = e;
-        e = d + t1;
-        d = c;
-        c = b;
-        b = a;
-        a = t1 + t2;
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+    const auto step = [&w](uint32_t p, uint32_t q, uint32_t r, uint32_t &s, uint32_t t, uint32_t u, uint32_t v,
+                           uint32_t &x, int i) {
+        const uint32_t s1 = std::rotr(t, 6) ^ std::rotr(t, 11) ^ std::rotr(t, 25);
+        const uint32_t s0 = std::rotr(p, 2) ^ std::rotr(p, 13) ^ std::rotr(p, 22);
+        x += s1 + ((t & u) ^ (~t & v)) + kSha256[i] + w[i];
+        s += x;
+        x += s0 + ((p & q) ^ (p & r) ^ (q & r));
+    };
+    for (int i = 0; i < 64; i += 8) {
+        step(a, b, c, d, e, f, g, h, i);
+        step(h, a, b, c, d, e, f, g, i + 1);
+        step(g, h, a, b, c, d, e, f, i + 2);
+        step(f, g, h, a, b, c, d, e, i + 3);
+        step(e, f, g, h, a, b, c, d, i + 4);
+        step(d, e, f, g, h, a, b, c, i + 5);
+        step(c, d, e, f, g, h, a, b, i + 6);
+        step(b, c, d, e, f, g, h, a, i + 7);
     }
     state[0] += a;
     state[1] += b;

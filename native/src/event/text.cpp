@@ -184,14 +184,16 @@ void append_community_id(std::string &out, const Row &row) {
     *p++ = static_cast<uint8_t>(second);
     const auto sum = sha1(message, static_cast<size_t>(p - message)); // 20 bytes: 6 full groups and 2 bytes
     static constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    out += "1:";
+    char text[2 + 28] = {'1', ':'};
+    char *q = text + 2;
     for (size_t i = 0; i < 21; i += 3) {
         const uint32_t n = static_cast<uint32_t>(sum[i] << 16 | sum[i + 1] << 8 | (i + 2 < 20 ? sum[i + 2] : 0));
-        out += kBase64[n >> 18];
-        out += kBase64[n >> 12 & 63];
-        out += kBase64[n >> 6 & 63];
-        out += i + 2 < 20 ? kBase64[n & 63] : '=';
+        *q++ = kBase64[n >> 18];
+        *q++ = kBase64[n >> 12 & 63];
+        *q++ = kBase64[n >> 6 & 63];
+        *q++ = i + 2 < 20 ? kBase64[n & 63] : '=';
     }
+    out.append(text, sizeof text);
 }
 
 bool append_utf8(std::string &out, const uint8_t *bytes, size_t length, size_t limit) {
