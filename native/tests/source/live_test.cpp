@@ -42,6 +42,17 @@ std::vector<Received> receive(Source &source, size_t count, int wait_ms = 2000) 
     return got;
 }
 
+// The same for an interface that has come up: until the kernel has seen the carrier it drops frames without a word.
+std::vector<Received> receive_when_up(Source &source, const std::string &peer, const std::string &frame) {
+    Sender sender(peer);
+    std::vector<Received> got;
+    for (int i = 0; i < 20 && got.empty(); ++i) {
+        EXPECT_TRUE(sender.send_soon(frame));
+        got = receive(source, 1, 200);
+    }
+    return got;
+}
+
 std::string joined(const std::vector<std::string> &lines) {
     std::string text;
     for (const auto &line : lines)
@@ -97,7 +108,7 @@ TEST_F(Live, IdleReturnsWithinTheWaitAndSleeps) {
         const auto start = Clock::now();
         EXPECT_EQ(source->read(100, wait, collect, &got), ReadStatus::idle);
         EXPECT_GE(milliseconds_since(start), wait - 1);
-        EXPECT_LT(milliseconds_since(start), wait + 100);
+        EXPECT_LT(milliseconds_since(start), wait + 500); // of a busy machine, too
     }
     EXPECT_LT(std::clock() - cpu, CLOCKS_PER_SEC / 20);
 }
@@ -172,8 +183,7 @@ TEST_F(Live, DownAndUpAgainOnTheSameSocket) {
             EXPECT_EQ(source->read(100, 50, collect, &got), ReadStatus::idle);
         EXPECT_LT(std::clock() - cpu, CLOCKS_PER_SEC / 20) << "waits without spinning";
         ip("link set a0 up");
-        ASSERT_TRUE(Sender("a1").send_soon(Sender::frame(60)));
-        EXPECT_EQ(receive(*source, 1).size(), 1u) << round;
+        EXPECT_EQ(receive_when_up(*source, "a1", Sender::frame(60)).size(), 1u) << round;
     }
     EXPECT_EQ(joined(source->warnings()), "") << "never opened again";
 }
@@ -188,8 +198,7 @@ TEST_F(Live, DownFromTheStart) {
     const auto start = Clock::now();
     while (source->links().empty() && milliseconds_since(start) < 3000)
         EXPECT_EQ(source->read(100, 20, collect, &got), ReadStatus::idle);
-    ASSERT_TRUE(Sender("a1").send_soon(Sender::frame(60)));
-    EXPECT_EQ(receive(*source, 1).size(), 1u);
+    EXPECT_EQ(receive_when_up(*source, "a1", Sender::frame(60)).size(), 1u);
     EXPECT_EQ(joined(source->warnings()), "a0: capturing again\n");
 }
 
@@ -214,8 +223,7 @@ TEST_F(Live, DeletedAndMadeAgainWhileTheOtherGoesOn) {
     EXPECT_LT(milliseconds_since(start), 3000);
     EXPECT_EQ(told.find("a0: "), 0u) << told;
     EXPECT_NE(told.find("; trying to open it again\na0: capturing again\n"), told.npos) << told;
-    ASSERT_TRUE(Sender("a1").send_soon(Sender::frame(60, 'n')));
-    auto again = receive(*source, 1);
+    auto again = receive_when_up(*source, "a1", Sender::frame(60, 'n'));
     ASSERT_EQ(again.size(), 1u);
     EXPECT_EQ(again[0].data, Sender::frame(60, 'n'));
     EXPECT_GE(source->stats().received, 3u) << "counts of both sockets";
