@@ -32,30 +32,28 @@ def hashes(batch: FlowBatch, tcp: str, udp: str, delete: bool) -> Iterator[Comma
     """For each transport an `HDEL`, and an `HSET` for some hundred rows: one for each row costs six times the CPU. The
     records of a command are made with it, so that the server writes the ones before at the same time."""
     keys = batch.keys()
-    gone, kept = _split(batch, keys, delete)
+    gone, kept, earlier = _split(batch, keys, delete)
     for name, rows in _by_transport(batch, gone, tcp, udp):
         yield Command(("HDEL", name, *[keys[row] for row in rows]), rows)
-    kept, others = _latest(kept, keys)
     for name, rows in _by_transport(batch, kept, tcp, udp):
         for at in range(0, len(rows), _ROWS):
             part = rows[at : at + _ROWS]
             pairs = zip([keys[row] for row in part], batch.take(part).json(), strict=True)
-            earlier = chain.from_iterable(others.get(row, ()) for row in part) if others else ()
-            yield Command(("HSET", name, *chain.from_iterable(pairs)), (*part, *earlier))
+            before = chain.from_iterable(earlier.get(row, ()) for row in part) if earlier else ()
+            yield Command(("HSET", name, *chain.from_iterable(pairs)), (*part, *before))
 
 
 def flow_hashes(batch: FlowBatch, prefix: str, delete: bool, ttl: int) -> Iterator[Command]:
     """One `UNLINK`; an `HSET`, and with a ttl an `EXPIRE`, for each flow that stays."""
     ids = batch.column("flow_id")
-    gone, kept = _split(batch, ids, delete)
+    gone, kept, earlier = _split(batch, ids, delete)
     if gone:
         yield Command(("UNLINK", *[prefix + ids[row] for row in gone]), gone)
     names = batch.names()
     columns = [_texts(batch, name) for name in names]
     records = list(zip(*columns, strict=True))
-    kept, others = _latest(kept, ids)
     for row in kept:
-        rows = (row, *others.get(row, ()))
+        rows = (row, *earlier.get(row, ()))
         name = prefix + ids[row]
         fields = [part for pair in zip(names, records[row], strict=True) if pair[1] is not None for part in pair]
         yield Command(("HSET", name, *fields), rows, own=True)
@@ -71,27 +69,24 @@ def stream(batch: FlowBatch, name: str, maxlen: int) -> Iterator[Command]:
         yield Command((*head, "event", event, "version", version, "record", record), (row,))
 
 
-def _split(batch: FlowBatch, names: Sequence[str], delete: bool) -> tuple[Sequence[int], Sequence[int]]:
-    """Rows whose name leaves the store, and rows to write, in order. Each name is in one of them only."""
+def _split(
+    batch: FlowBatch, names: Sequence[str], delete: bool
+) -> tuple[Sequence[int], Sequence[int], dict[int, list[int]]]:
+    """Rows whose name leaves the store; the last row of each other name; and for such a row the earlier ones of its
+    name: in a command of their own they could be written where that of the last one failed, or behind it."""
     events = batch.column("event")
-    if not delete or "remove" not in events:
-        return (), range(len(batch))
-    last = dict(zip(names, events, strict=True))
-    gone = [row for row, name in enumerate(names) if last[name] == "remove"]
-    return gone, [row for row, name in enumerate(names) if last[name] != "remove"]
-
-
-def _latest(rows: Sequence[int], names: Sequence[str]) -> tuple[Sequence[int], dict[int, list[int]]]:
-    """The last row of each name, and for it the earlier ones: in a command of their own they could be written where
-    that of the last one failed, or behind it."""
-    last = {names[row]: row for row in rows}
-    if len(last) == len(rows):
-        return rows, {}
+    last = dict(zip(names, range(len(names)), strict=True))
+    gone: Sequence[int] = ()
+    kept: Sequence[int] = list(last.values())
+    if delete and "remove" in events:
+        gone = [row for row, name in enumerate(names) if events[last[name]] == "remove"]
+        kept = [row for row in kept if events[row] != "remove"]
     earlier: dict[int, list[int]] = {}
-    for row in rows:
-        if (latest := last[names[row]]) != row:
-            earlier.setdefault(latest, []).append(row)
-    return list(last.values()), earlier
+    if len(last) < len(names):
+        for row, name in enumerate(names):
+            if row != last[name]:
+                earlier.setdefault(last[name], []).append(row)
+    return gone, kept, earlier
 
 
 def _by_transport(batch: FlowBatch, rows: Sequence[int], tcp: str, udp: str) -> list[tuple[str, Sequence[int]]]:
