@@ -75,7 +75,7 @@ class Guard:
         try:
             function(*arguments)
         except (Exception, SystemExit, Interrupted) as error:  # exit() in a plugin must not end the process
-            self._current = None
+            self._current = None  # no plugin's any more: the log is not cut short
             self.failed(stats, where, error)
         else:
             stats._in_a_row = 0

@@ -6,8 +6,8 @@ arguments, by name. Plugins are called in the order in which the run names them.
 
 An error, unless a hook says otherwise: the exception is logged and counted by plugin, every other plugin is called all
 the same, and after five errors in a row the plugin is set aside for the rest of the run. So is one that takes more than
-1 ms a row over 100 calls. With AICORE_STRICT=1 an error ends the run. The first SIGINT ends the
-run cleanly, and no hook sees it; a second one cuts the call short that is at work, with a KeyboardInterrupt.
+1 ms a row over 100 calls. With AICORE_STRICT=1 an error ends the run. The first SIGINT ends the run cleanly, and no
+hook sees it; a second one cuts the call short that is at work, with a KeyboardInterrupt.
 """
 
 from __future__ import annotations

@@ -6,15 +6,6 @@ using namespace aicore;
 
 namespace {
 
-template <typename T> constexpr const char *format_of() {
-    if constexpr (std::is_same_v<T, int64_t>)
-        return "q";
-    else if constexpr (std::is_same_v<T, uint32_t>)
-        return "I";
-    else
-        return "B";
-}
-
 // Exports the buffer of a column. Whatever holds the numbers lives as long as a view on them.
 struct Column {
     std::shared_ptr<const void> owner;
@@ -30,8 +21,7 @@ py::object view(Column column) {
 
 template <typename T> py::object own_column(std::vector<T> values) {
     auto held = std::make_shared<const std::vector<T>>(std::move(values));
-    return view({held, held->data(), sizeof(T), sizeof(T), static_cast<ptrdiff_t>(held->size()),
-                 std::is_same_v<T, double> ? "d" : format_of<T>()});
+    return view({held, held->data(), sizeof(T), sizeof(T), static_cast<ptrdiff_t>(held->size()), number_format<T>()});
 }
 
 const char *type_of(const CoreColumn &c) {

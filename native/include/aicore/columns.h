@@ -6,17 +6,34 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "aicore/batch.h"
 
 namespace aicore {
+
+// A number as Python's struct module writes it.
+template <typename T> constexpr const char *number_format() {
+    if constexpr (std::is_same_v<T, double>)
+        return "d";
+    else if constexpr (std::is_same_v<T, uint64_t>)
+        return "Q";
+    else if constexpr (std::is_same_v<T, int64_t>)
+        return "q";
+    else if constexpr (std::is_same_v<T, uint32_t>)
+        return "I";
+    else if constexpr (std::is_same_v<T, uint16_t>)
+        return "H";
+    else
+        return "B";
+}
 
 struct CoreColumn {
     using Text = void (*)(std::string &out, const Batch &batch, const Row &row); // appends nothing where absent
 
     const char *name;
     size_t offset = 0, size = 0;  // of a number, in Row
-    const char *format = nullptr; // of a number, as Python's struct module writes it
+    const char *format = nullptr; // of a number, see number_format()
     Text text = nullptr;          // null: a number
     bool zero_absent = false;     // 0 means that the flow has none
     bool tcp_only = false;

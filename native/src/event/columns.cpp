@@ -8,20 +8,9 @@ namespace aicore {
 
 namespace {
 
-template <typename T> constexpr const char *format_of() {
-    if constexpr (std::is_same_v<T, uint64_t>)
-        return "Q";
-    else if constexpr (std::is_same_v<T, int64_t>)
-        return "q";
-    else if constexpr (std::is_same_v<T, uint16_t>)
-        return "H";
-    else
-        return "B";
-}
-
 #define NUMBER(member, ...)                                                                                            \
     {                                                                                                                  \
-#member, offsetof(Row, member), sizeof(Row::member), format_of < decltype(Row::member)>(), nullptr,            \
+#member, offsetof(Row, member), sizeof(Row::member), number_format < decltype(Row::member)>(), nullptr,        \
             ##__VA_ARGS__                                                                                              \
     }
 #define TEXT(name, expression)                                                                                         \

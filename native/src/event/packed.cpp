@@ -15,9 +15,10 @@ using Kind = PackedPlace::Kind;
 
 // A field, where the batch has it, and its value in the row at hand.
 struct Source {
+    std::string name;
+    FieldType type = FieldType::string;
     const CoreColumn *core = nullptr;
     const AddedColumn *added = nullptr;
-    int field = -1;
 
     bool present = false;
     uint64_t number = 0; // or the bits of a double
@@ -45,7 +46,10 @@ class Packer {
   public:
     Packer(const Batch &batch, const std::vector<PackedPlace> &places, size_t size)
         : batch_(batch), fields_(batch.schema->fields.size(), nullptr) {
-        sources_.reserve(256); // pointers into it stay
+        size_t names = 0;
+        for (const PackedPlace &place : places)
+            names += place.fields.size();
+        sources_.reserve(names); // pointers into it stay
         for (const PackedPlace &place : places) {
             if (place.width > size || place.offset > size - place.width)
                 throw std::invalid_argument("a place of " + std::to_string(place.width) + " bytes at " +
@@ -57,8 +61,10 @@ class Packer {
             if (place.kind == Kind::cut ? place.width != 1 : place.width * 8 < place.fields.size())
                 throw std::invalid_argument("too little room, or too much, for what tells about fields");
             Target target{place, {}};
-            for (const std::string &name : place.fields)
+            for (const std::string &name : place.fields) {
                 target.sources.push_back(find(name));
+                if (!target.sources.back()) throw std::invalid_argument("field '" + name + "' has no place");
+            }
             tellers_.push_back(std::move(target));
         }
     }
@@ -99,37 +105,38 @@ class Packer {
     };
 
     void add(const PackedPlace &place) {
-        if (type_of(place.kind) != FieldType::string && place.kind != Kind::list && place.width != sizeof(uint64_t))
+        const FieldType type = type_of(place.kind);
+        if ((type == FieldType::integer || type == FieldType::real) && place.width != sizeof(uint64_t))
             throw std::invalid_argument("a number takes 8 bytes");
         Target target{place, {}};
         for (const std::string &name : place.fields) {
-            const auto known = std::find(names_.begin(), names_.end(), name);
-            if (known != names_.end()) {
-                target.sources.push_back(&sources_[static_cast<size_t>(known - names_.begin())]);
-                continue;
-            }
-            if (sources_.size() == sources_.capacity()) throw std::invalid_argument("more than 256 fields");
-            names_.push_back(name);
-            Source &source = sources_.emplace_back();
-            const FieldType type = type_of(place.kind);
-            if (const CoreColumn *core = find_core_column(name)) {
-                if ((core->text ? FieldType::string : FieldType::integer) == type) source.core = core;
-            } else if (const int field = find_field(batch_, name); field >= 0) {
-                source.field = field;
+            const Source *known = find(name, &type);
+            target.sources.push_back(known ? known : &sources_.emplace_back(source(name, type)));
+            if (const int field = find_field(batch_, name); field >= 0 && !known)
                 if (batch_.schema->fields[static_cast<size_t>(field)].type == type)
-                    fields_[static_cast<size_t>(field)] = &source;
-            } else if (const AddedColumn *added = find_added(batch_, name); added && added->type == type) {
-                source.added = added;
-            }
-            target.sources.push_back(&source);
+                    fields_[static_cast<size_t>(field)] = &sources_.back();
         }
         targets_.push_back(std::move(target));
     }
 
-    const Source *find(const std::string &name) const {
-        const auto known = std::find(names_.begin(), names_.end(), name);
-        if (known == names_.end()) throw std::invalid_argument("field '" + name + "' has no place");
-        return &sources_[static_cast<size_t>(known - names_.begin())];
+    Source source(const std::string &name, FieldType type) const {
+        Source made;
+        made.name = name;
+        made.type = type;
+        if (const CoreColumn *core = find_core_column(name)) {
+            if ((core->text ? FieldType::string : FieldType::integer) == type) made.core = core;
+        } else if (const AddedColumn *added = find_added(batch_, name); added && added->type == type) {
+            made.added = added;
+        }
+        return made;
+    }
+
+    // The first of that name, and of that type if one is given; null: none.
+    const Source *find(const std::string &name, const FieldType *type = nullptr) const {
+        const auto known = std::find_if(sources_.begin(), sources_.end(), [&](const Source &source) {
+            return source.name == name && (!type || source.type == *type);
+        });
+        return known == sources_.end() ? nullptr : &*known;
     }
 
     // The values of a row.
@@ -166,8 +173,8 @@ class Packer {
             return;
         }
         source.present = source.core->present(row);
-        source.number = std::min<uint64_t>(source.core->number(row), INT64_MAX);
-        if (source.core->format[0] == 'q') source.number = source.core->number(row);
+        source.number = source.core->number(row);
+        if (source.core->format[0] == 'Q') source.number = std::min<uint64_t>(source.number, INT64_MAX);
     }
 
     static void added(Source &source, size_t index) {
@@ -217,8 +224,7 @@ class Packer {
 
     const Batch &batch_;
     std::vector<Source> sources_;
-    std::vector<std::string> names_; // of sources_
-    std::vector<Source *> fields_;   // by index into Schema::fields; null where nobody asks
+    std::vector<Source *> fields_; // by index into Schema::fields; null where nobody asks
     std::vector<Target> targets_, tellers_;
     std::string json_;
 };

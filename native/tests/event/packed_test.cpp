@@ -95,6 +95,17 @@ TEST(Packed, AFieldOfAnotherTypeIsNotThere) {
         EXPECT_EQ(packed(b, {{Kind::integer, {name}, 0, 8}}, 8)[0], std::string(8, '\0')) << name;
 }
 
+TEST(Packed, AFieldInPlacesOfTwoTypes) {
+    Batch b = empty();
+    fill(b);
+    for (const char *name : {"s", "i", "l", "bytes", "note", "share"})
+        for (const Kind kind : {Kind::integer, Kind::real, Kind::string, Kind::list})
+            for (const Kind other : {Kind::integer, Kind::real, Kind::string, Kind::list})
+                EXPECT_EQ(packed(b, {{other, {name}, 8, 8}, {kind, {name}, 0, 8}}, 16)[0].substr(0, 8),
+                          packed(b, {{kind, {name}, 0, 8}}, 8)[0])
+                    << name << int(kind) << int(other);
+}
+
 TEST(Packed, PlacesThatDoNotFit) {
     Batch b = empty();
     fill(b);
