@@ -7,39 +7,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aicore.adaptor import DatabaseAdaptor
-    from aicore.batch import Flow, FlowBatch
-    from aicore.context import AdaptorSummary, RunContext, RunSummary
-    from aicore.dispatcher import PacketDispatcher
+    from aicore.api.dispatcher import PacketDispatcher
+    from aicore.api.flows import Flows, flows
     from aicore.errors import AicoreError, Fatal, PluginError, RowError, SourceError, UsageError
-    from aicore.flowiter import Flows, flows
-    from aicore.flowkey import FlowKey
-    from aicore.hookspecs import hookimpl
-    from aicore.lookup import Lookup
-    from aicore.options import Option
-    from aicore.plugins import API_VERSION, list_plugins, open_adaptor
-    from aicore.protocol import Answer, InspectedFlow, Protocol, ProtocolRegistry
-    from aicore.schema import Field
-    from aicore.stack import StackLan, StackLanIPv6, StackMobile, StackVirtual
+    from aicore.plugins.adaptor import DatabaseAdaptor
+    from aicore.plugins.discovery import API_VERSION, list_plugins, open_adaptor
+    from aicore.plugins.hookspecs import hookimpl
+    from aicore.plugins.options import Option
+    from aicore.plugins.protocol import Answer, InspectedFlow, Protocol, ProtocolRegistry
+    from aicore.record.batch import Flow, FlowBatch, Place
+    from aicore.record.flowkey import FlowKey
+    from aicore.record.lookup import Lookup
+    from aicore.record.schema import Field
+    from aicore.run.context import AdaptorSummary, RunContext, RunSummary
+    from aicore.run.stack import StackLan, StackLanIPv6, StackMobile, StackVirtual
 
 # fmt: off
 __all__ = [
     "API_VERSION", "AdaptorSummary", "AicoreError", "Answer", "DatabaseAdaptor", "Fatal", "Field", "Flow", "FlowBatch",
-    "FlowKey", "Flows", "InspectedFlow", "Lookup", "Option", "PacketDispatcher", "PluginError", "Protocol",
+    "FlowKey", "Flows", "InspectedFlow", "Lookup", "Option", "PacketDispatcher", "Place", "PluginError", "Protocol",
     "ProtocolRegistry", "RowError", "RunContext", "RunSummary", "SourceError", "StackLan", "StackLanIPv6",
     "StackMobile", "StackVirtual", "UsageError", "__version__", "flows", "get_include", "hookimpl", "list_plugins",
     "open_adaptor",
 ]
 # Imported when first asked for: `import aicore` must cost a command line nothing that it does not need.
 _HOMES = {
-    "API_VERSION": "plugins", "AdaptorSummary": "context", "AicoreError": "errors", "Answer": "protocol",
-    "DatabaseAdaptor": "adaptor", "Fatal": "errors", "Field": "schema", "Flow": "batch", "FlowBatch": "batch",
-    "FlowKey": "flowkey", "Flows": "flowiter", "InspectedFlow": "protocol", "Lookup": "lookup", "Option": "options",
-    "PacketDispatcher": "dispatcher", "PluginError": "errors", "Protocol": "protocol", "ProtocolRegistry": "protocol",
-    "RowError": "errors", "RunContext": "context", "RunSummary": "context", "SourceError": "errors",
-    "StackLan": "stack", "StackLanIPv6": "stack", "StackMobile": "stack", "StackVirtual": "stack",
-    "UsageError": "errors", "flows": "flowiter", "hookimpl": "hookspecs", "list_plugins": "plugins",
-    "open_adaptor": "plugins",
+    "API_VERSION": "plugins.discovery", "AdaptorSummary": "run.context", "AicoreError": "errors",
+    "Answer": "plugins.protocol", "DatabaseAdaptor": "plugins.adaptor", "Fatal": "errors", "Field": "record.schema",
+    "Flow": "record.batch", "FlowBatch": "record.batch", "FlowKey": "record.flowkey", "Flows": "api.flows",
+    "InspectedFlow": "plugins.protocol", "Lookup": "record.lookup", "Option": "plugins.options",
+    "PacketDispatcher": "api.dispatcher", "Place": "record.batch", "PluginError": "errors",
+    "Protocol": "plugins.protocol", "ProtocolRegistry": "plugins.protocol", "RowError": "errors",
+    "RunContext": "run.context", "RunSummary": "run.context", "SourceError": "errors", "StackLan": "run.stack",
+    "StackLanIPv6": "run.stack", "StackMobile": "run.stack", "StackVirtual": "run.stack", "UsageError": "errors",
+    "flows": "api.flows", "hookimpl": "plugins.hookspecs", "list_plugins": "plugins.discovery",
+    "open_adaptor": "plugins.discovery",
 }
 # fmt: on
 

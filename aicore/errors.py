@@ -36,7 +36,7 @@ class Fatal(AicoreError):
 class PartialWrite(Exception):
     """Row by row delivery stopped: the first `delivered` rows are safe, `__cause__` says why the next one is not.
 
-    Raised by `aicore.adaptor.write_rows`, understood by the delivery; adaptors with a `write` of their own return
+    Raised by `write_rows`, understood by the delivery; adaptors with a `write` of their own return
     `RowError`s instead."""
 
     def __init__(self, delivered: int) -> None:

@@ -111,7 +111,7 @@ if __name__ == "__main__":
         import nfstream as _  # noqa: F401  # imports are not measured
     else:
         import aicore._core
-        import aicore.run
+        import aicore.run.loop
     start = cpu()
     read, found = SUBJECTS[name](path)
     print(json.dumps({"packets": read, "flows": found, "cpu": cpu() - start}))

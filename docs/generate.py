@@ -12,8 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from aicore import _core, hookspecs, schema
-from aicore.options import Option
+from aicore import _core
+from aicore.plugins import hookspecs
+from aicore.plugins.options import Option
+from aicore.record import schema
 
 if sys.version_info >= (3, 11):
     import tomllib

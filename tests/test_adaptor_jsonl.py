@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import aicore
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 from aicore.testing.batches import event, flow_id, lives, make_batch
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 import aicore
-from aicore import schema
 from aicore.adaptors import path_of
 from aicore.adaptors.sqlite import SqliteAdaptor
-from aicore.batch import FlowBatch
+from aicore.record import schema
+from aicore.record.batch import FlowBatch
 from aicore.testing.batches import event, flow_id, lives, make_batch
 
 

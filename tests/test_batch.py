@@ -14,8 +14,8 @@ import numpy
 import pytest
 
 import aicore
-from aicore.adaptor import write_rows
 from aicore.errors import PartialWrite
+from aicore.plugins.adaptor import write_rows
 from aicore.testing import event as made
 
 ROW = {

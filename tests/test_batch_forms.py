@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import aicore
-from aicore.batch import Place
+from aicore.record.batch import Place
 from aicore.testing import event
 
 

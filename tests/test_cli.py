@@ -138,7 +138,7 @@ def test_help_imports_neither_core_nor_plugin_machinery(tmp_path: Path, args: tu
 def test_list_plugins_without_loading_imports_no_plugin(tmp_path: Path) -> None:
     modules = _imported(tmp_path, "list-plugins", "--no-load")
     assert not {name for name in modules if name.startswith("aicore.adaptors")}
-    assert not modules & {"rich", "sqlite3", "numpy", "redis", "aicore.run", "aicore.delivery"}
+    assert not modules & {"rich", "sqlite3", "numpy", "redis", "aicore.run.loop", "aicore.delivery"}
 
 
 def test_the_store_alone_is_imported(tmp_path: Path, capture_file: Path) -> None:
@@ -291,7 +291,7 @@ def test_completion_knows_commands_schemes_and_plugins(tmp_path: Path, words: st
 
 
 def test_fields_show_the_whole_record() -> None:
-    from aicore import schema
+    from aicore.record import schema
 
     fields = json.loads(invoke("fields", "--json").stdout)
     names = [field["name"] for field in fields]

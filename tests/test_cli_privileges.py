@@ -17,7 +17,7 @@ SCRIPT = """
 import os
 from aicore import _core
 from aicore.cli.privileges import become, open_and_drop
-from aicore.source import Source, SourceError
+from aicore.run.source import Source, SourceError
 
 os.access = lambda *args, **options: True  # Python itself may lie where nobody can read it
 become("nobody")

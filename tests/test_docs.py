@@ -15,8 +15,9 @@ from typing import Any
 import pages
 import pytest
 
-from aicore import hookspecs, schema
 from aicore.adaptors.sqlite import SqliteAdaptor
+from aicore.plugins import hookspecs
+from aicore.record import schema
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

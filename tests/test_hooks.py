@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 import pytest
 
 import aicore
-from aicore import guard, hookspecs
-from aicore.context import RunContext, RunSummary
-from aicore.run import Run
-from aicore.source import Source
+from aicore.plugins import hookspecs
+from aicore.run import isolation as guard
+from aicore.run.context import RunContext, RunSummary
+from aicore.run.loop import Run
+from aicore.run.source import Source
 
 Install = Callable[..., None]
 HOOKS = [name for name, value in vars(hookspecs).items() if hasattr(value, "aicore_spec")]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aicore import Option, UsageError
-from aicore.options import check_options, parse_plugin, parse_query
+from aicore.plugins.options import check_options, parse_plugin, parse_query
 
 DECLARED = {
     "table": Option(str, default="flows"),

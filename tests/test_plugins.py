@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 import aicore
-from aicore.plugins import PACKAGES, Plugins
+from aicore.plugins.discovery import PACKAGES, Plugins
 
 Install = Callable[..., None]
 

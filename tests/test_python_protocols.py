@@ -14,7 +14,7 @@ import pytest
 from captures.files import Capture, Tcp, Udp, talks
 
 import aicore
-from aicore import guard
+from aicore.run import isolation as guard
 
 CLIENT, SERVER = "10.1.0.1", "10.1.0.2"
 

@@ -15,8 +15,8 @@ from captures.build import http
 from captures.files import talks
 
 import aicore
-from aicore.run import Run
-from aicore.source import Source
+from aicore.run.loop import Run
+from aicore.run.source import Source
 
 
 class Recorder(aicore.DatabaseAdaptor):

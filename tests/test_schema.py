@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import aicore
-from aicore import _core, schema
-from aicore.protocol import ProtocolRegistry
+from aicore import _core
+from aicore.plugins.protocol import ProtocolRegistry
+from aicore.record import schema
 
 
 def _protocols() -> tuple[schema.Field, ...]:

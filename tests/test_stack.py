@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import aicore
-from aicore.stack import TCP, UDP
+from aicore.run.stack import TCP, UDP
 
 
 class Store(aicore.DatabaseAdaptor):

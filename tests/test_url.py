@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from aicore import UsageError
-from aicore.url import AdaptorURL, Server, redact, scrub
+from aicore.plugins.url import AdaptorURL, Server, redact, scrub
 
 ENVIRON = {"PW": "p@ss/w?rd#1", "HOST": "db.example", "URL": "redis://u:fromenv@h/0?ended=keep", "KEY": "k&y=1"}
 

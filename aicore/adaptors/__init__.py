@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aicore.errors import UsageError
-from aicore.options import Option
+from aicore.plugins.options import Option
 
 if TYPE_CHECKING:
-    from aicore.adaptor import DatabaseAdaptor
+    from aicore.plugins.adaptor import DatabaseAdaptor
 
 
 def path_of(connection_str: str, scheme: str) -> str:

@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING
 
-from aicore.adaptor import DatabaseAdaptor, Events
 from aicore.adaptors import option, path_of
 from aicore.errors import Fatal, RowError
-from aicore.options import Option
+from aicore.plugins.adaptor import DatabaseAdaptor, Events
+from aicore.plugins.options import Option
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
 
 #: Bytes of one answer at most: more than an error a row of the largest batch needs.
 MAX_ANSWER = 8 << 20

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aicore.adaptor import DatabaseAdaptor
 from aicore.adaptors import path_of
 from aicore.adaptors._lines import LineFile
 from aicore.errors import Fatal
+from aicore.plugins.adaptor import DatabaseAdaptor
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
 
 
 class FileAdaptor(DatabaseAdaptor):

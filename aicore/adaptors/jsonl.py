@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aicore.adaptor import DatabaseAdaptor, Events
 from aicore.adaptors import option, path_of
 from aicore.adaptors._lines import LineFile
 from aicore.errors import Fatal
-from aicore.options import Option
+from aicore.plugins.adaptor import DatabaseAdaptor, Events
+from aicore.plugins.options import Option
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
 
 
 class JsonlAdaptor(DatabaseAdaptor):

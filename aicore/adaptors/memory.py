@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from aicore.adaptor import DatabaseAdaptor
 from aicore.adaptors import option
-from aicore.options import Option
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.options import Option
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
 
 
 class MemoryAdaptor(DatabaseAdaptor):

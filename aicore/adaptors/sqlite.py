@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
-from aicore import schema
-from aicore.adaptor import DatabaseAdaptor
 from aicore.adaptors import option, path_of
 from aicore.errors import Fatal
-from aicore.options import Option
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.options import Option
+from aicore.record import schema
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
 
 # Flows are updated at random places of the table: with SQLite's 1,000 pages the same pages went from the log to the
 # file again and again; 10,000 gave up to 1.4 times the rows. The log then takes some 40 MiB.

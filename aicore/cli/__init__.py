@@ -51,7 +51,7 @@ class _Aicore(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from aicore.options import nearest
+            from aicore.plugins.options import nearest
 
             raise click.UsageError(f"no command {args[0]!r}; {nearest(args[0], _COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
@@ -110,7 +110,7 @@ def _os_error(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    from aicore.url import scrub
+    from aicore.plugins.url import scrub
 
     return scrub(" ".join(text.split()))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aicore.cli.job import Job
+    from aicore.cli.run_setup import Job
 
 
 @click.command("check", short_help="Check a configuration without running it.", cls=JobCommand)
@@ -30,11 +30,10 @@ def command(ctx: click.Context, /, connect: bool, as_json: bool, **options: Any)
     Options, plugins, URLs and, with --connect, the stores; that files can be read and interfaces opened. Secrets are
     not shown. Exits with 1 if something would fail.
     """
-    from aicore.cli import job as jobs
-    from aicore.cli import logs
+    from aicore.cli import logs, run_setup
 
     logs.set_up(0, False, False)
-    findings = list(_check(jobs.make(ctx, options), connect))
+    findings = list(_check(run_setup.make(ctx, options), connect))
     if as_json:
         dump([{"what": what, "name": name, "ok": not error, "error": error} for what, name, error in findings])
     else:
@@ -46,9 +45,9 @@ def command(ctx: click.Context, /, connect: bool, as_json: bool, **options: Any)
 def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
     """What, its name, and what is wrong with it."""
     from aicore import _core
-    from aicore.chain import Chain
     from aicore.errors import AicoreError
-    from aicore.plugins import open_adaptor
+    from aicore.plugins.discovery import open_adaptor
+    from aicore.run.loading import Chain
 
     registry, problem = _core.Registry(), None
     try:
@@ -78,7 +77,7 @@ def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _connect(adaptor: Any, url: str) -> str | None:
-    from aicore.url import scrub
+    from aicore.plugins.url import scrub
 
     try:
         adaptor.connect(url)

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 import click
 
-from aicore.options import nearest
+from aicore.plugins.options import nearest
 
 
 class Config:

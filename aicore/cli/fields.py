@@ -12,8 +12,8 @@ from aicore.cli.terminal import dump, say, table, warn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aicore.plugins import Plugins
-    from aicore.schema import Field
+    from aicore.plugins.discovery import Plugins
+    from aicore.record.schema import Field
 
 
 @click.command("fields", short_help="List the fields of a record.")
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Leave a plugin out, as in a run.")
 def command(as_json: bool, blocked: tuple[str, ...]) -> None:
     """List the fields of a record: the core's, and what the installed protocols and hook plugins declare."""
-    from aicore import schema
-    from aicore.chain import Chain
-    from aicore.plugins import Plugins
+    from aicore.plugins.discovery import Plugins
+    from aicore.record import schema
+    from aicore.run.loading import Chain
 
     plugins = Plugins(blocked)
     chain = Chain(plugins, [])

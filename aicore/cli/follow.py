@@ -15,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from aicore.cli.job import MAGIC
 from aicore.cli.ledger import Ledger, Seen
-from aicore.hookspecs import hookimpl
+from aicore.cli.run_setup import MAGIC
+from aicore.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from aicore.context import AdaptorSummary, RunSummary
-    from aicore.run import Run
+    from aicore.run.context import AdaptorSummary, RunSummary
+    from aicore.run.loop import Run
 
 logger = logging.getLogger("aicore")
 

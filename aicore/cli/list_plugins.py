@@ -11,7 +11,7 @@ from aicore.cli.terminal import dump, safe, say, table
 
 
 def _hooks() -> list[str]:
-    from aicore import hookspecs
+    from aicore.plugins import hookspecs
 
     return [hook for hook, value in vars(hookspecs).items() if hasattr(value, "aicore_spec")]
 
@@ -42,7 +42,7 @@ def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, 
         if no_load:
             raise click.UsageError("--hook needs the plugins loaded: leave --no-load out")
         _check_hook(hook)
-    from aicore.plugins import list_plugins
+    from aicore.plugins.discovery import list_plugins
 
     rows = list_plugins(blocked, load=not no_load)
     if hook is not None:
@@ -63,7 +63,7 @@ def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, 
 
 
 def _check_hook(name: str) -> None:
-    from aicore.options import nearest
+    from aicore.plugins.options import nearest
 
     if name not in _hooks():
         raise click.UsageError(f"no hook {name!r}; {nearest(name, _hooks())}")

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from aicore.cli.progress import Progress
 from aicore.cli.terminal import count, safe, size
-from aicore.hookspecs import hookimpl
+from aicore.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
-    from aicore.run import Run
+    from aicore.record.batch import FlowBatch
+    from aicore.run.loop import Run
 
 _FLOWS = 12
 _PROTOCOLS = 8

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from aicore.cli.config import Config
-from aicore.stack import EVERY, StackLan
+from aicore.run.stack import EVERY, StackLan
 
 _GROUPS = ("Input", "Stores and plugins", "Flows and bounds", "Output")
 

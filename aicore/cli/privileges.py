@@ -9,7 +9,7 @@ import pwd
 from dataclasses import replace
 
 from aicore.errors import UsageError
-from aicore.source import Source
+from aicore.run.source import Source
 
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 

@@ -14,7 +14,7 @@ from aicore.cli.terminal import count, rate, safe, size
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from aicore.run import Run
+    from aicore.run.loop import Run
 
 logger = logging.getLogger("aicore")
 

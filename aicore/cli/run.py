@@ -14,8 +14,8 @@ from aicore.cli.options import JobCommand, job_options
 from aicore.cli.terminal import dump, say
 
 if TYPE_CHECKING:
-    from aicore.cli.job import Job
     from aicore.cli.progress import Progress
+    from aicore.cli.run_setup import Job
 
 
 @click.command("run", cls=JobCommand, epilog=epilog())
@@ -42,14 +42,13 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     from aicore.cli import logs
 
     logs.set_up(options["verbose"], options["quiet"], options["log_json"])
-    from aicore.cli import job as jobs
-    from aicore.cli import running
+    from aicore.cli import run_control, run_setup
 
     if options["user"]:
         from aicore.cli.privileges import become
 
         become(options["user"])
-    job = jobs.make(ctx, options)
+    job = run_setup.make(ctx, options)
     if options["user"]:
         from aicore.cli.privileges import open_and_drop
 
@@ -57,7 +56,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     if options["as_json"] and job.writes_stdout:
         raise click.UsageError("--json and a store on standard output exclude each other")
     with _display(job, options) as progress:
-        summary = running.run(
+        summary = run_control.run(
             job, progress, queue_bytes=options["queue"] << 20, wait=options["wait"], metrics=options["metrics"]
         )
     if options["as_json"]:
@@ -67,7 +66,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
         for line in lines(summary, job):
             say(line, sys.stderr if job.writes_stdout else sys.stdout)
-    return running.exit_code(summary, live=job.source.live)
+    return run_control.exit_code(summary, live=job.source.live)
 
 
 def _display(job: Job, options: dict[str, Any]) -> Progress:

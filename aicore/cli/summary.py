@@ -10,8 +10,8 @@ from aicore.cli.progress import LOSSES
 from aicore.cli.terminal import count, rate, safe, size, table
 
 if TYPE_CHECKING:
-    from aicore.cli.job import Job
-    from aicore.context import AdaptorSummary, RunSummary, TopRow
+    from aicore.cli.run_setup import Job
+    from aicore.run.context import AdaptorSummary, RunSummary, TopRow
 
 _TOPS = {"protocols": "LAYER 7", "hosts": "HOST", "talkers": "TALKER"}
 _TOP_ROWS = 10

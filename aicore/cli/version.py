@@ -16,7 +16,7 @@ def command(as_json: bool) -> None:
     from importlib.metadata import version
 
     from aicore import _core
-    from aicore.plugins import API_VERSION
+    from aicore.plugins.discovery import API_VERSION
 
     versions = {
         "aicore": version("aicore"),

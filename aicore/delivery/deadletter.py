@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from aicore.url import scrub
+from aicore.plugins.url import scrub
 
 log = logging.getLogger("aicore.delivery")
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from aicore.batch import FlowBatch
 from aicore.delivery.queue import lasting
 from aicore.delivery.state import TICK, DeliveryState
+from aicore.record.batch import FlowBatch
 
 _MERGE = 0.3  # of the queue, from where on waiting batches are merged
 _WINDOW = 1 << 20  # bytes that are merged at once, at least

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aicore.adaptor import DatabaseAdaptor, events_of
-from aicore.batch import FlowBatch
 from aicore.delivery.deadletter import read_letters
 from aicore.delivery.recovery import read_cursor, segment_files
 from aicore.delivery.segment import MAGIC, Frame, scan
 from aicore.delivery.worker import Delivery
 from aicore.errors import UsageError
-from aicore.options import nearest
-from aicore.plugins import open_adaptor
+from aicore.plugins.adaptor import DatabaseAdaptor, events_of
+from aicore.plugins.discovery import open_adaptor
+from aicore.plugins.options import nearest
+from aicore.record.batch import FlowBatch
 
 #: File in a spool that says, for people, which store it belongs to: the URL without secrets.
 STORE = "store"

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 
 #: Rows of one write at most. Larger ones win nothing (measured with pipelines of 100, 1,000 and 5,000).
 WRITE_ROWS = 4096

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from aicore.batch import FlowBatch
 from aicore.delivery.queue import Group
 from aicore.errors import Fatal, PartialWrite, RowError
-from aicore.url import scrub
+from aicore.plugins.url import scrub
+from aicore.record.batch import FlowBatch
 
 #: A row that failed so often, while rows of other flows went through, is poison.
 STRIKES = 5

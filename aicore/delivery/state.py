@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-from aicore.adaptor import threads_of
 from aicore.delivery.deadletter import DeadLetters
 from aicore.delivery.metrics import new_counters
 from aicore.delivery.queue import Group, MemoryQueue
 from aicore.delivery.sender import Backoff
 from aicore.delivery.spool import Spool
+from aicore.plugins.adaptor import threads_of
 
 log = logging.getLogger("aicore.delivery")
 

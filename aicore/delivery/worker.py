@@ -13,14 +13,14 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from aicore.adaptor import DatabaseAdaptor, write_batch, write_rows
-from aicore.batch import FlowBatch
 from aicore.delivery.intake import Intake
 from aicore.delivery.queue import Group
 from aicore.delivery.segment import Frame
 from aicore.delivery.sender import Halt, Outcome, Sender, describe
 from aicore.delivery.state import STUCK_SECONDS, TICK, log
 from aicore.errors import AicoreError, RowError
+from aicore.plugins.adaptor import DatabaseAdaptor, write_batch, write_rows
+from aicore.record.batch import FlowBatch
 
 
 class _Gone(BaseException):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 
 _T0 = 1_700_000_000_000_000_000
 

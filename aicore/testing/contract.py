@@ -23,10 +23,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from aicore.adaptor import DatabaseAdaptor
-from aicore.batch import FlowBatch
 from aicore.errors import AicoreError, RowError
-from aicore.plugins import open_adaptor
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.discovery import open_adaptor
+from aicore.record.batch import FlowBatch
 from aicore.testing.batches import event, flow_id, lives, make_batch
 
 #: What `lacks` may name, and what it means.

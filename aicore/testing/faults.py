@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from aicore.adaptor import DatabaseAdaptor
-from aicore.batch import FlowBatch
 from aicore.errors import RowError
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.record.batch import FlowBatch
 
 #: What happens to a row: delivered, refused for now, refused for good, or the whole write raises because of it.
 Fate = Literal["ok", "retry", "poison", "fatal", "raise"]

@@ -25,7 +25,7 @@ from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 from harness import HERE, Batches, Way, batches, compare
 
 import aicore
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
 

@@ -19,7 +19,7 @@ from aicore_hdf5.file import TCP, FlowFile
 from harness import Batches, Way, compare
 
 import aicore
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 from aicore.testing import batches, event
 
 

@@ -24,7 +24,7 @@ from aicore_redis.client import send
 from harness import Batches, Way, batches, compare, compare_runs
 
 import aicore
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 from aicore.testing import event
 
 

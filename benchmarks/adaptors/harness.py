@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 from aicore.testing import make_batch
 
 HERE = Path(__file__).resolve().parent

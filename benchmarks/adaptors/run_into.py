@@ -10,7 +10,7 @@ import sys
 from subject import cpu, run_aicore
 
 import aicore
-import aicore.run
+import aicore.run.loop
 
 if __name__ == "__main__":
     url, capture = sys.argv[1:]

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aicore.adaptor import DatabaseAdaptor
-from aicore.batch import FlowBatch
 from aicore.delivery import Delivery, Spool
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.record.batch import FlowBatch
 from aicore.testing import event
 
 FLOWS = 50

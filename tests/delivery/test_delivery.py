@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from aicore.adaptor import DatabaseAdaptor
-from aicore.batch import FlowBatch
 from aicore.delivery import Delivery, Spool, balance
 from aicore.delivery.metrics import PLACES
 from aicore.errors import Fatal, RowError
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.record.batch import FlowBatch
 from aicore.testing import FaultyAdaptor, batches, event, flow_id, life, lives, make_batch
 
 FAST = (0.001, 0.02)

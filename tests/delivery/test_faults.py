@@ -24,8 +24,8 @@ from typing import Any
 import commandline
 import pytest
 
-from aicore.batch import FlowBatch
 from aicore.delivery import Delivery, Spool, balance, spool_check, spool_list
+from aicore.record.batch import FlowBatch
 from aicore.testing import FaultyAdaptor, event, flow_id, lives, make_batch
 
 HERE = Path(__file__).resolve().parent

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from aicore.adaptor import DatabaseAdaptor
-from aicore.batch import FlowBatch
 from aicore.delivery import (
     DeadLetters,
     Spool,
@@ -22,8 +20,10 @@ from aicore.delivery import (
     spool_path,
 )
 from aicore.errors import UsageError
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.url import AdaptorURL
+from aicore.record.batch import FlowBatch
 from aicore.testing import flow_id, make_batch
-from aicore.url import AdaptorURL
 
 
 def filled(path: Path, frames: int = 4) -> Spool:

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from aicore.batch import FlowBatch
 from aicore.delivery import Delivery, Spool, balance
+from aicore.record.batch import FlowBatch
 from aicore.testing import FaultyAdaptor, event, flow_id
 
 FLOWS = st.integers(0, 30)

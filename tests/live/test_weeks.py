@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from live_hosts import DEMO, SENSOR, Network, complete, need, send
 
-from aicore.run import TRIM
+from aicore.run.loop import TRIM
 
 ROUNDS = 4  # parts of a flood, between which memory is looked at
 LONG = (pytest.mark.fault, pytest.mark.timeout(1800))

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aicore.adaptor import DatabaseAdaptor
 from aicore.adaptors import option
 from aicore.errors import Fatal, RowError, UsageError
-from aicore.options import Option
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.options import Option
 from aicore_cassandra.tables import flows_layout, seed_layout
 from aicore_cassandra.target import parse_target, plain_name
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
     from aicore_cassandra.store import Store
 
 _CONSISTENCY = ("one", "two", "three", "quorum", "all", "local_quorum", "each_quorum", "local_one")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from aicore.errors import UsageError
-from aicore.url import Server
+from aicore.plugins.url import Server
 
 PORT = 9042
 KEYSPACE = "aicore"

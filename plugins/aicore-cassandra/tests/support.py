@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from aicore_cassandra import CassandraAdaptor
 
 import aicore
-from aicore.batch import FlowBatch
 from aicore.errors import RowError
+from aicore.record.batch import FlowBatch
 
 
 def connected(url: str) -> CassandraAdaptor:

@@ -10,9 +10,9 @@ from conftest import Keyspace
 from support import connected, kinds, write
 
 import aicore
-from aicore import schema
-from aicore.batch import FlowBatch
 from aicore.errors import Fatal, UsageError
+from aicore.record import schema
+from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id, lives, make_batch
 
 FLOWS = "day date, bucket text, flow_id text, version bigint"

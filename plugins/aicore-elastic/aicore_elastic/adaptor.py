@@ -14,15 +14,15 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aicore.adaptor import DatabaseAdaptor
 from aicore.adaptors import option
 from aicore.errors import Fatal, RowError, UsageError
-from aicore.options import Option
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.options import Option
 from aicore_elastic.clients import Address, Client, ElasticsearchClient, Login, OpensearchClient, status_of
 from aicore_elastic.documents import Documents
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
 
 logger = logging.getLogger("aicore")
 

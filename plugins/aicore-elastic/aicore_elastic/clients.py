@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aicore.errors import Fatal, UsageError
-from aicore.url import Server
+from aicore.plugins.url import Server
 
 TIMEOUT = 5  # seconds for each request
 # Less than TIMEOUT, so that a shard that is away is an answer for its rows and not a request without one.

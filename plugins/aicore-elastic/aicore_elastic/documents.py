@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aicore import schema
 from aicore.errors import AicoreError
-from aicore.plugins import Plugins
-from aicore.protocol import ProtocolRegistry
+from aicore.plugins.discovery import Plugins
+from aicore.plugins.protocol import ProtocolRegistry
+from aicore.record import schema
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
 
 _TYPES = {"int": "long", "float": "double", "str": "keyword", "list": "keyword", "time": "date_nanos"}
 # Where ECS has another type than ours. Addresses are told by their name.

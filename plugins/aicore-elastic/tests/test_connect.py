@@ -17,9 +17,9 @@ from servers.elastic.front import certificate, tls_front
 from servers.elastic.reading import search
 from servers.elastic.server import Node, free_port
 
-from aicore.adaptor import DatabaseAdaptor
 from aicore.errors import Fatal, UsageError
-from aicore.plugins import open_adaptor
+from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.discovery import open_adaptor
 from aicore.testing import make_batch
 
 pytestmark = pytest.mark.timeout(400)

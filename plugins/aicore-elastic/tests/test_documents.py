@@ -13,9 +13,9 @@ import pytest
 from aicore_elastic.documents import Documents
 
 import aicore
-from aicore.batch import FlowBatch
-from aicore.chain import Chain
-from aicore.plugins import Plugins
+from aicore.plugins.discovery import Plugins
+from aicore.record.batch import FlowBatch
+from aicore.run.loading import Chain
 from aicore.testing import event
 
 FULL: dict[str, Any] = event(

@@ -20,7 +20,7 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 import aicore
-from aicore.plugins import Plugins
+from aicore.plugins.discovery import Plugins
 
 CLIENT, SERVER, SERVER6 = "81.2.69.142", "8.8.8.8", "2001:4860:4860::8888"
 CITY = {"country": {"iso_code": "GB"}, "city": {"names": {"en": "London", "de": "London (de)"}}}

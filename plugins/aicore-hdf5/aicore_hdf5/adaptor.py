@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aicore import DatabaseAdaptor, Fatal, Option, UsageError, schema
+from aicore import DatabaseAdaptor, Fatal, Option, UsageError
 from aicore.adaptors import option, path_of
+from aicore.record import schema
 
 if TYPE_CHECKING:
     from aicore import FlowBatch

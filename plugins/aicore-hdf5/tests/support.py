@@ -6,7 +6,7 @@ from __future__ import annotations
 from aicore_hdf5 import Hdf5Adaptor
 
 import aicore
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 
 
 def opened(url: str) -> Hdf5Adaptor:

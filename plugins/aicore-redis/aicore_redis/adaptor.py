@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aicore.adaptor import DatabaseAdaptor, Events
 from aicore.adaptors import option
 from aicore.errors import Fatal, RowError, UsageError
-from aicore.options import Option
+from aicore.plugins.adaptor import DatabaseAdaptor, Events
+from aicore.plugins.options import Option
 from aicore_redis import commands as make
 from aicore_redis.commands import Command
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
+    from aicore.record.batch import FlowBatch
 
 #: Options that mean something in one layout only.
 _OF_LAYOUT = {"tcp": "hash", "udp": "hash", "prefix": "flow", "ttl": "flow", "stream": "stream", "maxlen": "stream"}

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from aicore.errors import Fatal, RowError, UsageError
-from aicore.url import Server
+from aicore.plugins.url import Server
 from aicore_redis.commands import Command
 
 logger = logging.getLogger("aicore")

@@ -9,7 +9,7 @@ from typing import Any
 
 from server import Server
 
-from aicore import schema
+from aicore.record import schema
 
 _HASHES = ("tcpflows", "udpflows")
 _KINDS = {"int": int, "list": json.loads}

@@ -15,8 +15,8 @@ from server import Server
 from stores import flow_records, hash_records, stream_entries
 
 import aicore
-from aicore.batch import FlowBatch
 from aicore.errors import UsageError
+from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id, lives, make_batch
 
 

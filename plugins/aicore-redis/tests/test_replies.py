@@ -12,9 +12,9 @@ from server import Server
 from test_layouts import connected
 
 import aicore
-from aicore.batch import FlowBatch
 from aicore.delivery import Delivery, balance
 from aicore.errors import Fatal, RowError
+from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id, make_batch
 
 

@@ -15,7 +15,7 @@ from captures.files import talks
 from commandline import invoke
 
 import aicore
-from aicore.plugins import Plugins
+from aicore.plugins.discovery import Plugins
 
 BAD = """\
 # entry,score

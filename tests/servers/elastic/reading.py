@@ -9,8 +9,8 @@ from typing import Any
 from aicore_elastic.documents import Documents
 from servers.elastic.server import Node
 
-from aicore.chain import Chain
-from aicore.plugins import Plugins
+from aicore.plugins.discovery import Plugins
+from aicore.run.loading import Chain
 
 
 def search(node: Node, index: str, *, source: bool = True) -> list[dict[str, Any]]:

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from aicore import schema
 from aicore.errors import AicoreError, UsageError
-from aicore.guard import Guard
-from aicore.hooks import HookRunner
-from aicore.options import check_options, parse_plugin
-from aicore.plugins import Plugins, check_hooks
-from aicore.protocol import Protocol, ProtocolRegistry, ProtocolRunner
-from aicore.stack import Use
+from aicore.plugins.discovery import Plugins, check_hooks
+from aicore.plugins.options import check_options, parse_plugin
+from aicore.plugins.protocol import Protocol, ProtocolRegistry, ProtocolRunner
+from aicore.record import schema
+from aicore.run.hooks import HookRunner
+from aicore.run.isolation import Guard
+from aicore.run.stack import Use
 
 logger = logging.getLogger("aicore")
 

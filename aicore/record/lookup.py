@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aicore import _core
-from aicore.batch import FlowBatch
+from aicore.record.batch import FlowBatch
 
 
 class Lookup:

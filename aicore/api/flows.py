@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from aicore.batch import Flow, FlowBatch
 from aicore.errors import SourceError
-from aicore.run import Run
-from aicore.source import Source, SourceLike
-from aicore.stack import StackLan
+from aicore.record.batch import Flow, FlowBatch
+from aicore.run.loop import Run
+from aicore.run.source import Source, SourceLike
+from aicore.run.stack import StackLan
 
 if TYPE_CHECKING:
     import pandas

@@ -16,15 +16,15 @@ from aicore.cli.exits import Exit
 from aicore.delivery import Spool, SpoolInUse, spool_path
 from aicore.delivery.manage import STORE
 from aicore.errors import UsageError
-from aicore.hookspecs import hookimpl
-from aicore.plugins import open_adaptor
-from aicore.run import Run
+from aicore.plugins.discovery import open_adaptor
+from aicore.plugins.hookspecs import hookimpl
+from aicore.run.loop import Run
 
 if TYPE_CHECKING:
     from aicore.cli.follow import Follow
-    from aicore.cli.job import Job
-    from aicore.context import RunSummary
-    from aicore.url import AdaptorURL
+    from aicore.cli.run_setup import Job
+    from aicore.plugins.url import AdaptorURL
+    from aicore.run.context import RunSummary
 
 logger = logging.getLogger("aicore")
 

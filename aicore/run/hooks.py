@@ -10,7 +10,7 @@ from typing import Any
 
 import pluggy
 
-from aicore.guard import Guard
+from aicore.run.isolation import Guard
 
 
 class HookRunner:

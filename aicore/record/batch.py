@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aicore import _core
 from aicore.errors import UsageError
-from aicore.options import nearest
+from aicore.plugins.options import nearest
 
 if TYPE_CHECKING:
     import pandas

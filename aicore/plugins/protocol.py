@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from aicore import _core
-from aicore.batch import Flow, FlowBatch
 from aicore.errors import PluginError, UsageError
+from aicore.record.batch import Flow, FlowBatch
 
 if TYPE_CHECKING:
-    from aicore.guard import Guard
-    from aicore.options import Option
-    from aicore.schema import Field
+    from aicore.plugins.options import Option
+    from aicore.record.schema import Field
+    from aicore.run.isolation import Guard
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,47}", re.ASCII)

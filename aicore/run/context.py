@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from aicore.guard import PluginStats
-from aicore.schema import Field
+from aicore.record.schema import Field
+from aicore.run.isolation import PluginStats
 
 #: name, flows, packets, bytes
 TopRow = tuple[str, int, int, int]

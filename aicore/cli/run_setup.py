@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from aicore.cli.config import Config
-from aicore.cli.where import default_spool
+from aicore.cli.state_directory import default_spool
 from aicore.errors import SourceError
-from aicore.plugins import Plugins
-from aicore.source import Source
-from aicore.stack import StackLan, Use
-from aicore.url import AdaptorURL
+from aicore.plugins.discovery import Plugins
+from aicore.plugins.url import AdaptorURL
+from aicore.run.source import Source
+from aicore.run.stack import StackLan, Use
 
 logger = logging.getLogger("aicore")
 

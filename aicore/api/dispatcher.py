@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aicore.context import RunSummary
 from aicore.errors import Fatal, SourceError, UsageError
-from aicore.run import Run
-from aicore.source import Source, SourceLike
-from aicore.stack import StackLan
+from aicore.run.context import RunSummary
+from aicore.run.loop import Run
+from aicore.run.source import Source, SourceLike
+from aicore.run.stack import StackLan
 
 
 class PacketDispatcher:

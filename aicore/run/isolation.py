@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aicore.url import scrub
+from aicore.plugins.url import scrub
 
 logger = logging.getLogger("aicore")
 

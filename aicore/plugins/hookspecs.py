@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
-    from aicore.context import RunContext, RunSummary
-    from aicore.protocol import ProtocolRegistry
+    from aicore.plugins.protocol import ProtocolRegistry
+    from aicore.record.batch import FlowBatch
+    from aicore.run.context import RunContext, RunSummary
 
 hookspec = pluggy.HookspecMarker("aicore")
 hookimpl = pluggy.HookimplMarker("aicore")

@@ -16,18 +16,19 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from aicore import _core, hookspecs
-from aicore.adaptor import events_of, threads_of
-from aicore.batch import FlowBatch, Kind
-from aicore.chain import Chain
-from aicore.context import AdaptorSummary, RunContext, RunSummary
+from aicore import _core
 from aicore.delivery import Delivery
 from aicore.errors import UsageError
-from aicore.guard import Interrupted
-from aicore.plugins import Plugins, open_adaptor
-from aicore.source import Source
-from aicore.stack import TCP, UDP, Attached, StackLan
-from aicore.url import AdaptorURL
+from aicore.plugins import hookspecs
+from aicore.plugins.adaptor import events_of, threads_of
+from aicore.plugins.discovery import Plugins, open_adaptor
+from aicore.plugins.url import AdaptorURL
+from aicore.record.batch import FlowBatch, Kind
+from aicore.run.context import AdaptorSummary, RunContext, RunSummary
+from aicore.run.isolation import Interrupted
+from aicore.run.loading import Chain
+from aicore.run.source import Source
+from aicore.run.stack import TCP, UDP, Attached, StackLan
 
 if TYPE_CHECKING:
     from aicore.delivery import Spool
@@ -45,7 +46,7 @@ INTERRUPT_DEADLINE = 10.0
 _WARNINGS = 1000  # kept for the summary; all of them are logged
 
 #: Code that nothing cuts short.
-_PACKAGE = os.path.dirname(__file__) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 _KINDS: tuple[Kind, ...] = ("insert", "update", "remove")
 
@@ -135,7 +136,7 @@ class Run:
             counters=self.counters,
             logger=logger,
         )
-        stack._run = self
+        stack._counters = self.counters
 
     def _events(self, wanted: set[str], adaptors: bool) -> list[str]:
         """The kinds that somebody looks at; the engine does not make the others."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from aicore.errors import PartialWrite, RowError
 
 if TYPE_CHECKING:
-    from aicore.batch import FlowBatch
-    from aicore.options import Option
-    from aicore.url import AdaptorURL
+    from aicore.plugins.options import Option
+    from aicore.plugins.url import AdaptorURL
+    from aicore.record.batch import FlowBatch
 
 Events = Literal["all", "net"]
 Threads = Literal["delivery", "caller"]

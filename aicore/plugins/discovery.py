@@ -19,11 +19,12 @@ from typing import Any, Literal
 import pluggy
 from stevedore.driver import DriverManager
 
-from aicore import _core, hookspecs
-from aicore.adaptor import takes_nothing
+from aicore import _core
 from aicore.errors import PluginError, Status, UsageError
-from aicore.options import check_options, nearest
-from aicore.url import AdaptorURL, scrub
+from aicore.plugins import hookspecs
+from aicore.plugins.adaptor import takes_nothing
+from aicore.plugins.options import check_options, nearest
+from aicore.plugins.url import AdaptorURL, scrub
 
 logger = logging.getLogger("aicore")
 
@@ -236,7 +237,7 @@ def check_plugin(kind: PluginKind, label: str, plugin: Any) -> None:
         if takes_nothing(plugin):
             raise PluginError(f"{label} defines neither write nor insert, update or remove")
     elif kind == "protocol":
-        from aicore.protocol import Protocol
+        from aicore.plugins.protocol import Protocol
 
         if not issubclass(plugin, Protocol):
             raise PluginError(f"{label}: the class is no aicore.Protocol")

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from aicore.adaptor import takes_nothing
 from aicore.errors import UsageError
-from aicore.options import Option, nearest
-
-if TYPE_CHECKING:
-    from aicore.run import Run
+from aicore.plugins.adaptor import takes_nothing
+from aicore.plugins.options import Option, nearest
 
 T = TypeVar("T")
 
@@ -104,7 +101,7 @@ class StackLan:
         self._tcp: Any = None
         self._udp: Any = None
         self._more: list[Attached] = []
-        self._run: Run | None = None
+        self._counters: Callable[[], dict[str, int]] | None = None  # of the present or the last run
         self.configure(settings)
 
     if not TYPE_CHECKING:  # a type checker would take every name from then on
@@ -193,7 +190,7 @@ class StackLan:
     @property
     def statistics(self) -> dict[str, int]:
         """Counters of the core, of the present or the last run; empty before the first."""
-        return {} if self._run is None else self._run.counters()
+        return {} if self._counters is None else self._counters()
 
 
 # AIEngine has a class for each network; here one stack decodes all of it.
