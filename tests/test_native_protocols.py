@@ -102,7 +102,7 @@ BAD = {
     "letters": ('.name = "irc"', '.name = "I R C"', "name"),
     "state": (".rank = 50", ".rank = 50, .state_size = 100000", "state"),
     "field": ('{"ircnick"', '{"bytes"', "bytes"),
-    "capsule": ("&irc, AICORE_PROTOCOL_CAPSULE", '&irc, "other"', "aicore.plugins.protocol"),
+    "capsule": ("&irc, AICORE_PROTOCOL_CAPSULE", '&irc, "other"', "aicore.protocol"),
 }
 
 

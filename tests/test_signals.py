@@ -24,7 +24,9 @@ from aicore import DatabaseAdaptor, FlowBatch, RunSummary, StackLan, hookimpl
 
 PACKAGE = Path(aicore.__file__).parent
 #: What run()'s thread goes through for each batch.
-LOOP = tuple(str(PACKAGE / name) for name in ("run.py", "hooks.py", "guard.py", "delivery/", "batch.py"))
+LOOP = tuple(
+    str(PACKAGE / name) for name in ("run/loop.py", "run/hooks.py", "run/isolation.py", "delivery/", "record/batch.py")
+)
 
 
 class Store(DatabaseAdaptor):
