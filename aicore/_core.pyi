@@ -95,6 +95,10 @@ class Batch:
         """Rows of `size` bytes; a place is kind, fields, offset, width. ValueError for places that do not fit."""
     def json_lines(self, meta: bool = False) -> bytes:
         """The same as one buffer, each line ended by a newline."""
+    def schema_bytes(self) -> bytes:
+        """What BinaryReader needs to know of the batch, the same for all batches of a run."""
+    def to_bytes(self) -> bytes:
+        """The rows; see aicore/binary.h."""
     def row(self, index: int) -> dict[str, Any]:
         """One row's present values as Python objects, times as integers."""
     @property
@@ -103,6 +107,15 @@ class Batch:
         """Payloads that Python protocols shall inspect: (question id, protocol, data, other direction or None,
         reverse, row of question_rows() with the flow's state then)."""
     def question_rows(self) -> Batch: ...
+
+@final
+class BinaryReader:
+    """Reads what to_bytes() of the batches of one schema gave."""
+
+    def __init__(self, schema: bytes) -> None:
+        """ValueError says what is wrong with the bytes."""
+    def read(self, batch: bytes) -> Batch:
+        """ValueError, also for a batch of another schema."""
 
 @final
 class Lookup:

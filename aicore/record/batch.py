@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aicore import _core
@@ -78,6 +79,11 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<Flow {self.key} {self.event} layer7={self.layer7} bytes={self.bytes}>"
+
+
+@lru_cache(maxsize=8)
+def _reader(schema: bytes) -> _core.BinaryReader:
+    return _core.BinaryReader(schema)
 
 
 def _datetime(ns: int) -> datetime:
@@ -171,6 +177,26 @@ class FlowBatch:
     def json_lines(self, meta: bool = False) -> bytes:
         """The same as one buffer of lines."""
         return self._core.json_lines(meta)
+
+    def schema_bytes(self) -> bytes:
+        """What from_bytes() needs beside to_bytes(): the columns with all their properties, about 3 KB. The same bytes
+        for all batches of a run, and for what take(), net() and kind() make of them: store them once for many batches,
+        and again when they differ."""
+        return self._core.schema_bytes()
+
+    def to_bytes(self) -> bytes:
+        """The rows in a form of their own, about an eighth of their JSON: everything that a batch holds, `event`, `new`
+        and `version` too. Names its schema by a fingerprint; has no checksum."""
+        return self._core.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, schema: bytes, rows: bytes) -> FlowBatch:
+        """The batch of which schema_bytes() and to_bytes() gave these, sealed: the same columns, types, order and
+        values. Any bytes are safe to read; ValueError says what is wrong with them, or that the schema is another's.
+        Batches of one schema can be joined by concat()."""
+        batch = cls(_reader(schema).read(rows))
+        batch.seal()
+        return batch
 
     def kind(self, event: Kind) -> FlowBatch | None:
         """The rows of that event; None if there are none."""

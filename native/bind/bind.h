@@ -51,10 +51,13 @@ py::object attribute_value(const aicore::Batch &batch, const aicore::Row &row, i
 py::object added_value(const aicore::AddedColumn &column, size_t row);                     // the same
 [[noreturn]] void unknown(const std::string &name);                                        // KeyError
 
+py::bytes batch_schema_bytes(const PyBatch &self);
+py::bytes batch_to_bytes(const PyBatch &self);
 py::tuple distinct(const PyBatch &self, const std::string &name);
 
 void bind_columns(py::module_ &m);
 void bind_batch(py::module_ &m);
+void bind_binary(py::module_ &m);
 void bind_lookup(py::module_ &m);
 void bind_registry(py::module_ &m);
 void bind_engine(py::module_ &m);

@@ -258,6 +258,8 @@ void bind_batch(py::module_ &m) {
         .def("nested_json", nested_json, py::arg("places"))
         .def("packed", packed, py::arg("places"), py::arg("size"))
         .def("json_lines", json_lines, py::arg("meta") = false)
+        .def("schema_bytes", batch_schema_bytes)
+        .def("to_bytes", batch_to_bytes)
         .def("row", row, py::arg("index"))
         .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes(); })
         .def("questions", questions)

@@ -164,13 +164,6 @@ const std::unordered_map<std::string, Set> kSetters = {
     ONE_OF(end_reason, EndReason, kEndReasonNames),
 };
 
-bool valid_name(const std::string &name) {
-    if (name.empty() || name.size() > 48 || name[0] < 'a' || name[0] > 'z') return false;
-    for (const char c : name)
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_')) return false;
-    return true;
-}
-
 } // namespace
 
 std::string utf8(const py::handle &value) {
@@ -187,7 +180,8 @@ std::string utf8(const py::handle &value) {
 }
 
 AddedColumn added_column(const std::string &name, const py::sequence &values) {
-    if (!valid_name(name)) throw py::value_error("'" + name + "' is no column name of the form ^[a-z][a-z0-9_]{0,47}$");
+    if (!valid_column_name(name))
+        throw py::value_error("'" + name + "' is no column name of the form ^[a-z][a-z0-9_]{0,47}$");
     AddedColumn c{name, FieldType::string, {}, {}, {}, {}, {}};
     const size_t n = values.size();
     bool typed = false;

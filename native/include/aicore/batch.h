@@ -187,5 +187,8 @@ void write_packed(uint8_t *out, const Batch &batch, const std::vector<PackedPlac
 
 // Valid UTF-8 of at most `limit` bytes: a byte that is none, and NUL, becomes the text \xNN. True if it was cut.
 bool append_utf8(std::string &out, const uint8_t *bytes, size_t length, size_t limit);
+bool valid_utf8(std::string_view text);
+
+bool valid_column_name(std::string_view name); // ^[a-z][a-z0-9_]{0,47}$
 
 } // namespace aicore

@@ -220,4 +220,20 @@ bool append_utf8(std::string &out, const uint8_t *bytes, size_t length, size_t l
     return false;
 }
 
+bool valid_utf8(std::string_view text) {
+    const auto *bytes = reinterpret_cast<const uint8_t *>(text.data());
+    for (size_t i = 0; i < text.size();) {
+        const size_t n = utf8_sequence(bytes + i, text.size() - i);
+        if (n == 0) return false;
+        i += n;
+    }
+    return true;
+}
+
+bool valid_column_name(std::string_view name) {
+    if (name.empty() || name.size() > 48 || name[0] < 'a' || name[0] > 'z') return false;
+    return std::all_of(name.begin(), name.end(),
+                       [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+
 } // namespace aicore

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// What writing and reading of the binary form share: see aicore/binary.h.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aicore/binary.h"
+
+namespace aicore::binary {
+
+inline constexpr std::string_view kSchemaMagic = "AICS", kBatchMagic = "AICB";
+inline constexpr uint16_t kVersion = 1;
+
+// A number in a Row. `limit`: the largest value that may be read. `least`: bytes that each row takes at least.
+struct Member {
+    const char *name;
+    size_t offset, size;
+    uint64_t limit;
+    unsigned least = 0;
+    bool name_index = false; // into Schema::names
+    bool word = false;       // four bytes in a fixed order
+};
+
+#define MEMBER(member)                                                                                                 \
+    { #member, offsetof(Row, member), sizeof(Row::member), UINT64_MAX }
+#define ENUM(member, last)                                                                                             \
+    { #member, offsetof(Row, member), 1, static_cast < uint64_t>(last) }
+#define NAME(member)                                                                                                   \
+    { #member, offsetof(Row, member), 2, UINT16_MAX, 0, true }
+#define WORD(name, member, n)                                                                                          \
+    { name, offsetof(Row, member) + 4 * (n), 4, UINT64_MAX, 0, false, true }
+
+// What a row is made of. The flow id, which is random, comes first: because it takes its 16 bytes in any case, the
+// number of rows is bounded by the length of the input. Addresses are four words each, the last three of IPv4 are 0.
+// attribute_first is no member: attributes are stored in the order of rows.
+inline constexpr Member kMembers[] = {
+    {"flow_id_high", offsetof(Row, flow_id), 8, UINT64_MAX, 8},
+    {"flow_id_low", offsetof(Row, flow_id) + 8, 8, UINT64_MAX, 8},
+    MEMBER(seq),
+    MEMBER(version),
+    MEMBER(first_seen),
+    MEMBER(last_seen),
+    MEMBER(duration),
+    MEMBER(packets),
+    MEMBER(bytes),
+    MEMBER(payload_bytes),
+    MEMBER(src_packets),
+    MEMBER(dst_packets),
+    MEMBER(src_bytes),
+    MEMBER(dst_bytes),
+    MEMBER(src_payload_bytes),
+    MEMBER(dst_payload_bytes),
+    MEMBER(retransmissions),
+    WORD("ipsrc_0", ipsrc, 0),
+    WORD("ipsrc_1", ipsrc, 1),
+    WORD("ipsrc_2", ipsrc, 2),
+    WORD("ipsrc_3", ipsrc, 3),
+    WORD("ipdst_0", ipdst, 0),
+    WORD("ipdst_1", ipdst, 1),
+    WORD("ipdst_2", ipdst, 2),
+    WORD("ipdst_3", ipdst, 3),
+    MEMBER(tunnel_id),
+    MEMBER(attribute_count),
+    MEMBER(portsrc),
+    MEMBER(portdst),
+    MEMBER(vlan),
+    MEMBER(vlan_inner),
+    NAME(layer7),
+    NAME(anomaly),
+    NAME(sensor),
+    MEMBER(proto),
+    MEMBER(ip_version),
+    MEMBER(src_tcpflags),
+    MEMBER(dst_tcpflags),
+    ENUM(kind, EventKind::remove),
+    ENUM(is_new, 1),
+    ENUM(layer7_by, Layer7By::port),
+    ENUM(tcp_state, TcpState::reset),
+    ENUM(end_reason, EndReason::shutdown),
+    ENUM(tunnel, Tunnel::teredo),
+};
+
+#undef MEMBER
+#undef ENUM
+#undef NAME
+#undef WORD
+
+constexpr size_t member_bytes() {
+    size_t sum = sizeof(Row::attribute_first);
+    for (const Member &member : kMembers)
+        sum += member.size;
+    return sum;
+}
+static_assert((member_bytes() + alignof(Row) - 1) / alignof(Row) * alignof(Row) == sizeof(Row),
+              "a new member of Row has no place in kMembers");
+
+template <typename T> constexpr T little(T value) {
+    static_assert(std::is_unsigned_v<T>);
+    if constexpr (std::endian::native == std::endian::big) {
+        T swapped = 0;
+        for (size_t i = 0; i < sizeof(T); ++i)
+            swapped = static_cast<T>(swapped << 8 | (value >> 8 * i & 0xff));
+        return swapped;
+    }
+    return value;
+}
+
+constexpr uint64_t fingerprint(std::string_view bytes) { // FNV-1a
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (const char c : bytes)
+        hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+    return hash;
+}
+
+class Writer {
+  public:
+    explicit Writer(std::string &out) : out_(out) {}
+
+    template <typename T> void number(T value) {
+        const T bytes = little(value);
+        out_.append(reinterpret_cast<const char *>(&bytes), sizeof bytes);
+    }
+    void bytes(std::string_view text) { out_ += text; }
+    void text(std::string_view text) {
+        number(static_cast<uint32_t>(text.size()));
+        out_ += text;
+    }
+
+    // Differences from the least of them, in as many bytes as the largest needs but no fewer than `least`.
+    void numbers(std::span<const int64_t> values, unsigned least = 0) {
+        int64_t low = values.empty() ? 0 : values[0], high = low;
+        for (const int64_t value : values) {
+            low = std::min(low, value);
+            high = std::max(high, value);
+        }
+        const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
+        const unsigned width = std::max(least, static_cast<unsigned>(std::bit_width(range) + 7) / 8);
+        number(static_cast<uint8_t>(width));
+        number(static_cast<uint64_t>(low));
+        if (width == 0) return;
+        const size_t begin = out_.size(), end = begin + values.size() * width;
+        out_.resize(end + sizeof(uint64_t)); // eight bytes are written for every number, the next one covers the rest
+        char *p = out_.data() + begin;
+        for (const int64_t value : values) {
+            const uint64_t difference = little(static_cast<uint64_t>(value) - static_cast<uint64_t>(low));
+            std::memcpy(p, &difference, sizeof difference);
+            p += width;
+        }
+        out_.resize(end);
+    }
+
+  private:
+    std::string &out_;
+};
+
+// Every read throws BinaryError if there are not so many bytes.
+class Reader {
+  public:
+    explicit Reader(std::string_view in) : in_(in) {}
+
+    size_t left() const { return in_.size(); }
+
+    std::string_view bytes(size_t n) {
+        if (n > in_.size()) throw BinaryError("it ends too early");
+        const std::string_view part = in_.substr(0, n);
+        in_.remove_prefix(n);
+        return part;
+    }
+    template <typename T> T number() {
+        T value;
+        std::memcpy(&value, bytes(sizeof value).data(), sizeof value);
+        return little(value);
+    }
+    std::string_view text() { return bytes(number<uint32_t>()); }
+
+    // n numbers, as Writer::numbers() wrote them. With a `least` of 1 or more n may come from the input.
+    void numbers(std::vector<int64_t> &out, uint64_t n, unsigned least = 0) {
+        const unsigned width = number<uint8_t>();
+        const uint64_t low = number<uint64_t>();
+        if (width > sizeof low || width < least) throw BinaryError("numbers of " + std::to_string(width) + " bytes");
+        if (width > 0 && n > in_.size() / width) throw BinaryError("it ends too early");
+        const std::string_view packed = bytes(n * width);
+        out.resize(n);
+        const uint64_t mask = width == 8 ? UINT64_MAX : (uint64_t{1} << 8 * width) - 1;
+        // Eight bytes are read for every number as long as the input has them.
+        const auto there = static_cast<size_t>(in_.data() + in_.size() - packed.data());
+        const size_t whole = width && there >= sizeof low ? std::min<size_t>(n, (there - sizeof low) / width + 1) : 0;
+        const char *p = packed.data();
+        size_t i = 0;
+        for (; i < whole; ++i, p += width) {
+            uint64_t difference;
+            std::memcpy(&difference, p, sizeof difference);
+            out[i] = static_cast<int64_t>(low + (little(difference) & mask));
+        }
+        for (; i < n; ++i, p += width) {
+            uint64_t difference = 0;
+            std::memcpy(&difference, p, width);
+            out[i] = static_cast<int64_t>(low + little(difference));
+        }
+    }
+
+    void skip_numbers(uint64_t n) {
+        const unsigned width = number<uint8_t>();
+        number<uint64_t>();
+        if (width > 0 && n > in_.size() / width) throw BinaryError("it ends too early");
+        bytes(n * width);
+    }
+
+  private:
+    std::string_view in_;
+};
+
+} // namespace aicore::binary
