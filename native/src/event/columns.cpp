@@ -10,8 +10,8 @@ namespace {
 
 #define NUMBER(member, ...)                                                                                            \
     {                                                                                                                  \
-#member, offsetof(Row, member), sizeof(Row::member), number_format < decltype(Row::member)>(), nullptr,        \
-            ##__VA_ARGS__                                                                                              \
+#member, offsetof(Row, member), sizeof(Row::member), number_format < decltype(Row::member)>(),                 \
+            nullptr __VA_OPT__(, ) __VA_ARGS__                                                                         \
     }
 #define TEXT(name, expression)                                                                                         \
     {                                                                                                                  \
