@@ -36,7 +36,7 @@ class Registry:
     def __init__(self) -> None: ...
     def add(self, capsule: object) -> str:
         """Adds a protocol and returns its name. ValueError says why it cannot be added."""
-    def add_python(
+    def add_external(
         self,
         name: str,
         transports: int,

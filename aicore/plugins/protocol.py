@@ -157,7 +157,7 @@ class ProtocolRegistry:
                 for field in protocol.fields
             ]
             transports = sum(_TRANSPORTS[name] for name in set(protocol.transports))
-            name = self.core.add_python(
+            name = self.core.add_external(
                 protocol.name, transports, protocol.rank, list(protocol.ports), list(protocol.prefixes), fields
             )
         except (TypeError, ValueError) as error:

@@ -65,15 +65,15 @@ FieldInfo field_info(const py::handle &item) {
     return f;
 }
 
-std::string add_python(Registry &registry, const std::string &name, uint32_t transports, uint32_t rank,
-                       const std::vector<uint16_t> &ports, const std::vector<py::bytes> &prefixes,
-                       const py::sequence &fields) {
-    PythonProtocol p{name, "", transports, rank, ports, {}, {}};
+std::string add_external(Registry &registry, const std::string &name, uint32_t transports, uint32_t rank,
+                         const std::vector<uint16_t> &ports, const std::vector<py::bytes> &prefixes,
+                         const py::sequence &fields) {
+    ExternalProtocol p{name, "", transports, rank, ports, {}, {}};
     for (const auto &prefix : prefixes)
         p.prefixes.push_back(prefix);
     for (const auto &f : fields)
         p.fields.push_back(field_info(f));
-    registry.add_python(p);
+    registry.add_external(p);
     return name;
 }
 
@@ -111,7 +111,7 @@ void bind_registry(py::module_ &m) {
                 return std::string(p->name);
             },
             py::arg("capsule"))
-        .def("add_python", add_python, py::arg("name"), py::arg("transports"), py::arg("rank"), py::arg("ports"),
+        .def("add_external", add_external, py::arg("name"), py::arg("transports"), py::arg("rank"), py::arg("ports"),
              py::arg("prefixes"), py::arg("fields"))
         .def("protocols", protocols)
         .def("fields", [](const Registry &r) {

@@ -28,14 +28,14 @@ const Registry &registry() {
         auto r = std::make_unique<Registry>();
         for (const aicore_protocol *p : {aicore_http(), aicore_tls(), aicore_dns()})
             r->add(p);
-        PythonProtocol asked;
+        ExternalProtocol asked;
         asked.name = "asked";
         asked.transports = AICORE_TCP | AICORE_UDP;
         asked.ports = {9999};
         asked.fields = {{"words", FieldType::string, true, 0, "", "", "", "asked"},
                         {"many", FieldType::list, false, 0, "", "", "", "asked"},
                         {"number", FieldType::integer, false, 0, "", "", "", "asked"}};
-        r->add_python(asked);
+        r->add_external(asked);
         std::vector<const char *> counters;
         for (const auto &info : kCounterInfo)
             counters.push_back(info.name);

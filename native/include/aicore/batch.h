@@ -72,7 +72,7 @@ struct Strings {
     std::vector<Attribute> attributes;
 };
 
-// A column that Python added: enrichment, or a field that from_rows() did not know.
+// A column that was added later: enrichment, or a field that from_rows() did not know.
 struct AddedColumn {
     std::string name;
     FieldType type;
@@ -85,7 +85,7 @@ struct AddedColumn {
     AddedColumn take(const std::vector<uint32_t> &indexes) const;
 };
 
-// A payload that a Python protocol shall look at; `id` names the live flow and the state of its recognition.
+// A payload that an external protocol shall look at; `id` names the live flow and the state of its recognition.
 struct Question {
     uint64_t id;
     std::string protocol;

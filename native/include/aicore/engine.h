@@ -54,7 +54,7 @@ struct Tops {
     std::vector<TopEntry> protocols, hosts, talkers; // most bytes first
 };
 
-struct Answer { // of a Python protocol
+struct Answer { // of an external protocol
     uint64_t question;
     int answer;         // aicore_answer
     std::string layer7; // empty = the protocol's name

@@ -47,11 +47,12 @@ struct Registered {
     std::vector<uint16_t> anomalies; // -> index in Schema::names
     std::vector<uint16_t> aliases;   // -> index in Schema::names
     uint16_t layer7;                 // index in Schema::names
-    bool python;                     // inspect is null: asked through the batch
+    bool external;                   // inspect is null: asked through the batch
 };
 
-// A protocol that Python describes; owns what its aicore_protocol points to.
-struct PythonProtocol {
+// A protocol whose inspect() is not native: its payloads go out with the batches, its answers come back through
+// Engine::answer(). Owns what its aicore_protocol points to.
+struct ExternalProtocol {
     std::string name, help;
     uint32_t transports = 0, rank = 100;
     std::vector<uint16_t> ports;
@@ -68,7 +69,7 @@ class Registry {
     static std::string check(const aicore_protocol *protocol);
 
     void add(const aicore_protocol *protocol);               // std::invalid_argument says why not
-    void add_python(const PythonProtocol &protocol);         // same
+    void add_external(const ExternalProtocol &protocol);     // same
     void freeze(const std::vector<const char *> &anomalies); // names of the core's counters; idempotent
 
     const std::vector<Registered> &protocols() const { return protocols_; } // after freeze() in order of rank

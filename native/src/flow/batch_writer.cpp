@@ -7,7 +7,7 @@ namespace aicore {
 
 namespace {
 constexpr size_t kMaxBatchText = 8 << 20;     // a batch of long strings is handed over early
-constexpr size_t kMaxQuestionBytes = 1 << 20; // payload copies for Python protocols in one batch
+constexpr size_t kMaxQuestionBytes = 1 << 20; // payload copies for external protocols in one batch
 } // namespace
 
 BatchWriter::BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor,

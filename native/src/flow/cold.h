@@ -71,7 +71,7 @@ struct Cold {
     uint64_t batch = 0; // serial of the batch that holds the attributes already, 0 = none
     uint32_t batch_first = 0, batch_count = 0;
     ProtocolSet candidates[2]; // by direction
-    ProtocolSet asked[2];      // Python protocols whose answer about a direction's stream is out
+    ProtocolSet asked[2];      // external protocols whose answer about a direction's stream is out
     uint16_t questions = 0;    // whose answers are out
     std::unique_ptr<uint64_t[]> state;
     std::unique_ptr<Streams> streams;

@@ -16,7 +16,7 @@ namespace {
 constexpr uint8_t kMaxTcpPayloads = 16;
 constexpr uint8_t kMaxUdpPayloads = 8;
 constexpr uint8_t kMaxUdpMore = 32;
-constexpr uint16_t kMaxQuestions = 32; // to Python about one flow, at once
+constexpr uint16_t kMaxQuestions = 32; // about one flow, at once
 
 size_t state_words(const Registered &r) {
     return (r.protocol->state_size + 7) / 8;
@@ -124,7 +124,7 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
         const ProtocolSet asking = candidates;
         asking.each([&](size_t i) {
             const Registered &r = registry_.protocols()[i];
-            if (r.python) {
+            if (r.external) {
                 question(flow, cold, static_cast<uint16_t>(i), d, data, length, other);
                 return true;
             }
@@ -232,7 +232,7 @@ bool Dissection::merge(Cold &cold, const AttributeSet &values) {
     return changed || own.items.size() != items || own.text.size() != text;
 }
 
-// To a Python protocol: about a stream one at a time, about datagrams each.
+// To an external protocol: about a stream one at a time, about datagrams each.
 void Dissection::question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, const uint8_t *data, size_t length,
                           const Stream *other) {
     if (cold.questions >= kMaxQuestions || (flow.table == 0 && cold.asked[d].has(index))) return;
@@ -285,7 +285,7 @@ void Dissection::after_hand_over(FlowRef flow, Cold &cold, const Call &call) {
 bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
                                 int64_t time) {
     const Registered &r = registry_.protocols()[cold.owner];
-    if (r.python) {
+    if (r.external) {
         if (flow.table == 0) { // what comes while an answer is out waits in the buffer
             Stream &waiting = streams_of(cold).direction[d];
             if (flags & AICORE_GAP || waiting.buffer.size() + length > limits_.stream_bytes) drop(cold, waiting);

@@ -24,7 +24,7 @@ struct FlowRef {
     uint8_t table; // 0 TCP, 1 UDP
 };
 
-// What a Python protocol was asked.
+// What an external protocol was asked.
 struct Asked {
     uint8_t table, direction;
     uint16_t protocol;
@@ -35,7 +35,7 @@ struct Asked {
 
 class Dissection {
   public:
-    // Puts a payload before a Python protocol; false = no room, ask again later.
+    // Puts a payload before an external protocol; false = no room, ask again later.
     using Ask = std::function<bool(const FlowRef &, uint16_t protocol, bool reverse, const uint8_t *data, size_t length,
                                    const uint8_t *other, size_t other_length)>;
 
@@ -51,7 +51,7 @@ class Dissection {
     // The other direction acknowledged bytes of `direction` that the capture does not have: do not wait for them.
     bool acknowledged(FlowRef flow, uint8_t direction, uint32_t ack, int64_t time);
 
-    // A Python protocol's answer to what it was asked about that direction.
+    // An external protocol's answer to what it was asked about that direction.
     bool answer(FlowRef flow, const Asked &asked, int answer, uint16_t layer7, const AttributeSet &values);
     bool waiting(const Warm &warm) { return warm.cold != kNoSlot && pool_[warm.cold].questions > 0; } // for answers
     void note_anomaly(Warm &warm, uint16_t name);

@@ -17,7 +17,7 @@ namespace aicore {
 namespace {
 
 constexpr int kBurst = 512;                       // packets between looks at stop(), timers and counters
-constexpr int64_t kLastAnswersNs = 5'000'000'000; // for answers of Python protocols at the end of the input
+constexpr int64_t kLastAnswersNs = 5'000'000'000; // for answers of external protocols at the end of the input
 constexpr int kWaitMs = 50;                       // a live source's wait for a packet: bounds how late timers run
 
 int64_t monotonic_ns() {

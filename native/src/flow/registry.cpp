@@ -18,7 +18,7 @@ bool valid_name(const char *name, size_t limit, bool dash) {
     });
 }
 
-constexpr size_t kMaxNamesLater = 256; // layer7 names that Python protocols give while a run goes on
+constexpr size_t kMaxNamesLater = 256; // layer7 names that external protocols give while a run goes on
 
 // Names that stand in every record: a protocol's field must not hide one.
 constexpr const char *kCoreNames[] = {"key",
@@ -88,7 +88,7 @@ std::string check_shape(const aicore_protocol *p) { // all but the function
 } // namespace
 
 struct Registry::Owned {
-    PythonProtocol source;
+    ExternalProtocol source;
     std::vector<aicore_prefix> prefixes;
     std::vector<aicore_field> fields;
     aicore_protocol protocol{};
@@ -145,7 +145,7 @@ void Registry::add(const aicore_protocol *p) {
     protocols_.push_back(std::move(r));
 }
 
-void Registry::add_python(const PythonProtocol &source) {
+void Registry::add_external(const ExternalProtocol &source) {
     auto owned = std::make_unique<Owned>();
     owned->source = source;
     for (const auto &prefix : owned->source.prefixes)

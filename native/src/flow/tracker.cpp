@@ -14,7 +14,7 @@ constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kMaxStep = 300 * kSecond; // the clock of a file moves at most this far at one packet
 constexpr int64_t kSweepEvery = kSecond / 10;
 constexpr size_t kSweepAtPacket = 16; // looks at list heads during one packet: bounds its time
-constexpr size_t kMaxAsked = 65536;   // questions to Python protocols out at once
+constexpr size_t kMaxAsked = 65536;   // questions to external protocols out at once
 constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp and are told apart by an ordinal
 
 } // namespace

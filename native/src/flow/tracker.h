@@ -35,7 +35,7 @@ class Tracker {
     void sweep(size_t budget);                      // ends what is due, at most so many looks
     void end_all();                                 // end of the input; what waits for answers goes to List::ended
     void finish_all();                              // ends those too
-    bool asking() const { return !asked_.empty(); } // answers of Python protocols are out
+    bool asking() const { return !asked_.empty(); } // answers of external protocols are out
     void answer(const Answer &answer);
 
     int64_t clock() const { return clock_; }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a tracker emits: updates, ends, the summary's tops, and answers of Python protocols that lead to updates.
+// What a tracker emits: updates, ends, the summary's tops, and answers of external protocols that lead to updates.
 #include "tracker.h"
 
 namespace aicore {
 
 namespace {
-constexpr int64_t kMaxWait = 5'000'000'000; // of an ended flow for the answer of a Python protocol
+constexpr int64_t kMaxWait = 5'000'000'000; // of an ended flow for the answer of an external protocol
 } // namespace
 
 void Tracker::update(FlowRef flow) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of fixed width, of fields that protocols gave and that Python added.
+// Rows of fixed width, of fields that protocols gave and that were added later.
 #include <gtest/gtest.h>
 
 #include <cstring>

@@ -304,12 +304,12 @@ TEST(Threads, stop_and_close_at_any_time) {
 }
 
 TEST(Threads, answers_may_come_from_the_reader_all_the_time) {
-    PythonProtocol p;
+    ExternalProtocol p;
     p.name = "alpha";
     p.transports = AICORE_UDP;
     p.fields = {{"afield", FieldType::string, true, 64, "", "", "", ""}};
     auto registry = std::make_shared<Registry>();
-    registry->add_python(p);
+    registry->add_external(p);
     Frames f;
     for (int i = 0; i < 20'000; ++i)
         f.push_back(udp_frame(i * 0.001, ends(i % 5000), "payload"));

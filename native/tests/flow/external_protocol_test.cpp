@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Protocols that Python describes: payloads go out with a batch, answers come back to the live flow. The test is the
+// External protocols: payloads go out with a batch, answers come back to the live flow. The test is the
 // reader.
 #include <gtest/gtest.h>
 
@@ -21,8 +21,8 @@ struct Reply {
     std::vector<std::pair<std::string, std::string>> strings = {};
 };
 
-PythonProtocol protocol(const std::string &name, std::vector<std::string> prefixes = {}) {
-    PythonProtocol p;
+ExternalProtocol protocol(const std::string &name, std::vector<std::string> prefixes = {}) {
+    ExternalProtocol p;
     p.name = name;
     p.transports = AICORE_TCP | AICORE_UDP;
     p.prefixes = std::move(prefixes);
@@ -102,9 +102,9 @@ struct LiveConnection : Connection {
     }
 };
 
-TEST(PythonProtocols, are_asked_and_answers_reach_the_live_flow) {
+TEST(ExternalProtocols, are_asked_and_answers_reach_the_live_flow) {
     Bench b;
-    b.registry->add_python(protocol("alpha", {"HELO"}));
+    b.registry->add_external(protocol("alpha", {"HELO"}));
     b.reply = [](const Question &q) {
         return q.data.size() < 8
                    ? Reply{AICORE_MORE}
@@ -129,10 +129,10 @@ TEST(PythonProtocols, are_asked_and_answers_reach_the_live_flow) {
     EXPECT_EQ(b.result.events.back().fields, (Fields{{"alphafield", "HELO you"}}));
 }
 
-TEST(PythonProtocols, what_comes_while_a_question_is_out_is_asked_behind_it) {
+TEST(ExternalProtocols, what_comes_while_a_question_is_out_is_asked_behind_it) {
     for (const int owner_says : {AICORE_YES, AICORE_NO, AICORE_MORE}) {
         Bench b;
-        b.registry->add_python(protocol("alpha"));
+        b.registry->add_external(protocol("alpha"));
         int n = 0;
         b.reply = [&](const Question &) { return Reply{n++ == 0 ? int{AICORE_YES} : owner_says}; };
         b.start();
@@ -151,10 +151,10 @@ TEST(PythonProtocols, what_comes_while_a_question_is_out_is_asked_behind_it) {
     }
 }
 
-TEST(PythonProtocols, an_answer_consumes_what_it_has_seen_whoever_else_was_asked_since) {
+TEST(ExternalProtocols, an_answer_consumes_what_it_has_seen_whoever_else_was_asked_since) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
-    b.registry->add_python(protocol("beta"));
+    b.registry->add_external(protocol("alpha"));
+    b.registry->add_external(protocol("beta"));
     std::vector<uint64_t> held;
     b.reply = [&](const Question &q) {
         if (q.protocol == "beta" && held.empty()) {
@@ -179,9 +179,9 @@ TEST(PythonProtocols, an_answer_consumes_what_it_has_seen_whoever_else_was_asked
     EXPECT_EQ(b.result.events.back().layer7_name, "beta");
 }
 
-TEST(PythonProtocols, see_the_other_direction_until_recognition) {
+TEST(ExternalProtocols, see_the_other_direction_until_recognition) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     b.reply = [](const Question &q) { return Reply{q.reverse ? AICORE_YES : AICORE_MORE}; };
     b.start();
     Frames f;
@@ -197,10 +197,10 @@ TEST(PythonProtocols, see_the_other_direction_until_recognition) {
     EXPECT_EQ(b.asked, (Lines{"alpha>ask", "alpha<answer|ask", "alpha>ask!"}));
 }
 
-TEST(PythonProtocols, native_ones_may_win_meanwhile_and_late_answers_harm_nothing) {
+TEST(ExternalProtocols, native_ones_may_win_meanwhile_and_late_answers_harm_nothing) {
     Bench b;
     Fake<0> native("native", [](const Shown &s) { return s.data == "ab" ? AICORE_YES : AICORE_MORE; });
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     b.registry->add(&native.p);
     std::vector<uint64_t> held;
     b.reply = [&](const Question &q) { return held.push_back(q.id), Reply{-1}; };
@@ -221,9 +221,9 @@ TEST(PythonProtocols, native_ones_may_win_meanwhile_and_late_answers_harm_nothin
     EXPECT_TRUE(b.result.events.back().fields.empty());
 }
 
-TEST(PythonProtocols, give_other_names_also_ones_that_nobody_declared) {
+TEST(ExternalProtocols, give_other_names_also_ones_that_nobody_declared) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     int n = 0;
     b.reply = [&](const Question &) {
         return Reply{AICORE_YES, n++ == 0 ? "first" : n == 2 ? "second" : n == 3 ? "" : "Not Valid"};
@@ -243,11 +243,11 @@ TEST(PythonProtocols, give_other_names_also_ones_that_nobody_declared) {
     EXPECT_EQ(names, (Lines{"", "first", "second", "second", "second"}));
 }
 
-TEST(PythonProtocols, all_say_no_and_a_port_names_the_flow) {
+TEST(ExternalProtocols, all_say_no_and_a_port_names_the_flow) {
     Bench b;
-    PythonProtocol p = protocol("alpha");
+    ExternalProtocol p = protocol("alpha");
     p.ports = {80};
-    b.registry->add_python(p);
+    b.registry->add_external(p);
     b.start();
     Frames f;
     LiveConnection c(f);
@@ -275,9 +275,9 @@ Result run_file(Bench &b, Frames frames) {
     return b.result;
 }
 
-TEST(PythonProtocols, short_flows_of_a_file_are_classified_too) {
+TEST(ExternalProtocols, short_flows_of_a_file_are_classified_too) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     b.reply = [](const Question &q) { return Reply{AICORE_DONE, "", {{"alphafield", q.data}}}; };
     Frames f;
     for (uint16_t i = 0; i < 500; ++i)
@@ -292,9 +292,9 @@ TEST(PythonProtocols, short_flows_of_a_file_are_classified_too) {
     }
 }
 
-TEST(PythonProtocols, a_table_full_of_flows_that_wait_for_answers_still_admits) {
+TEST(ExternalProtocols, a_table_full_of_flows_that_wait_for_answers_still_admits) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     b.options.udp_flows = 10;
     Frames f;
     for (uint16_t i = 0; i < 500; ++i)
@@ -305,9 +305,9 @@ TEST(PythonProtocols, a_table_full_of_flows_that_wait_for_answers_still_admits) 
     EXPECT_EQ(r.of(EventKind::remove).size(), 500u);
 }
 
-TEST(PythonProtocols, a_tuple_used_again_does_not_wait_for_an_answer) {
+TEST(ExternalProtocols, a_tuple_used_again_does_not_wait_for_an_answer) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     Frames f;
     for (int i = 0; i < 100; ++i) {
         Connection c(f);
@@ -323,9 +323,9 @@ TEST(PythonProtocols, a_tuple_used_again_does_not_wait_for_an_answer) {
     EXPECT_EQ(packets, f.size());
 }
 
-TEST(PythonProtocols, answers_that_never_come_end_with_a_bound) {
+TEST(ExternalProtocols, answers_that_never_come_end_with_a_bound) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     b.reply = [](const Question &) { return Reply{-1}; };
     const auto begin = std::chrono::steady_clock::now();
     const Result r = run_file(b, {udp_frame(0, {}, "x")});
@@ -333,9 +333,9 @@ TEST(PythonProtocols, answers_that_never_come_end_with_a_bound) {
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
 }
 
-TEST(PythonProtocols, questions_go_on_behind_a_megabyte_that_was_handed_over) {
+TEST(ExternalProtocols, questions_go_on_behind_a_megabyte_that_was_handed_over) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     b.start();
     Frames f;
     const auto send = [&](uint16_t port, size_t bytes) {
@@ -352,9 +352,9 @@ TEST(PythonProtocols, questions_go_on_behind_a_megabyte_that_was_handed_over) {
     b.finish();
 }
 
-TEST(PythonProtocols, questions_go_on_behind_a_megabyte_of_them) {
+TEST(ExternalProtocols, questions_go_on_behind_a_megabyte_of_them) {
     Bench b;
-    b.registry->add_python(protocol("alpha"));
+    b.registry->add_external(protocol("alpha"));
     b.reply = [](const Question &) { return Reply{AICORE_DONE}; };
     Frames f;
     for (uint16_t i = 0; i < 3000; ++i)
