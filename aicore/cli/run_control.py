@@ -147,7 +147,7 @@ def _opened(path: Path) -> Spool | None:
 
 
 def _serve(address: str, run: Run) -> Callable[[], None]:
-    from aicore.delivery.metrics import serve
+    from aicore.delivery.prometheus import serve
 
     def collect() -> dict[str, Any]:
         return {"run": run.counters(), "adaptors": {a.name: vars(a) for a in run.adaptors()}}

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delivery: every adaptor has its own queue, thread, retry and spool, so that a store that is slow, dead or wrong costs
+"""Delivery: every store has its own queue, thread, retry and spool, so that one that is slow, dead or wrong costs
 neither packets nor the other stores, and no event without a counter that says so.
 
-    put() ─> queue (bytes) ─> one batch in flight ─> adaptor.write ─> delivered
-               │ full            │ fails: again, with backoff; a row alone and often: dead letter
-               └> net ─> spool ─> shed updates ─> no new flows
+    put() ─> overload ─> backlog: queue (bytes) ─┬─> sender ─> writer ─> connection ─> adaptor.write
+    delivery  live runs            spool (disk) ─┘   rounds    search for   one call
+                                                               bad rows     at a time
+
+`delivery` joins the parts: `overload` says where rows go that do not fit, `backlog` owns all that is not delivered,
+`sender` is the thread, `writer` finds the rows that fail by the evidence of `suspects`, `health` knows how the store
+fares.
 """
 
 from __future__ import annotations
 
+from aicore.delivery.counters import balance
 from aicore.delivery.deadletter import DeadLetters, deadletter_list
+from aicore.delivery.delivery import Delivery
+from aicore.delivery.health import State
 from aicore.delivery.manage import deadletter_replay, spool_check, spool_drop, spool_list
-from aicore.delivery.metrics import balance
 from aicore.delivery.spool import Spool, SpoolInUse, spool_path
-from aicore.delivery.state import State
-from aicore.delivery.worker import Delivery
 
 __all__ = [
     "DeadLetters",

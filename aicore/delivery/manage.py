@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from aicore.delivery.deadletter import read_letters
+from aicore.delivery.delivery import Delivery
 from aicore.delivery.recovery import read_cursor, segment_files
 from aicore.delivery.segment import MAGIC, Frame, scan
-from aicore.delivery.worker import Delivery
 from aicore.errors import UsageError
 from aicore.plugins.adaptor import DatabaseAdaptor, events_of
 from aicore.plugins.discovery import open_adaptor

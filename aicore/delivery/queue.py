@@ -1,67 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What waits in memory for one delivery, bounded in bytes. Not locked: the delivery's lock covers it."""
+"""What waits in memory for one store. Not locked: the backlog's lock covers it."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aicore.record.batch import FlowBatch
 
 #: Rows of one write at most. Larger ones win nothing (measured with pipelines of 100, 1,000 and 5,000).
 WRITE_ROWS = 4096
-
-
-class Group:
-    """Rows on their way to the store: which are still open, and which of them the spool still has."""
-
-    __slots__ = ("batch", "merged", "open", "since", "spooled")
-
-    def __init__(self, batch: FlowBatch, spooled: bool | Iterable[bool], since: float, merged: bool) -> None:
-        self.batch = batch
-        self.merged = merged  # a row may stand for several events of its flow
-        self.open = bytearray(b"\1" * len(batch))
-        self.spooled = bytearray([spooled]) * len(batch) if isinstance(spooled, bool) else bytearray(spooled)
-        self.since = since
-
-    def rows(self) -> list[int]:
-        """Indices of the open rows."""
-        if 0 not in self.open:  # the rule: nothing of it was tried yet
-            return list(range(len(self.open)))
-        if 1 not in self.open:  # the rule: all of it was taken
-            return []
-        return [row for row, is_open in enumerate(self.open) if is_open]
-
-    def close(self, rows: Sequence[int]) -> int:
-        """Rows that need nothing more; returns how many of them the spool still has."""
-        if len(rows) == len(self.open):
-            self.open = bytearray(len(rows))
-            return self.spooled.count(1)
-        for row in rows:
-            self.open[row] = 0
-        return sum(self.spooled[row] for row in rows)
-
-    def part(self, rows: Sequence[int]) -> Group:
-        return Group(self.batch.take(rows), (bool(self.spooled[row]) for row in rows), self.since, self.merged)
-
-    def rest(self) -> Group | None:
-        """The open rows alone."""
-        rows = self.rows()
-        if len(rows) == len(self.open):
-            return self if rows else None
-        return self.part(rows) if rows else None
-
-    @staticmethod
-    def join(groups: Iterable[Group | None]) -> Group | None:
-        """The open rows of several, in that order."""
-        parts = [rest for group in groups if group and (rest := group.rest())]
-        if len(parts) < 2:
-            return parts[0] if parts else None
-        spooled = (bool(flag) for part in parts for flag in part.spooled)
-        batch = join([part.batch for part in parts])
-        return Group(batch, spooled, min(part.since for part in parts), any(part.merged for part in parts))
 
 
 class _Waiting(NamedTuple):
@@ -71,8 +21,17 @@ class _Waiting(NamedTuple):
     merged: bool
 
 
-class MemoryQueue:
-    """Batches in order."""
+class Taken(NamedTuple):
+    """Rows for one write."""
+
+    batch: FlowBatch
+    since: float
+    merged: bool  # a row may stand for several events of its flow
+    gone: int  # rows that were merged into these just now
+
+
+class BatchQueue:
+    """Batches in order. `nbytes` is for its owner to bound."""
 
     def __init__(self) -> None:
         self._batches: deque[_Waiting] = deque()
@@ -93,8 +52,8 @@ class MemoryQueue:
         """When the oldest batch came."""
         return self._batches[0].since if self._batches else None
 
-    def take(self, *, net: bool) -> tuple[Group, int] | None:
-        """The next rows for one write, and how many were merged into them. With `net`, of several batches."""
+    def take(self, *, net: bool) -> Taken | None:
+        """The next rows for one write. With `net`, of several batches."""
         if not self._batches:
             return None
         first = self._batches[0]
@@ -102,19 +61,19 @@ class MemoryQueue:
             rows = range(self._begin, self._begin + WRITE_ROWS)
             self._begin += WRITE_ROWS
             self.rows -= WRITE_ROWS
-            return Group(first.batch.take(rows), False, first.since, first.merged), 0
+            return Taken(first.batch.take(rows), first.since, first.merged, 0)
         count, size = 1, len(first.batch) - self._begin
         while net and count < len(self._batches) and size + len(self._batches[count].batch) <= WRITE_ROWS:
             size += len(self._batches[count].batch)
             count += 1
         parts = [self._pop() for _ in range(count)]
         if count > 1 and (merged := _net(parts)):
-            return Group(merged, False, first.since, True), size - len(merged)
+            return Taken(merged, first.since, True, size - len(merged))
         for part in reversed(parts[1:]):
             self._batches.appendleft(_Waiting(part, first.since, part.nbytes, True))
             self.rows += len(part)
             self.nbytes += part.nbytes
-        return Group(parts[0], False, first.since, first.merged), 0
+        return Taken(parts[0], first.since, first.merged, 0)
 
     def merge(self, window: int) -> int:
         """Leaves each flow's latest row among neighbours that are `window` bytes together, which it needs twice for a

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from aicore.delivery import Delivery, Spool, balance
-from aicore.delivery.metrics import PLACES
+from aicore.delivery.counters import PLACES
 from aicore.errors import Fatal, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.record.batch import FlowBatch
@@ -364,7 +364,7 @@ def test_a_full_store_that_still_takes_removes_makes_no_poison() -> None:
 
 
 def test_bad_last_rows_do_not_keep_a_run_on_files_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aicore.delivery.sender.LAST_ROW_PATIENCE", 0.5)
+    monkeypatch.setattr("aicore.delivery.writer.LAST_ROW_PATIENCE", 0.5)
 
     class Three(DatabaseAdaptor):
         def insert(self, key: str) -> None:
@@ -434,7 +434,7 @@ def test_a_run_on_files_fails_within_five_seconds_if_the_store_refuses() -> None
 
 
 def test_with_wait_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aicore.delivery.state.START_SECONDS", 0.05)
+    monkeypatch.setattr("aicore.delivery.health.START_SECONDS", 0.05)
     store = FaultyAdaptor()
     store.down = ConnectionRefusedError(111, "refused")
     with balanced(delivery(store, url="test://x", wait=True)) as one:
@@ -446,7 +446,7 @@ def test_with_wait_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_live_run_starts_without_its_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aicore.delivery.state.START_SECONDS", 0.05)
+    monkeypatch.setattr("aicore.delivery.health.START_SECONDS", 0.05)
     store = FaultyAdaptor()
     store.down = ConnectionRefusedError(111, "refused")
     with balanced(delivery(store, url="test://x", live=True)) as one:
@@ -494,11 +494,11 @@ def test_an_interrupt_while_waiting_loses_nothing() -> None:
         def interrupt() -> None:
             raise KeyboardInterrupt
 
-        one._watch = interrupt  # type: ignore[method-assign]  # looked at by put() each tick
+        one.watch = interrupt  # type: ignore[method-assign]  # called by put() each tick
         for start in (0, 100):
             with pytest.raises(KeyboardInterrupt):
                 one.put(make_batch(100, first=start, version=start + 1))
-        del one._watch
+        del one.watch  # type: ignore[attr-defined]
         gate.set()
     assert len(store.rows) == 200
 
@@ -727,7 +727,7 @@ def test_spool_always_survives_without_an_end(tmp_path: Path, live: bool) -> Non
     assert one.counters()["spooled"] == 300
     # As after SIGKILL: the descriptors are gone, nobody tidied up.
     one.hurry(0)
-    one._thread.join(5)
+    one.sender.thread.join(5)
     first.close(sync=False)
 
     store = FaultyAdaptor("all")
@@ -756,7 +756,7 @@ def test_rows_held_from_the_spool_are_not_forgotten(tmp_path: Path) -> None:
 def test_a_hanging_store_is_named_once_and_harms_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("aicore.delivery.state.STUCK_SECONDS", 0.1)
+    monkeypatch.setattr("aicore.delivery.connection.STUCK_SECONDS", 0.1)
     hanging, good = FaultyAdaptor(), FaultyAdaptor()
     gate = hanging.hang = threading.Event()
     one = delivery(hanging, live=True, spool=spool(tmp_path), queue_bytes=10_000)
@@ -777,8 +777,8 @@ def test_a_hanging_store_is_named_once_and_harms_no_other(
         pass
     assert one.counters()["spooled"] == 2000
     gate.set()
-    one._thread.join(5)
-    assert not one._thread.is_alive()
+    one.sender.thread.join(5)
+    assert not one.sender.thread.is_alive()
     assert balance(one.counters()) == 0, "the late answer changes nothing"
 
 

@@ -342,7 +342,7 @@ BAD = [
 def test_a_bad_plugin_harms_no_other(
     tmp_path: Path, where: str, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("aicore.delivery.state.STUCK_SECONDS", 0.2)
+    monkeypatch.setattr("aicore.delivery.connection.STUCK_SECONDS", 0.2)
     bad, good = Bad(where, what), FaultyAdaptor("all")
     common: dict[str, Any] = {"live": True, "events": "all", "transports": {6}, "backoff": (0.001, 0.1)}
     spool = Spool(tmp_path / "bad", min_free=0.0)

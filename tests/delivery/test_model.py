@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queue, spool and worker against a model: whatever fails, in whatever order, what is promised is kept."""
+"""A delivery against a model: whatever fails, in whatever order, what is promised is kept."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class DeliveryModel(RuleBasedStateMachine):
 
     def end(self, seconds: float) -> None:
         self.one.finish(seconds)
-        self.one._thread.join(5)
+        self.one.sender.thread.join(5)
         counters = self.one.counters()
         assert balance(counters) == 0, counters
         assert min(counters.values()) >= 0, counters

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from aicore.delivery import Delivery
-from aicore.delivery.metrics import ADAPTOR, balance, serve
+from aicore.delivery.counters import ADAPTOR, balance
+from aicore.delivery.prometheus import serve
 from aicore.errors import UsageError
 from aicore.testing import FaultyAdaptor, make_batch
 

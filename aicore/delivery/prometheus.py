@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every counter of a delivery, in one place, and the run's numbers for Prometheus."""
+"""The run's numbers for Prometheus."""
 
 from __future__ import annotations
 
@@ -7,48 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from aicore.delivery.counters import ADAPTOR
 from aicore.errors import UsageError
 
-#: name: (gauge or counter, meaning). Events unless the name says otherwise.
-ADAPTOR: dict[str, tuple[str, str]] = {
-    "accepted": ("counter", "events handed over by the run, and those an earlier run left in the spool"),
-    "delivered": ("counter", "events that the store has"),
-    "merged": ("counter", "events merged into a later one of their flow"),
-    "filtered": ("counter", "events of transports that the adaptor does not get"),
-    "dead_lettered": ("counter", "events that the store refuses for good"),
-    "shed": ("counter", "updates dropped because queue and spool were full"),
-    "lost": ("counter", "events for which there was no room anywhere, or that the disk lost"),
-    "queued": ("gauge", "events in memory"),
-    "spooled": ("gauge", "events in the spool"),
-    "queued_bytes": ("gauge", "bytes in memory"),
-    "spooled_bytes": ("gauge", "bytes of the spool"),
-    "spooled_total": ("counter", "events that went through the spool"),
-    "spool_age_seconds": ("gauge", "age of the oldest segment that waits"),
-    "spool_damaged_bytes": ("counter", "bytes of the spool that were damaged and skipped"),
-    "spool_damaged_rows": ("counter", "events that damage of the spool has cost, as far as can be told"),
-    "spool_vanished": ("counter", "events that became unreadable in the spool while the run went on"),
-    "recovered": ("counter", "events found in the spool at the start"),
-    "replayed": ("counter", "events delivered from the spool"),
-    "retried": ("counter", "events of failed writes, each time"),
-    "dead_letters_unwritten": ("counter", "dead letters for which there was no file or no room"),
-    "batches": ("counter", "batches handed over"),
-    "writes": ("counter", "calls of write()"),
-    "write_ms": ("counter", "milliseconds in write()"),
-}
-
-#: Where an accepted event can be. The sum of these is `accepted`, always.
-PLACES = ("delivered", "merged", "filtered", "dead_lettered", "shed", "lost", "queued", "spooled")
-
 Collect = Callable[[], Mapping[str, Any]]
-
-
-def new_counters() -> dict[str, int]:
-    return dict.fromkeys(ADAPTOR, 0)
-
-
-def balance(counters: Mapping[str, int]) -> int:
-    """accepted minus everywhere an event can be: 0 unless something was miscounted."""
-    return counters["accepted"] - sum(counters[place] for place in PLACES)
 
 
 def serve(address: str, collect: Collect) -> Callable[[], None]:

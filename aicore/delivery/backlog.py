@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has handed over and the store does not have yet: in memory, in the spool, in flight.
+
+Of these places each row is in one, and its owner is the backlog until `retire`, which takes what the sender has open:
+a store may hang for ever, and the end of a run does not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from aicore.delivery.connection import describe
+from aicore.delivery.counters import Counters
+from aicore.delivery.deadletter import DeadLetters
+from aicore.delivery.inflight import InFlight, Outcome
+from aicore.delivery.queue import BatchQueue
+from aicore.delivery.segment import Frame
+from aicore.delivery.spool import Spool
+from aicore.delivery.timing import Backoff, Clock, RareLog
+from aicore.errors import AicoreError
+from aicore.record.batch import FlowBatch
+
+_PAYLOAD = 8 << 20  # bytes of one spool frame, about
+
+
+class Gone(BaseException):
+    """The rows were taken from the sender: the run is over. No Exception, so that it is no failed write."""
+
+
+class Backlog:
+    """Queue, spool, and the rows in flight of one store.
+
+    `changed` is held for the counters, the queue and the question whose the open rows are, and notified when rows came
+    or went; the spool has a lock of its own. put(), spill(), retire() are for the run's threads, take() to free() for
+    the sender's. `memory_first`: what is in memory is older than what is in the spool, as in a live run, which spools
+    what memory has no room for; what a run on files finds in the spool an earlier run has left.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue_bytes: int,
+        net: bool,
+        memory_first: bool,
+        changed: threading.Condition,
+        counters: Counters,
+        rare: RareLog,
+        backoff: Backoff,
+        spool: Spool | None = None,
+        deadletters: DeadLetters | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.queue = BatchQueue()
+        self.queue_bytes = queue_bytes
+        self.spool = spool
+        self.net = net
+        self.changed = changed
+        self.counters = counters
+        self._memory_first = memory_first
+        self._deadletters = deadletters
+        self._rare = rare
+        self._backoff = backoff
+        self._clock = clock
+        self._held: InFlight | None = None  # rows that failed, and later ones of their keys
+        self._held_rounds = 0
+        self._held_due = 0.0
+        self._fresh: InFlight | None = None  # taken, not tried to an end
+        self._retiring = threading.RLock()  # taken before `changed`: who comes second waits until all is stored
+        self._retired = False
+        if spool is not None:
+            counters.add(accepted=spool.rows, spooled=spool.rows, recovered=spool.rows)
+
+    # -- in -----------------------------------------------------------------------------------------------------
+
+    def push(self, batch: FlowBatch) -> None:
+        """Into memory."""
+        with self.changed:
+            self.queue.push(batch, self._clock(), merged=self.net)
+            self.counters.add(queued=len(batch))
+            self.changed.notify_all()
+
+    def spill(self, batch: FlowBatch, *, final: bool = False) -> FlowBatch | None:
+        """Into the spool; returns the rows for which there was no room. `final` may use its last tenth."""
+        if self.spool is None:
+            return batch
+        done = 0
+        for payload, rows in payloads(batch):
+            if not self.spool.append(payload, rows, final=final):
+                break
+            done += rows
+            with self.changed:
+                self.counters.add(spooled=rows, spooled_total=rows)
+                self.changed.notify_all()
+        if done == 0:
+            return batch
+        self._rare.say("spool", "events go to the spool %s", self.spool.path)
+        return batch.take(range(done, len(batch))) if done < len(batch) else None
+
+    def store_or_lose(self, batch: FlowBatch) -> None:
+        """Into the spool, or nowhere; both are counted."""
+        rest = self.spill(batch, final=True)
+        self._lose(0 if rest is None else len(rest))
+
+    # -- out: the sender's side ---------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> InFlight | None:
+        """Rows that failed, and later ones of their keys."""
+        return self._held
+
+    def due(self) -> InFlight | None:
+        """The held rows, if it is time to try them again."""
+        return self._held if self._held is not None and self._clock() >= self._held_due else None
+
+    def take(self) -> InFlight | None:
+        """The next rows, oldest first; those of a key that has held rows join them instead."""
+        while fresh := self._fresh or self._next():
+            if free := self._behind_held(fresh):
+                return free
+        return None
+
+    def resolve(
+        self, rows_of: InFlight, rows: Sequence[int], outcome: Outcome, reasons: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        """Accounts for rows that are done. For dead letters: the reason and how often it was tried, of each."""
+        with self.changed:
+            self.check_owner()
+            spooled = rows_of.close(rows)
+            self.counters.add(
+                spooled=-spooled,
+                queued=spooled - len(rows),
+                replayed=spooled if outcome == "delivered" else 0,
+                **{outcome: len(rows)},
+            )
+        if outcome == "dead_lettered":
+            records = rows_of.batch.take(rows).json(True)
+            self._bury([(record, *why) for record, why in zip(records, reasons, strict=True)])
+
+    def hold(self, tried: InFlight) -> None:
+        """After a round: what is still open is tried again, all together, after a pause."""
+        with self.changed:
+            rest = tried.rest()
+            if tried is self._held:
+                self._held = rest
+                self._held_rounds = self._held_rounds + 1 if rest else 0
+            else:
+                self._fresh = None
+                if rest is not None and self._held is None:
+                    self._held_rounds = 1
+                self._held = InFlight.join([self._held, rest])
+            if self._held:
+                self._held_due = self._clock() + self._backoff.seconds(self._held_rounds)
+
+    def keep(self, tried: InFlight) -> None:
+        """After a round in which all failed: they stay apart from the held ones, so that memory stays bounded."""
+        with self.changed:
+            self._fresh = tried.rest()
+
+    def forget_closed(self) -> None:
+        """Of the held rows, those that were closed outside a round."""
+        with self.changed:
+            self.check_owner()
+            self._held = self._held.rest() if self._held else None
+
+    def free(self) -> None:
+        """After a round: frees what the store has."""
+        spool = self.spool
+        if spool is None:
+            return
+        with self.changed:
+            self.check_owner()  # nothing would be open any more, and that would not mean that all is delivered
+            pending = any(one is not None and any(one.spooled) for one in (self._held, self._fresh))
+        if not pending:
+            spool.ack()
+        spool.sync_if_due()
+        with self.changed:
+            # Rows that the disk lost while we ran.
+            gone = spool.vanished - self.counters["spool_vanished"]
+            self.counters.add(spool_vanished=gone, spooled=-gone, lost=gone)
+
+    def check_owner(self) -> None:
+        """Gone, once the rows were taken from the sender. With `changed` held."""
+        if self._retired:
+            raise Gone
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    @property
+    def retired(self) -> bool:
+        """The sender has no rows any more."""
+        return self._retired
+
+    @property
+    def waiting(self) -> bool:
+        """There is something to take."""
+        return self.queue.rows > 0 or (self.spool is not None and self.spool.unread)
+
+    @property
+    def only_held(self) -> bool:
+        """All that is left are rows that failed before, if any."""
+        return self._fresh is None and not self.waiting
+
+    @property
+    def until_due(self) -> float:
+        """Seconds until held rows are due, at most one."""
+        return min(self._held_due - self._clock(), 1.0) if self._held else 1.0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of queue and flight."""
+        with self.changed:
+            return self.queue.nbytes + sum(one.batch.nbytes for one in (self._held, self._fresh) if one)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the oldest row came, spool of earlier runs included."""
+        with self.changed:
+            begun = [one.since for one in (self._held, self._fresh) if one]
+            if self.queue.since is not None:
+                begun.append(self.queue.since)
+            age = self._clock() - min(begun) if begun else 0.0
+        return max(age, self.spool.age if self.spool is not None else 0.0)
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """Takes what is open from the sender and stores it, in its order."""
+        with self._retiring:
+            if batches := self._take_open():
+                self._store_open(batches)
+
+    def _take_open(self) -> list[FlowBatch]:
+        with self.changed:
+            if self._retired:
+                return []
+            self._retired = True
+            open_ones = [rest for one in (self._held, self._fresh) if one and (rest := one.rest())]
+            batches = [one.batch.take([row for row, kept in enumerate(one.spooled) if not kept]) for one in open_ones]
+            batches = [batch for batch in batches if len(batch)] + self.queue.clear()
+            self._held = self._fresh = None
+            self.counters.add(queued=-sum(map(len, batches)))
+            self.changed.notify_all()
+            return batches
+
+    def _store_open(self, batches: Sequence[FlowBatch]) -> None:
+        if self.spool is None or not self._memory_first:
+            for batch in batches:
+                self.store_or_lose(batch)
+            return
+        # What is in memory is older than all that was spooled.
+        safe = self.spool.prepend(part for batch in batches for part in payloads(batch))
+        self.counters.add(spooled=safe, spooled_total=safe)
+        self._lose(sum(map(len, batches)) - safe)
+
+    def _lose(self, rows: int) -> None:
+        if rows:
+            self.counters.add(lost=rows)
+            why = "there is no spool" if self.spool is None else f"the spool has no room ({self.spool.error})"
+            self._rare.say("lost", "%d events are lost: %s", rows, why, level=logging.ERROR)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _next(self) -> InFlight | None:
+        if self._held is not None and self._held.batch.nbytes * 2 > self.queue_bytes:
+            return None
+        with self.changed:
+            self.check_owner()
+        if self._memory_first:
+            return self._next_in_memory() or self._next_in_spool()
+        return self._next_in_spool() or self._next_in_memory()
+
+    def _next_in_memory(self) -> InFlight | None:
+        with self.changed:
+            taken = self.queue.take(net=self.net)
+            if taken is None:
+                return None
+            self._fresh = InFlight(taken.batch, False, taken.since, taken.merged)
+            self.counters.add(merged=taken.gone, queued=-taken.gone)
+            self.changed.notify_all()
+            return self._fresh
+
+    def _next_in_spool(self) -> InFlight | None:
+        while self.spool is not None and (frame := self.spool.read()):
+            batch = self._decode(frame)
+            if batch is not None:
+                with self.changed:
+                    self._fresh = InFlight(batch, True, self._clock(), True)
+                return self._fresh
+        return None
+
+    def _behind_held(self, fresh: InFlight) -> InFlight | None:
+        """Puts rows behind held ones of their key; returns the others."""
+        held = self._held
+        if held is None:
+            return fresh
+        waiting = set(held.batch.keys())
+        keys = fresh.batch.keys()
+        behind = [row for row in fresh.rows() if keys[row] in waiting]
+        if not behind:
+            return fresh
+        free = [row for row in fresh.rows() if keys[row] not in waiting]
+        with self.changed:
+            self._held = InFlight.join([held, fresh.part(behind)])
+            self._fresh = fresh.part(free) if free else None
+            return self._fresh
+
+    def _decode(self, frame: Frame) -> FlowBatch | None:
+        """A spool frame as a batch. Rows that this version cannot read become dead letters."""
+        try:
+            # As one array: half the time of a call for each line (measured).
+            return FlowBatch.from_rows(json.loads(b"[%b]" % frame.payload.rstrip(b"\n").replace(b"\n", b",")))
+        except (ValueError, AicoreError):
+            good, bad = [], []
+            for line in frame.payload.split(b"\n")[:-1]:
+                try:
+                    FlowBatch.from_rows([json.loads(line)])
+                    good.append(json.loads(line))
+                except (ValueError, AicoreError) as error:  # noqa: PERF203  # the price of one bad row
+                    bad.append((line, f"unreadable row of the spool: {describe(error)}", 0))
+            self.counters.add(spooled=-len(bad), dead_lettered=len(bad))
+            self._bury(bad)
+            return FlowBatch.from_rows(good) if good else None
+
+    def _bury(self, letters: list[tuple[bytes, str, int]]) -> None:
+        if not letters:
+            return
+        unwritten = self._deadletters.write(letters) if self._deadletters else len(letters)
+        self.counters.add(dead_letters_unwritten=unwritten)
+        self._rare.say("dead", "%d rows refused for good: %s", len(letters), letters[0][1], level=logging.ERROR)
+
+
+def payloads(batch: FlowBatch) -> Iterable[tuple[bytes, int]]:
+    """A batch as frames of a bearable size."""
+    if not len(batch):
+        return
+    payload = batch.json_lines(True)
+    if len(payload) <= _PAYLOAD or len(batch) == 1:
+        yield payload, len(batch)
+        return
+    middle = len(batch) // 2
+    yield from payloads(batch.take(range(middle)))
+    yield from payloads(batch.take(range(middle, len(batch))))

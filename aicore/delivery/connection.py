@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The adaptor as its delivery calls it: one call at a time, with its name and time, so that one that hangs shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from aicore.delivery.timing import Clock, log
+from aicore.errors import RowError
+from aicore.plugins.adaptor import DatabaseAdaptor, write_batch, write_rows
+from aicore.plugins.url import scrub
+from aicore.record.batch import FlowBatch
+
+#: A call that has not returned for so long is named.
+STUCK_SECONDS = 5.0
+
+
+class Connection:
+    """Connects, writes and closes. What was not opened by URL is neither connected nor closed: it is the program's."""
+
+    def __init__(self, name: str, adaptor: Any, url: str | None, clock: Clock = time.monotonic) -> None:
+        self.adaptor = adaptor
+        self.write_seconds = 0.0
+        self._name = name
+        self._url = url
+        self._clock = clock
+        self._connected = False
+        self._call: tuple[str, float] | None = None  # what the adaptor is in, since when
+        self._named = False  # that call, in the log
+
+    @property
+    def needs_connect(self) -> bool:
+        return self._url is not None and not self._connected
+
+    def connect(self) -> None:
+        """Raises what the adaptor raises."""
+        assert self._url is not None
+        with self._calling("connect"):
+            self.adaptor.connect(self._url)
+        self._connected = True
+
+    def write(self, batch: FlowBatch, *, merged: bool) -> Sequence[RowError] | None:
+        """Gives a batch to the adaptor; raises what it raises. merged: a row may stand for several events."""
+        begin = self._clock()
+        try:
+            with self._calling("write"):
+                if merged and getattr(type(self.adaptor), "write", None) in (None, DatabaseAdaptor.write):
+                    # Of an adaptor that gets every event row by row: no flow's insert may be missing, nor its last
+                    # update.
+                    write_rows(self.adaptor, batch, events="net")
+                    return None
+                return write_batch(self.adaptor, batch)
+        finally:
+            self.write_seconds += self._clock() - begin
+
+    def close(self) -> None:
+        if not self._connected:
+            return
+        self._connected = False
+        try:
+            with self._calling("close"):
+                self.adaptor.close()
+        except (Exception, SystemExit) as error:
+            log.warning("%s: close: %s", self._name, describe(error))
+
+    @property
+    def calling(self) -> bool:
+        return self._call is not None
+
+    def stuck_in(self) -> str | None:
+        """The call that does not return. Named in the log once, so that looking is all that is needed."""
+        call = self._call
+        if call is None or self._clock() - call[1] <= STUCK_SECONDS:
+            return None
+        if not self._named:
+            self._named = True
+            log.error("%s: %s() has not returned for %.0f s", self._name, call[0], STUCK_SECONDS)
+        return call[0]
+
+    @contextmanager
+    def _calling(self, what: str) -> Iterator[None]:
+        self._named = False
+        self._call = (what, self._clock())
+        try:
+            yield
+        finally:
+            self._call = None
+
+
+def describe(error: BaseException) -> str:
+    """One line without secrets."""
+    text = " ".join(scrub(str(error)).split())[:500]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

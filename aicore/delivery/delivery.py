@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The delivery of one store: its parts, joined, and what the run asks of them.
+
+Three kinds of thread: the one that calls put() (run()'s), the sender's, and whoever asks for state or finishes. All
+parts share one lock, `changed`; the spool has its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from aicore.delivery.backlog import Backlog
+from aicore.delivery.connection import Connection
+from aicore.delivery.counters import Counters
+from aicore.delivery.deadletter import DeadLetters
+from aicore.delivery.health import Health, State
+from aicore.delivery.overload import Overload
+from aicore.delivery.sender import Sender
+from aicore.delivery.spool import Spool
+from aicore.delivery.timing import TICK, Backoff, Deadline, RareLog, log
+from aicore.plugins.adaptor import threads_of
+from aicore.record.batch import FlowBatch
+
+
+class Delivery:
+    """Takes the batches of a run to one adaptor, at least once each row, in order by flow.
+
+    `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
+    put() waits while the queue is over its bound. `on_full(True)` asks for no new flows, on put()'s thread, and
+    `on_full(False)` takes it back, on the sender's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        adaptor: Any,
+        *,
+        live: bool,
+        events: Literal["all", "net"],
+        transports: frozenset[int] | set[int],
+        url: str | None = None,
+        queue_bytes: int = 64 << 20,
+        spool: Spool | None = None,
+        spool_always: bool = False,
+        deadletters: DeadLetters | None = None,
+        wait: bool = False,
+        on_full: Callable[[bool], None] | None = None,
+        backoff: tuple[float, float] = (0.1, 30.0),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.adaptor = adaptor
+        self.waiting_since: float | None = None  # put() waits for the store since then, by the clock
+        self._live = live
+        self._net = events == "net"
+        self._transports = frozenset(transports)
+        self._always = spool_always and spool is not None
+        self._caller = threads_of(adaptor) == "caller"
+        self._clock = clock
+        self._changed = changed = threading.Condition()
+        self._deadline = Deadline(clock)
+        self._counters = Counters(changed)
+        rare, pauses = RareLog(name, clock), Backoff(*backoff)
+        if deadletters is None and spool is not None:
+            deadletters = DeadLetters(spool.path.parent / "deadletter", name)
+        self.backlog = Backlog(
+            queue_bytes=queue_bytes,
+            net=self._net,
+            memory_first=live or self._always,
+            changed=changed,
+            counters=self._counters,
+            rare=rare,
+            backoff=pauses,
+            spool=spool,
+            deadletters=deadletters,
+            clock=clock,
+        )
+        self.connection = Connection(name, adaptor, url, clock)
+        self.health = Health(
+            name, connects=url is not None, patient=live or wait, changed=changed, clock=clock, rare=rare
+        )
+        self._overload = Overload(self.backlog, rare, on_full, always=self._always) if live else None
+        self.sender = Sender(
+            name,
+            self.backlog,
+            self.connection,
+            self.health,
+            backoff=pauses,
+            deadline=self._deadline,
+            clock=clock,
+            after_round=self._overload.relax if self._overload else lambda: None,
+        )
+        self._concluded = False
+
+    # -- for run() ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the sender, which connects first. With `threads = "caller"` connects here."""
+        self.health.started()
+        if recovered := self._counters["recovered"]:
+            log.info("%s: %d rows of an earlier run wait in the spool", self.name, recovered)
+        if not self._caller:
+            self.sender.thread.start()
+        elif self.sender.connect():
+            self.sender.run(until_idle=True)
+
+    def put(self, batch: FlowBatch) -> None:
+        """Takes a batch over: each row is accounted for. A run on files then waits for room."""
+        self._take_over(batch)
+        if self._caller:
+            self.sender.run(until_idle=True)
+        elif not self._live:
+            self._wait_for_room()
+        self.watch()
+
+    def finish(self, seconds: float | None) -> None:
+        """No more batches come: delivers what waits, for at most that long, spools or loses the rest, closes.
+
+        May be called again, with less time, while it runs on another thread.
+        """
+        if seconds is not None:
+            self.hurry(seconds)
+        self.sender.no_more()
+        if self._caller:
+            if not self.backlog.retired:
+                self.sender.run(until_idle=False)
+                self.connection.close()
+        else:
+            thread = self.sender.thread
+            while thread.is_alive() and not self._deadline.passed and not self._hopeless():
+                thread.join(TICK)
+                self.watch()
+            if thread.is_alive() and not self._deadline.passed:
+                thread.join(TICK)  # after a fatal error: it has only to close the adaptor
+        self._conclude()
+
+    def abort(self) -> None:
+        """finish() without waiting for the store: everything to the spool at once."""
+        self.finish(0)
+
+    def hurry(self, seconds: float) -> None:
+        """From now on nothing waits longer than that. Safe in a signal handler."""
+        self._deadline.hurry(seconds)
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    @property
+    def calling(self) -> bool:
+        """The adaptor is at work on put()'s thread."""
+        return self._caller and self.connection.calling
+
+    @property
+    def state(self) -> State:
+        self.watch()
+        phase = self.health.phase
+        if not self.health.over and self.connection.stuck_in():
+            return "stuck"
+        if phase in ("ok", "retrying") and self._live and self._counters["spooled"]:
+            return "spooling"
+        return phase
+
+    @property
+    def error(self) -> str | None:
+        """The last one, without secrets."""
+        return self.health.error
+
+    @property
+    def lag_seconds(self) -> float:
+        """Age of the oldest row that is not in the store, spool of earlier runs included."""
+        return self.backlog.age
+
+    @property
+    def spool(self) -> Spool | None:
+        return self.backlog.spool
+
+    def counters(self) -> dict[str, int]:
+        """See `counters.ADAPTOR`. In events: accepted = delivered + merged + filtered + dead_lettered + shed + lost +
+        queued + spooled."""
+        found = self._counters.copy()
+        found["write_ms"] = int(self.connection.write_seconds * 1000)
+        found["queued_bytes"] = self.backlog.nbytes
+        if (spool := self.spool) is not None:
+            found["spooled_bytes"] = spool.used_bytes
+            found["spool_age_seconds"] = int(spool.age)
+            found["spool_damaged_bytes"] = spool.damaged_bytes
+            found["spool_damaged_rows"] = spool.lost_rows
+        return found
+
+    def watch(self) -> None:
+        """Names an adaptor that does not return; called by everybody who comes by, so that no thread is needed."""
+        if self.connection.stuck_in() == "connect":
+            self.health.given_up()
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _take_over(self, batch: FlowBatch) -> None:
+        accepted = wanted = len(batch)
+        if len(self._transports) == 1:
+            rows = [row for row, proto in enumerate(batch.column("proto")) if proto in self._transports]
+            wanted = len(rows)
+            batch = batch.take(rows) if wanted < accepted else batch
+        if self._net and wanted:
+            batch = batch.net()
+        self._counters.add(batches=1, accepted=accepted, filtered=accepted - wanted, merged=wanted - len(batch))
+        if not len(batch):
+            return
+        if self.health.over or self._deadline.passed:
+            self.backlog.retire()
+            self.backlog.store_or_lose(batch)
+        elif self._overload is not None:
+            self._overload.put(batch)
+        elif self._always:
+            self._spill_all(batch)
+        else:
+            self.backlog.push(batch)
+
+    def _spill_all(self, batch: FlowBatch) -> None:
+        """Files with `spool_always`: through the spool, waiting for room in it."""
+        rest = self.backlog.spill(batch)
+        while rest is not None:
+            if self.health.over or self._deadline.passed:
+                self.backlog.store_or_lose(rest)
+                return
+            self._wait_once()
+            rest = self.backlog.spill(rest)
+        self.waiting_since = None
+
+    def _wait_for_room(self) -> None:
+        """Files: the reader waits for the store, and for what an earlier run left in its spool."""
+        backlog = self.backlog
+        while not self._deadline.passed and not self.health.over:
+            recovering = self._counters["spooled"] > 0 and not self._always
+            if not recovering and backlog.queue.nbytes < backlog.queue_bytes:
+                break
+            self._wait_once()
+        self.waiting_since = None
+
+    def _wait_once(self) -> None:
+        with self._changed:
+            if self.waiting_since is None:
+                self.waiting_since = self._clock()
+            self._changed.wait(TICK)
+        self.watch()
+
+    def _hopeless(self) -> bool:
+        """Waiting for the sender will not get another row delivered."""
+        return self.health.phase == "fatal" or self.connection.stuck_in() == "close"
+
+    def _conclude(self) -> None:
+        """Nothing more is delivered: what is open goes to the spool, and that is closed."""
+        self.backlog.retire()
+        with self._changed:
+            if self._concluded:
+                return
+            self._concluded = True
+            self.health.close()
+        if (spool := self.spool) is not None:
+            spool.close()
+            if waiting := self._counters["spooled"]:
+                log.warning("%s: %d events wait in the spool %s", self.name, waiting, spool.path)

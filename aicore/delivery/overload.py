@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a live run's rows when a store takes less than comes: the capture never waits for it.
+
+memory ─> net (merge what waits) ─> spool ─> no plain updates ─> no new flows
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from aicore.delivery.backlog import Backlog
+from aicore.delivery.queue import lasting
+from aicore.delivery.timing import RareLog
+from aicore.record.batch import FlowBatch
+
+_MERGE = 0.3  # of the queue, from where on waiting batches are merged
+_WINDOW = 1 << 20  # bytes that are merged at once, at least
+_SOFT = 0.9  # of the queue; the rest is for rows that may not be shed
+
+
+class Overload:
+    """The ladder. `on_full(True)` asks for no new flows, on put()'s thread; `on_full(False)` takes it back, on the
+    sender's. `always`: everything goes through the spool."""
+
+    def __init__(
+        self, backlog: Backlog, rare: RareLog, on_full: Callable[[bool], None] | None = None, *, always: bool = False
+    ) -> None:
+        self._backlog = backlog
+        self._rare = rare
+        self._on_full = on_full
+        self._always = always
+        self._full = False
+
+    def put(self, batch: FlowBatch) -> None:
+        """Finds a place for each row, or counts it; never waits."""
+        backlog = self._backlog
+        # As long as the spool has rows everything joins its tail, else later rows would overtake them.
+        if backlog.spool is not None and (self._always or backlog.spool.rows):
+            if rest := backlog.spill(batch):
+                self._overflow(rest)
+        elif self._fits(batch):
+            backlog.push(batch)
+        elif rest := backlog.spill(batch):
+            self._overflow(rest)
+
+    def relax(self) -> None:
+        """After a round of the sender: opens the door again if there is room."""
+        backlog, spool = self._backlog, self._backlog.spool
+        with backlog.changed:
+            room = backlog.queue.nbytes * 2 < backlog.queue_bytes and (spool is None or spool.full_share < 0.5)
+            tell = self._full and room
+            if tell:
+                self._full = False
+        if tell and self._on_full:
+            self._rare.say("admit", "there is room again: new flows are admitted", level=logging.INFO)
+            self._on_full(False)
+
+    def _fits(self, batch: FlowBatch) -> bool:
+        """Memory has room, if need be after merging."""
+        backlog, queue, bound = self._backlog, self._backlog.queue, self._backlog.queue_bytes
+        with backlog.changed:
+            if queue.nbytes + batch.nbytes > bound * _MERGE and queue.grown * 16 >= bound:
+                # For a moment merging needs its window twice more: begun early, the whole stays within the bound.
+                merged = queue.merge(queue.nbytes if queue.nbytes < bound * 0.35 else max(bound // 16, _WINDOW))
+                backlog.counters.add(merged=merged, queued=-merged)
+                if merged:
+                    self._rare.say("merge", "events wait: %d merged into later ones of their flows", merged)
+            return queue.nbytes + batch.nbytes <= bound * _SOFT
+
+    def _overflow(self, batch: FlowBatch) -> None:
+        """Neither memory nor spool has room for more than ends and beginnings of flows."""
+        backlog, queue, spool = self._backlog, self._backlog.queue, self._backlog.spool
+        rows = lasting(batch)
+        with backlog.changed:
+            backlog.counters.add(shed=len(batch) - len(rows))
+            if not (spool and spool.rows) and queue.sheddable * 8 >= backlog.queue_bytes:
+                shed = queue.shed()
+                backlog.counters.add(shed=shed, queued=-shed)
+            reason = f" and so is the spool ({spool.error})" if spool and spool.error else ""
+            self._rare.say("shed", "the queue is full%s: updates are shed, new flows are not admitted", reason)
+            tell = not self._full
+            self._full = True
+        if tell and self._on_full:
+            self._on_full(True)
+        if not rows:
+            return
+        batch = batch.take(rows) if len(rows) < len(batch) else batch
+        with backlog.changed:
+            fits = queue.nbytes < backlog.queue_bytes
+        if fits and not (spool and spool.rows):
+            backlog.push(batch)
+        else:
+            backlog.store_or_lose(batch)

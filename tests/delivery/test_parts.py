@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a delivery, each alone: no thread, a clock that the test moves."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aicore.delivery import Spool
+from aicore.delivery.backlog import Backlog, Gone
+from aicore.delivery.connection import STUCK_SECONDS, Connection
+from aicore.delivery.counters import Counters, balance
+from aicore.delivery.health import START_SECONDS, Health
+from aicore.delivery.overload import Overload
+from aicore.delivery.suspects import STRIKES, WEAK_STRIKES, WINDOW_ROWS, RefusedShare, Suspects
+from aicore.delivery.timing import Backoff, Deadline, RareLog
+from aicore.errors import RowError
+from aicore.record.batch import FlowBatch
+from aicore.testing import FaultyAdaptor, batches, event, make_batch
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def backlog(clock: Clock, spool: Spool | None = None, **options: Any) -> Backlog:
+    changed = threading.Condition()
+    settings: dict[str, Any] = {"queue_bytes": 1 << 20, "net": False, "memory_first": True} | options
+    return Backlog(
+        changed=changed,
+        counters=Counters(changed),
+        rare=RareLog("test", clock),
+        backoff=Backoff(0, 0),
+        spool=spool,
+        clock=clock,
+        **settings,
+    )
+
+
+def flows(batch: FlowBatch) -> list[int]:
+    return [int(name, 16) for name in batch.column("flow_id")]
+
+
+# -- backlog ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory_first", [True, False])
+def test_a_live_run_sends_memory_first_and_a_run_on_files_the_spool(
+    tmp_path: Path, clock: Clock, memory_first: bool
+) -> None:
+    one = backlog(clock, Spool(tmp_path / "s", min_free=0.0), memory_first=memory_first)
+    one.push(make_batch(2, first=0))
+    assert one.spill(make_batch(2, first=10)) is None
+    taken = []
+    while flight := one.take():
+        taken += flows(flight.batch)
+        one.resolve(flight, flight.rows(), "delivered")
+        one.hold(flight)
+    assert taken == ([0, 1, 10, 11] if memory_first else [10, 11, 0, 1])
+    one.free()
+    assert one.spool is not None
+    assert one.spool.rows == 0
+    assert balance({**one.counters.copy(), "accepted": 4}) == 0
+
+
+def test_rows_of_a_held_key_join_the_held_ones(clock: Clock) -> None:
+    one = backlog(clock)
+    one.push(make_batch(3))
+    first = one.take()
+    assert first is not None
+    one.resolve(first, [0, 2], "delivered")
+    one.hold(first)
+    one.push(make_batch(3, version=10))
+    fresh = one.take()
+    assert fresh is not None
+    assert flows(fresh.batch) == [0, 2]
+    assert one.held is not None
+    assert list(zip(flows(one.held.batch), one.held.batch.column("version"), strict=True)) == [(1, 2), (1, 11)]
+    one.resolve(fresh, fresh.rows(), "delivered")
+    one.hold(fresh)
+    one.push(make_batch(1, first=1, version=20))
+    assert one.take() is None, "all of it waits behind the held row"
+    assert len(one.held.batch) == 3
+
+
+def test_what_failed_as_a_whole_is_taken_again(clock: Clock) -> None:
+    one = backlog(clock)
+    one.push(make_batch(3))
+    first = one.take()
+    assert first is not None
+    one.keep(first)
+    assert one.take() is first
+    assert one.held is None
+
+
+def test_after_retire_the_sender_has_nothing_and_the_spool_all_in_order(tmp_path: Path, clock: Clock) -> None:
+    one = backlog(clock, Spool(tmp_path / "s", min_free=0.0))
+    for first in (0, 10, 20):
+        one.push(make_batch(2, first=first, version=first + 1))
+    assert one.spill(make_batch(2, first=30, version=31)) is None
+    flight = one.take()
+    assert flight is not None
+    one.resolve(flight, [0], "delivered")
+    one.retire()
+    with pytest.raises(Gone):
+        one.resolve(flight, [1], "delivered")
+    with pytest.raises(Gone):
+        one.take()
+    assert one.counters["queued"] == 0
+    assert one.counters["spooled"] == 7
+    assert one.spool is not None
+    one.spool.close()
+    again = backlog(clock, Spool(tmp_path / "s", min_free=0.0))
+    taken = []
+    while flight := again.take():
+        taken += flows(flight.batch)
+        again.resolve(flight, flight.rows(), "delivered")
+        again.hold(flight)
+    assert taken == [1, 10, 11, 20, 21, 30, 31]
+
+
+def test_without_a_spool_retire_loses_and_counts(clock: Clock) -> None:
+    one = backlog(clock)
+    one.push(make_batch(5))
+    one.retire()
+    one.retire()
+    assert one.counters["lost"] == 5
+
+
+# -- overload --------------------------------------------------------------------------------------------------------
+
+
+def test_each_step_of_the_ladder_in_its_order(tmp_path: Path, clock: Clock) -> None:
+    asked: list[bool] = []
+    one = backlog(clock, Spool(tmp_path / "s", min_free=0.0, max_bytes=100_000), queue_bytes=100_000)
+    ladder = Overload(one, RareLog("test", clock), asked.append)
+
+    def seen() -> dict[str, int]:
+        return {name: one.counters[name] for name in ("merged", "spooled", "shed", "lost") if one.counters[name]}
+
+    steps = batches([event("update", n, step * 100 + n + 1) for n in range(50)] for step in range(60))
+    for batch in steps[:20]:
+        ladder.put(batch)
+    assert set(seen()) == {"merged"}, "the same flows: merging is enough"
+    number = 1000
+    while not one.counters["spooled"]:
+        ladder.put(make_batch(50, first=number, version=number))
+        number += 50
+    assert "shed" not in seen()
+    while not one.counters["shed"]:
+        ladder.put(make_batch(50, first=number, version=number))
+        number += 50
+    assert asked == [True]
+    assert "lost" not in seen()
+    ladder.put(FlowBatch.from_rows(event("remove", n, 900_000 + n) for n in range(10)))
+    assert "lost" not in seen(), "the last tenth of the spool is for ends"
+    while not one.counters["lost"]:
+        ladder.put(FlowBatch.from_rows(event("remove", n, 900_000 + n) for n in range(50)))
+    assert asked == [True]
+    while flight := one.take():
+        one.resolve(flight, flight.rows(), "delivered")
+        one.hold(flight)
+        one.free()
+        ladder.relax()
+    assert asked == [True, False]
+
+
+# -- connection and health -------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_hangs_is_named_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[str | None] = []
+
+    class Slow(FaultyAdaptor):
+        def write(self, batch: FlowBatch) -> list[RowError] | None:
+            seen.append(one.stuck_in())
+            clock.now += STUCK_SECONDS + 1
+            seen.extend((one.stuck_in(), one.stuck_in()))
+            return super().write(batch)  # type: ignore[return-value]
+
+    one = Connection("test", Slow(), None, clock)
+    assert one.write(make_batch(1), merged=False) == []
+    assert seen == [None, "write", "write"]
+    assert one.stuck_in() is None
+    assert caplog.text.count("write() has not returned") == 1
+    assert one.write_seconds == STUCK_SECONDS + 1
+
+
+def test_only_what_was_opened_by_url_is_connected_and_closed() -> None:
+    store = FaultyAdaptor()
+    own = Connection("test", store, None)
+    assert not own.needs_connect
+    own.close()
+    by_url = Connection("test", store, "test://x")
+    assert by_url.needs_connect
+    by_url.close()
+    assert store.closed == 0, "was never open"
+    by_url.connect()
+    by_url.close()
+    assert (store.connected, store.closed) == (["test://x"], 1)
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_store_that_takes_nothing_from_the_start_is_given_up_unless_we_wait(clock: Clock, patient: bool) -> None:
+    one = Health("test", connects=True, patient=patient, changed=threading.Condition(), clock=clock)
+    one.failed("refused")
+    clock.now += START_SECONDS - 0.1
+    assert not one.given_up()
+    clock.now += 0.2
+    assert one.given_up() is not patient
+    assert one.phase == ("connecting" if patient else "fatal")
+    assert "refused" in str(one.error)
+
+
+def test_a_store_that_took_something_is_not_given_up(clock: Clock) -> None:
+    one = Health("test", connects=False, patient=False, changed=threading.Condition(), clock=clock)
+    one.delivered()
+    one.failed("away")
+    assert one.phase == "retrying"
+    clock.now += 100 * START_SECONDS
+    assert not one.given_up()
+    assert one.failing_for == 100 * START_SECONDS
+    one.delivered()
+    assert (one.phase, one.failing_for) == ("ok", 0.0)
+
+
+# -- evidence --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("weak", "strikes"), [(False, STRIKES), (True, WEAK_STRIKES)])
+def test_a_row_is_poison_only_by_what_others_show(weak: bool, strikes: int) -> None:
+    one = Suspects()
+    for _ in range(100):
+        one.failed("bad", "no", remove=False, alone=True, weak=weak)
+    assert not list(one.poison()), "alone it may be the store's fault"
+    for number in range(strikes):
+        assert not list(one.poison()), number
+        one.failed("bad", "no", remove=False, alone=True, weak=weak)
+        one.went_through({"good"}, whole={"good"}, wrote=True)
+        one.went_through({"good"}, whole={"good"}, wrote=True)  # one failure, one strike
+    assert list(one.poison()) == ["bad"]
+
+
+def test_removes_say_nothing_about_writes() -> None:
+    one = Suspects()
+    for _ in range(100):
+        one.failed("bad", "full", remove=False, alone=True)
+        one.went_through({"good"}, whole={"good"}, wrote=False)
+    assert not list(one.poison())
+
+
+def test_the_store_is_to_blame_above_half() -> None:
+    for bad, blamed in ((WINDOW_ROWS // 2, False), (WINDOW_ROWS // 2 + 1, True)):
+        one = RefusedShare()
+        for rows, refused in ((WINDOW_ROWS - 2, bad - 1), (1, 1), (1, 0)):
+            one.next_group()
+            one.note(rows, refused)
+        assert (one.verdict() is not None) is blamed
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_deadline_only_comes_nearer(clock: Clock) -> None:
+    one = Deadline(clock)
+    assert not one.passed
+    one.hurry(10)
+    one.hurry(60)
+    clock.now += 9.9
+    assert not one.passed
+    clock.now += 0.1
+    assert one.passed
+
+
+def test_pauses_grow_to_their_bound() -> None:
+    one = Backoff(0.1, 30.0)
+    for failures, most in ((1, 0.1), (2, 0.2), (9, 25.6), (10, 30.0), (10_000, 30.0)):
+        found = [one.seconds(failures) for _ in range(200)]
+        assert 0 <= min(found) < 0.2 * most
+        assert 0.8 * most < max(found) <= most
+
+
+def test_a_topic_speaks_every_ten_seconds(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    one = RareLog("test", clock)
+    for _ in range(5):
+        one.say("a", "first %d", 1)
+        one.say("b", "second")
+    clock.now += 10
+    one.say("a", "first %d", 2)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["test: first 1", "test: second", "test: first 2 (4 such lines left out)"]
