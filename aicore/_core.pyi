@@ -7,6 +7,8 @@ a time; pull(), json(), close() and trim_memory() release the GIL while they wor
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, final
 
+FieldType = Literal["str", "int", "float", "bool", "time", "list[str]", "list[int]", "list[float]"]
+
 PROTOCOL_ABI: int
 
 # PyCapsules of the three protocols of the core, for the entry points of aicore's own pyproject.
@@ -18,7 +20,7 @@ def abi_error(capsule: object) -> str | None:
     """Why a capsule cannot be used as a protocol (wrong ABI, size, name, null function), or None."""
 
 def core_fields() -> list[dict[str, Any]]:
-    """Core columns of a batch in order: {"name", "type"}; type is int, str or list."""
+    """Core columns of a batch in order: {"name", "type"}; type is a FieldType."""
 
 def counters_info() -> dict[str, str]:
     """Every counter of the core by name, with its meaning."""
@@ -49,7 +51,7 @@ class Registry:
     def protocols(self) -> list[dict[str, Any]]:
         """name, help, transports, rank, ports, fields of each."""
     def fields(self) -> list[dict[str, Any]]:
-        """name, type (int, str, list), notify, width, unit, ecs, help, protocol of each field, in column order."""
+        """name, type (a FieldType), notify, width, unit, ecs, help, protocol of each field, in column order."""
 
 @final
 class Batch:
@@ -77,7 +79,7 @@ class Batch:
         Beside the record: event (str), new (0/1), version (int), seq (int)."""
     def valid(self, name: str) -> memoryview:
         """1 where the row has a value, as uint8."""
-    def type(self, name: str) -> Literal["int", "float", "str", "list"]: ...
+    def type(self, name: str) -> FieldType: ...
     def distinct(self, name: str) -> tuple[list[str | None], memoryview]:
         """A column of strings as its values, each once, and for each row the index of its value (uint32). KeyError for
         the name of no such column."""

@@ -80,7 +80,7 @@ def test_fields_of_every_type_hold_what_packets_say(tmp_path: Path) -> None:
         fields = (
             aicore.Field("textual", "str", "text"),
             aicore.Field("number", "int", "a number"),
-            aicore.Field("several", "list", "several"),
+            aicore.Field("several", "list[str]", "several"),
         )
 
         def inspect(self, payload: bytes, flow: Any) -> Any:

@@ -42,7 +42,7 @@ def test_protocol_fields_keep_what_the_protocol_says_of_them() -> None:
     fields = {field.name: field for field in _protocols()}
     assert fields["httphost"].protocol == "http"
     assert (fields["httphost"].width, fields["httpuri"].width, fields["alpn"].width) == (255, 512, 64)
-    assert fields["dnsdomains"].type == "list"
+    assert fields["dnsdomains"].type == "list[str]"
     assert fields["httpstatus"].type == "int"
     assert fields["sslhost"].ecs == "tls.client.server_name"
 
@@ -59,7 +59,7 @@ def test_fields_of_a_batch_follow_its_columns() -> None:
     assert [(field.name, field.type, field.protocol) for field in fields[len(schema.CORE) :]] == [
         ("country", "str", "plugin"),
         ("risk", "float", "plugin"),
-        ("tags", "list", "plugin"),
+        ("tags", "list[str]", "plugin"),
         ("asn", "int", "plugin"),
     ]
     assert fields[: len(schema.CORE)] == schema.CORE
@@ -71,7 +71,7 @@ def test_fields_of_a_batch_follow_its_columns() -> None:
 
 def test_json_of_real_flows_has_known_fields_of_the_right_types(capture_file: Path) -> None:
     """Every member of every record is in the table, and times are RFC 3339 with 9 decimals."""
-    kinds = {"int": int, "str": str, "list": list, "time": str}
+    kinds = {"int": int, "str": str, "list[str]": list, "time": str}
     known = {field.name: field for field in (*schema.CORE, *_protocols())}
     seen: set[str] = set()
     for flow in aicore.flows(capture_file):

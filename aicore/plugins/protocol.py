@@ -118,7 +118,7 @@ class Protocol:
         if not isinstance(rank, int) or not 0 <= rank <= 100:
             return f"rank must be 0 to 100, not {rank!r}"
         for field in cls.fields:
-            if not _FIELD.fullmatch(field.name) or field.type not in ("int", "str", "list"):
+            if not _FIELD.fullmatch(field.name) or field.type not in ("int", "str", "list[str]"):
                 return f"field {field.name!r} of type {field.type!r} cannot be declared"
         unknown = set(cls.notify) - {field.name for field in cls.fields}
         if unknown:
@@ -213,7 +213,7 @@ class ProtocolRunner:
                 continue
             if wanted == "str" and isinstance(value, str | bytes):
                 yield field, _text(value)
-            elif wanted == "list" and isinstance(value, list | tuple):
+            elif wanted == "list[str]" and isinstance(value, list | tuple):
                 yield field, [_text(part) for part in value]
             elif wanted == "int" and type(value) is int and -_INT64 <= value < _INT64:
                 yield field, value

@@ -30,13 +30,14 @@ _ARROW = {**dict.fromkeys("bhilq", "int"), **dict.fromkeys("BHILQ", "uint"), **d
 class Place(NamedTuple):
     """Where something stands in a row of `FlowBatch.packed`.
 
-    int, float: a number as little-endian int64 or double, `width` 8. str: UTF-8, padded with NUL; one that is too long
-    ends at a whole character. list: a JSON array, likewise; one that is too long loses items at its end. Of several
-    `fields` the first that the flow has; 0 if it has none, or of another type. present: a bit for each of the fields,
-    which have places of their own, the first the most significant. cut: in one byte, how many were too long.
+    A type of a field: int, bool and time as little-endian int64, float as double, `width` 8. str: UTF-8, padded with
+    NUL; one that is too long ends at a whole character. Lists: a JSON array, likewise; one that is too long loses items
+    at its end. Of several `fields` the first that the flow has; 0 if it has none, or of another type. present: a bit
+    for each of the fields, which have places of their own, the first the most significant. cut: in one byte, how many
+    were too long.
     """
 
-    kind: Literal["int", "float", "str", "list", "present", "cut"]
+    kind: _core.FieldType | Literal["present", "cut"]
     fields: Sequence[str]
     offset: int
     width: int
@@ -136,7 +137,7 @@ class FlowBatch:
         """The record's columns: core, protocols, added. `event`, `new` and `version` can be asked for beside them."""
         return self._core.names()
 
-    def type(self, name: str) -> Literal["int", "float", "str", "list"]:
+    def type(self, name: str) -> _core.FieldType:
         return self._core.type(name)
 
     def column(self, name: str) -> Any:
@@ -257,8 +258,12 @@ class FlowBatch:
         column = self.column(name)
         if kind == "str":
             return pa.array(column, pa.string())
-        if kind == "list":
-            return pa.array(column, pa.list_(pa.string()))
+        if kind.startswith("list"):
+            items = {"list[str]": pa.string(), "list[int]": pa.int64(), "list[float]": pa.float64()}[kind]
+            return pa.array(column, pa.list_(items))
+        if kind == "bool":
+            values = [value if has else None for value, has in zip(column, self.valid(name), strict=True)]
+            return pa.array(values, pa.bool_())
         # From buffers, because a list of integers costs 50 ns a value; tobytes() makes a strided view contiguous.
         size = len(self)
         flags = pa.Array.from_buffers(pa.uint8(), size, [None, pa.py_buffer(self.valid(name).tobytes())])

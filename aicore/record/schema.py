@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 #: `time` is nanoseconds since the epoch, UTC: an int column, RFC 3339 with 9 decimals in JSON.
-FieldType = Literal["int", "float", "str", "list", "time"]
+FieldType = Literal["str", "int", "float", "bool", "time", "list[str]", "list[int]", "list[float]"]
 
 #: Bytes of a field in fixed-width stores, unless its definition says otherwise.
 WIDTH = 64
@@ -22,8 +22,11 @@ _SQL_TYPES: Mapping[FieldType, str] = {
     "int": "INTEGER",
     "float": "REAL",
     "str": "TEXT",
-    "list": "TEXT",
+    "bool": "INTEGER",
     "time": "INTEGER",
+    "list[str]": "TEXT",
+    "list[int]": "TEXT",
+    "list[float]": "TEXT",
 }
 
 
@@ -40,9 +43,13 @@ class Field:
     width: int = WIDTH
 
     @property
-    def column_type(self) -> Literal["int", "float", "str", "list"]:
+    def column_type(self) -> FieldType:
         """As `FlowBatch.type()` names it: times are integers there."""
         return "int" if self.type == "time" else self.type
+
+    @property
+    def is_list(self) -> bool:
+        return self.type.startswith("list")
 
     @property
     def sql_type(self) -> str:
@@ -104,7 +111,7 @@ class _Columns(Protocol):
     """What this module needs of a batch."""
 
     def names(self) -> list[str]: ...
-    def type(self, name: str) -> Literal["int", "float", "str", "list"]: ...
+    def type(self, name: str) -> FieldType: ...
 
 
 def declared(fields: Iterable[Mapping[str, Any]]) -> tuple[Field, ...]:

@@ -43,6 +43,7 @@ py::object code_column(std::vector<uint32_t> values);
 py::object byte_column(std::vector<uint8_t> values);
 py::object int_column(std::vector<int64_t> values);
 py::object float_column(std::vector<double> values);
+py::object number_column(aicore::FieldType type, std::vector<int64_t> values); // as Attribute::value holds them
 
 // The first attribute of a row with that field, and how many there are.
 std::pair<const aicore::Attribute *, size_t> field_values(const aicore::Batch &batch, const aicore::Row &row,

@@ -9,14 +9,15 @@ py::object column(const PyBatch &self, const std::string &name) {
     const Batch &b = *self.batch;
     if (py::object core = core_column(self.batch, name)) return core;
     if (const int field = find_field(b, name); field >= 0) {
-        if (b.schema->fields[static_cast<size_t>(field)].type == FieldType::integer) {
+        const FieldType type = b.schema->fields[static_cast<size_t>(field)].type;
+        if (!is_list(type) && !is_text(type)) {
             std::vector<int64_t> out;
             out.reserve(b.rows.size());
             for (const Row &row : b.rows) {
                 const auto [a, n] = field_values(b, row, field);
                 out.push_back(n ? a->value : 0);
             }
-            return int_column(std::move(out));
+            return number_column(type, std::move(out));
         }
         py::list out(b.rows.size());
         for (size_t i = 0; i < b.rows.size(); ++i)
@@ -45,19 +46,6 @@ py::object valid(const PyBatch &self, const std::string &name) {
     const AddedColumn *c = find_added(b, name);
     if (!c) unknown(name);
     return byte_column(c->valid);
-}
-
-const char *type_name(FieldType type) {
-    switch (type) {
-    case FieldType::integer:
-        return "int";
-    case FieldType::real:
-        return "float";
-    case FieldType::list:
-        return "list";
-    default:
-        return "str";
-    }
 }
 
 const char *type(const PyBatch &self, const std::string &name) {
@@ -130,9 +118,9 @@ py::list nested_json(const PyBatch &self, const NestedPlaces &places) {
 }
 
 PackedPlace::Kind place_kind(const std::string &name) {
-    static constexpr const char *kNames[] = {"int", "float", "str", "list", "present", "cut"};
-    for (size_t i = 0; i < std::size(kNames); ++i)
-        if (name == kNames[i]) return static_cast<PackedPlace::Kind>(i);
+    if (name == "present") return PackedPlace::Kind::present;
+    if (name == "cut") return PackedPlace::Kind::cut;
+    if (const auto type = type_of_name(name)) return place_kind(*type);
     throw py::value_error("no kind of place: '" + name + "'");
 }
 

@@ -19,9 +19,9 @@ py::object view(Column column) {
     return py::reinterpret_steal<py::object>(PyMemoryView_FromObject(exporter.ptr()));
 }
 
-template <typename T> py::object own_column(std::vector<T> values) {
+template <typename T> py::object own_column(std::vector<T> values, const char *format = number_format<T>()) {
     auto held = std::make_shared<const std::vector<T>>(std::move(values));
-    return view({held, held->data(), sizeof(T), sizeof(T), static_cast<ptrdiff_t>(held->size()), number_format<T>()});
+    return view({held, held->data(), sizeof(T), sizeof(T), static_cast<ptrdiff_t>(held->size()), format});
 }
 
 const char *type_of(const CoreColumn &c) {
@@ -53,6 +53,12 @@ py::object int_column(std::vector<int64_t> values) {
     return own_column(std::move(values));
 }
 py::object float_column(std::vector<double> values) {
+    return own_column(std::move(values));
+}
+
+py::object number_column(FieldType type, std::vector<int64_t> values) {
+    if (type == FieldType::boolean) return own_column(std::vector<uint8_t>(values.begin(), values.end()), "?");
+    if (type == FieldType::real) return own_column(std::move(values), "d"); // the bits are the double's
     return own_column(std::move(values));
 }
 

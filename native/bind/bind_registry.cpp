@@ -21,19 +21,6 @@ py::object abi_error(const py::object &capsule) {
     }
 }
 
-const char *type_name(FieldType type) {
-    switch (type) {
-    case FieldType::integer:
-        return "int";
-    case FieldType::list:
-        return "list";
-    case FieldType::real:
-        return "float";
-    default:
-        return "str";
-    }
-}
-
 py::dict field_dict(const FieldInfo &f) {
     py::dict d;
     d["name"] = f.name;
@@ -54,12 +41,10 @@ FieldInfo field_info(const py::handle &item) {
     };
     const std::string type = text("type");
     FieldInfo f{text("name"), FieldType::string, false, 64, text("unit"), text("ecs"), text("help"), ""};
-    if (type == "int")
-        f.type = FieldType::integer;
-    else if (type == "list")
-        f.type = FieldType::list;
-    else if (type != "str")
-        throw py::value_error("field '" + f.name + "' has type '" + type + "', must be int, str or list");
+    if (const auto known = type_of_name(type))
+        f.type = *known;
+    else
+        throw py::value_error("field '" + f.name + "' has no type '" + type + "'");
     if (d.contains("notify")) f.notify = py::cast<bool>(d["notify"]);
     if (d.contains("width")) f.width = py::cast<uint32_t>(d["width"]);
     return f;

@@ -194,7 +194,7 @@ AddedColumn added_column(const std::string &name, const py::sequence &values) {
         else if (PyFloat_Check(v.ptr()))
             c.type = FieldType::real;
         else if (py::isinstance<py::list>(v) || py::isinstance<py::tuple>(v))
-            c.type = FieldType::list;
+            c.type = FieldType::strings;
         else if (!PyUnicode_Check(v.ptr()))
             throw py::value_error("column '" + name + "', row " + std::to_string(i) + ": " + Py_TYPE(v.ptr())->tp_name +
                                   " is not int, float, bool, str or a list of str");
@@ -213,7 +213,7 @@ AddedColumn added_column(const std::string &name, const py::sequence &values) {
     case FieldType::string:
         c.strings.resize(n);
         break;
-    case FieldType::list:
+    case FieldType::strings:
         c.lists.resize(n);
         break;
     }
@@ -237,7 +237,7 @@ AddedColumn added_column(const std::string &name, const py::sequence &values) {
             case FieldType::string:
                 c.strings[i] = utf8(v);
                 break;
-            case FieldType::list:
+            case FieldType::strings:
                 if (!py::isinstance<py::list>(v) && !py::isinstance<py::tuple>(v))
                     throw py::value_error("must be a list");
                 for (const auto &item : v)

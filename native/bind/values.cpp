@@ -10,11 +10,11 @@ py::str text(std::string_view s) {
     return py::str(s.data(), s.size());
 }
 
-py::list list_of(const Batch &b, const Attribute *a, size_t n) {
-    py::list out(n);
-    for (size_t i = 0; i < n; ++i)
-        out[i] = text(b.text(a[i]));
-    return out;
+py::object scalar(const Batch &b, const Attribute &a) {
+    const auto type = static_cast<FieldType>(a.type);
+    if (is_text(type)) return text(b.text(a));
+    if (is_real(type)) return py::float_(a.real());
+    return type == FieldType::boolean ? py::object(py::bool_(a.value != 0)) : py::object(py::int_(a.value));
 }
 
 } // namespace
@@ -32,14 +32,11 @@ std::pair<const Attribute *, size_t> field_values(const Batch &b, const Row &row
 py::object attribute_value(const Batch &b, const Row &row, int field) {
     const auto [a, n] = field_values(b, row, field);
     if (n == 0) return py::none();
-    switch (b.schema->fields[static_cast<size_t>(field)].type) {
-    case FieldType::integer:
-        return py::int_(a->value);
-    case FieldType::list:
-        return list_of(b, a, n);
-    default:
-        return text(b.text(*a));
-    }
+    if (!is_list(b.schema->fields[static_cast<size_t>(field)].type)) return scalar(b, *a);
+    py::list out(n);
+    for (size_t i = 0; i < n; ++i)
+        out[i] = scalar(b, a[i]);
+    return out;
 }
 
 py::object added_value(const AddedColumn &c, size_t i) {

@@ -33,7 +33,7 @@ const Registry &registry() {
         asked.transports = AICORE_TCP | AICORE_UDP;
         asked.ports = {9999};
         asked.fields = {{"words", FieldType::string, true, 0, "", "", "", "asked"},
-                        {"many", FieldType::list, false, 0, "", "", "", "asked"},
+                        {"many", FieldType::strings, false, 0, "", "", "", "asked"},
                         {"number", FieldType::integer, false, 0, "", "", "", "asked"}};
         r->add_external(asked);
         std::vector<const char *> counters;

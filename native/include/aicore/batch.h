@@ -3,6 +3,7 @@
 // engine to its reader. Filled by one thread, handed over whole, then owned by whoever pulled it.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -30,10 +31,13 @@ inline constexpr const char *kTunnelNames[] = {"", "ipip", "gre", "erspan", "vxl
 
 // One value that a protocol gave to a flow. Of one row sorted by field; a list is several with the same field.
 struct Attribute {
-    int64_t value;   // the integer, or the offset of the text in the arena
+    int64_t value;   // the integer, boolean or time; the bits of the real; the offset of the text in the arena
     uint32_t length; // of the text
     uint16_t field;  // index into Schema::fields
     uint16_t type;   // FieldType
+
+    bool has_text() const { return is_text(static_cast<FieldType>(type)); }
+    double real() const { return std::bit_cast<double>(value); }
 };
 
 // The flow's whole state at an event. Number columns are strided views on these, so names and widths are a contract
@@ -161,6 +165,9 @@ void append_tunnel(std::string &out, Tunnel tunnel, uint32_t id); // "vxlan:7", 
 void append_community_id(std::string &out, const Row &row);       // Community ID v1, seed 0
 void append_time(std::string &out, int64_t ns);                   // RFC 3339, UTC, 9 decimals
 void append_json_string(std::string &out, std::string_view text);
+// All but texts, or an item of a list, as Attribute::value holds it: a time as text, a real always with a point or
+// exponent, null for one that is not finite (JSON has no such number).
+void append_json_number(std::string &out, FieldType type, int64_t value);
 
 // Each row as one JSON object. ends[i] = offset behind row i (and its newline if asked for).
 void append_json(std::string &out, std::vector<size_t> &ends, const Batch &batch, bool meta, bool newline);
@@ -172,15 +179,20 @@ void append_nested_json(std::string &out, std::vector<size_t> &ends, const Batch
 
 // Where something of a row stands in a row of fixed width.
 struct PackedPlace {
-    // A field (8 bytes for a number, int64 or double; UTF-8, padded with NUL, for a text; a JSON array, likewise, for a
-    // list), of several the first that the flow has. A text that is too long ends at a whole character, a list loses
-    // items. Or a bit for each field that the flow has, the first the most significant; or, in one byte, how many
-    // fields were too long.
+    // A field (8 bytes for a number, int64 or double, as also for a time and a boolean; UTF-8, padded with NUL, for a
+    // text; a JSON array, likewise, for a list), of several the first that the flow has. A text that is too long ends
+    // at a whole character, a list loses items. Or a bit for each field that the flow has, the first the most
+    // significant; or, in one byte, how many fields were too long.
     enum class Kind : uint8_t { integer, real, string, list, present, cut };
     Kind kind;
     std::vector<std::string> fields;
     size_t offset, width;
 };
+constexpr PackedPlace::Kind place_kind(FieldType type) {
+    if (is_list(type)) return PackedPlace::Kind::list;
+    if (is_text(type)) return PackedPlace::Kind::string;
+    return is_real(type) ? PackedPlace::Kind::real : PackedPlace::Kind::integer;
+}
 // All rows, `size` bytes each; what has no value, or another type in this batch, is 0. std::invalid_argument for places
 // that do not fit.
 void write_packed(uint8_t *out, const Batch &batch, const std::vector<PackedPlace> &places, size_t size);

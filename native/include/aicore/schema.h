@@ -4,12 +4,50 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace aicore {
 
-enum class FieldType : uint8_t { string = 1, integer = 2, list = 3, real = 4 };
+// Numbers as in protocol.h. Integers are signed 64 bits; a time is one, in nanoseconds since the epoch, UTC.
+enum class FieldType : uint8_t {
+    string = 1,
+    integer = 2,
+    strings = 3, // a list, as integers and reals are
+    real = 4,
+    boolean = 5,
+    integers = 6,
+    reals = 7,
+    time = 8
+};
+inline constexpr FieldType kLastFieldType = FieldType::time;
+
+// By number, as Python and `aicore fields` name them.
+inline constexpr const char *kFieldTypeNames[] = {"",     "str",       "int",         "list[str]", "float",
+                                                  "bool", "list[int]", "list[float]", "time"};
+static_assert(std::size(kFieldTypeNames) == static_cast<size_t>(kLastFieldType) + 1);
+
+constexpr const char *type_name(FieldType type) {
+    return kFieldTypeNames[static_cast<size_t>(type)];
+}
+constexpr std::optional<FieldType> type_of_name(std::string_view name) {
+    for (size_t i = 1; i < std::size(kFieldTypeNames); ++i)
+        if (name == kFieldTypeNames[i]) return static_cast<FieldType>(i);
+    return {};
+}
+constexpr bool is_list(FieldType type) {
+    return type == FieldType::strings || type == FieldType::integers || type == FieldType::reals;
+}
+// Of a scalar, or of a list's items.
+constexpr bool is_text(FieldType type) {
+    return type == FieldType::string || type == FieldType::strings;
+}
+constexpr bool is_real(FieldType type) {
+    return type == FieldType::real || type == FieldType::reals;
+}
 
 struct FieldInfo {
     std::string name;

@@ -27,8 +27,10 @@ void append_absent(AddedColumn &column, size_t rows) {
     case FieldType::string:
         column.strings.resize(size);
         break;
-    case FieldType::list:
+    case FieldType::strings:
         column.lists.resize(size);
+        break;
+    default:
         break;
     }
 }
@@ -112,7 +114,7 @@ std::unique_ptr<Batch> Batch::concat(const std::vector<const Batch *> &batches) 
         for (const Row &row : b->rows) // only their own: a batch made by take() shares an arena that may hold much more
             for (uint32_t i = row.attribute_first; i < row.attribute_first + row.attribute_count; ++i) {
                 const Attribute &a = b->strings->attributes[i];
-                if (static_cast<FieldType>(a.type) != FieldType::integer) text += a.length;
+                if (a.has_text()) text += a.length;
                 ++attributes;
             }
     }
@@ -126,7 +128,7 @@ std::unique_ptr<Batch> Batch::concat(const std::vector<const Batch *> &batches) 
             row.attribute_first = static_cast<uint32_t>(out->strings->attributes.size());
             for (uint32_t i = first; i < first + row.attribute_count; ++i) {
                 Attribute a = b->strings->attributes[i];
-                if (static_cast<FieldType>(a.type) != FieldType::integer) {
+                if (a.has_text()) {
                     const auto value = b->text(a);
                     a.value = static_cast<int64_t>(out->strings->text.size());
                     out->strings->text.append(value);

@@ -59,20 +59,25 @@ void attributes(std::string &out, const Batch &batch, const Row &row) {
     while (a != end) {
         const FieldInfo &field = batch.schema->fields[a->field];
         name(out, field.name);
-        if (field.type == FieldType::integer) {
-            append_number(out, a++->value);
-        } else if (field.type == FieldType::list) {
-            char separator = '[';
-            const uint16_t list = a->field;
-            for (; a != end && a->field == list; ++a) {
-                out += separator;
+        const auto value = [&] {
+            if (a->has_text())
                 append_json_string(out, batch.text(*a));
-                separator = ',';
-            }
-            out += ']';
-        } else {
-            append_json_string(out, batch.text(*a++));
+            else
+                append_json_number(out, field.type, a->value);
+            ++a;
+        };
+        if (!is_list(field.type)) {
+            value();
+            continue;
         }
+        out += '[';
+        const uint16_t list = a->field;
+        value();
+        while (a != end && a->field == list) {
+            out += ',';
+            value();
+        }
+        out += ']';
     }
 }
 
@@ -83,18 +88,15 @@ void added(std::string &out, const AddedColumn &column, size_t i) {
     out += ':';
     switch (column.type) {
     case FieldType::integer:
-        append_number(out, column.integers[i]);
+        append_json_number(out, column.type, column.integers[i]);
         break;
     case FieldType::real:
-        if (std::isfinite(column.reals[i]))
-            append_number(out, column.reals[i]);
-        else
-            out += "null";
+        append_json_number(out, column.type, std::bit_cast<int64_t>(column.reals[i]));
         break;
     case FieldType::string:
         append_json_string(out, column.strings[i]);
         break;
-    case FieldType::list: {
+    case FieldType::strings: {
         out += '[';
         bool first = true;
         for (const auto &item : column.lists[i]) {
@@ -103,7 +105,10 @@ void added(std::string &out, const AddedColumn &column, size_t i) {
             append_json_string(out, item);
         }
         out += ']';
+        break;
     }
+    default:
+        break;
     }
 }
 
@@ -208,6 +213,33 @@ void record(std::string &out, const Batch &batch, const Row &row, size_t i, bool
 }
 
 } // namespace
+
+void append_json_number(std::string &out, FieldType type, int64_t value) {
+    switch (type) {
+    case FieldType::boolean:
+        out += value ? "true" : "false";
+        break;
+    case FieldType::time:
+        out += '"';
+        append_time(out, value);
+        out += '"';
+        break;
+    case FieldType::real:
+    case FieldType::reals: {
+        const auto real = std::bit_cast<double>(value);
+        if (!std::isfinite(real)) {
+            out += "null";
+            break;
+        }
+        const size_t begin = out.size();
+        append_number(out, real);
+        if (out.find_first_of(".e", begin) == out.npos) out += ".0"; // read again it is a real still
+        break;
+    }
+    default:
+        append_number(out, value);
+    }
+}
 
 void append_json_string(std::string &out, std::string_view text) {
     static constexpr auto kPlain = [] { // bytes that never begin what must be escaped

@@ -16,7 +16,7 @@ using Kind = PackedPlace::Kind;
 // A field, where the batch has it, and its value in the row at hand.
 struct Source {
     std::string name;
-    FieldType type = FieldType::string;
+    Kind kind = Kind::string;
     const CoreColumn *core = nullptr;
     const AddedColumn *added = nullptr;
 
@@ -28,19 +28,6 @@ struct Source {
     size_t count = 0;
     std::string made; // the text of a core column
 };
-
-FieldType type_of(Kind kind) {
-    switch (kind) {
-    case Kind::integer:
-        return FieldType::integer;
-    case Kind::real:
-        return FieldType::real;
-    case Kind::list:
-        return FieldType::list;
-    default:
-        return FieldType::string;
-    }
-}
 
 class Packer {
   public:
@@ -105,36 +92,35 @@ class Packer {
     };
 
     void add(const PackedPlace &place) {
-        const FieldType type = type_of(place.kind);
-        if ((type == FieldType::integer || type == FieldType::real) && place.width != sizeof(uint64_t))
+        if ((place.kind == Kind::integer || place.kind == Kind::real) && place.width != sizeof(uint64_t))
             throw std::invalid_argument("a number takes 8 bytes");
         Target target{place, {}};
         for (const std::string &name : place.fields) {
-            const Source *known = find(name, &type);
-            target.sources.push_back(known ? known : &sources_.emplace_back(source(name, type)));
+            const Source *known = find(name, &place.kind);
+            target.sources.push_back(known ? known : &sources_.emplace_back(source(name, place.kind)));
             if (const int field = find_field(batch_, name); field >= 0 && !known)
-                if (batch_.schema->fields[static_cast<size_t>(field)].type == type)
+                if (place_kind(batch_.schema->fields[static_cast<size_t>(field)].type) == place.kind)
                     fields_[static_cast<size_t>(field)] = &sources_.back();
         }
         targets_.push_back(std::move(target));
     }
 
-    Source source(const std::string &name, FieldType type) const {
+    Source source(const std::string &name, Kind kind) const {
         Source made;
         made.name = name;
-        made.type = type;
+        made.kind = kind;
         if (const CoreColumn *core = find_core_column(name)) {
-            if ((core->text ? FieldType::string : FieldType::integer) == type) made.core = core;
-        } else if (const AddedColumn *added = find_added(batch_, name); added && added->type == type) {
+            if ((core->text ? Kind::string : Kind::integer) == kind) made.core = core;
+        } else if (const AddedColumn *added = find_added(batch_, name); added && place_kind(added->type) == kind) {
             made.added = added;
         }
         return made;
     }
 
-    // The first of that name, and of that type if one is given; null: none.
-    const Source *find(const std::string &name, const FieldType *type = nullptr) const {
+    // The first of that name, and of that kind if one is given; null: none.
+    const Source *find(const std::string &name, const Kind *kind = nullptr) const {
         const auto known = std::find_if(sources_.begin(), sources_.end(), [&](const Source &source) {
-            return source.name == name && (!type || source.type == *type);
+            return source.name == name && (!kind || source.kind == *kind);
         });
         return known == sources_.end() ? nullptr : &*known;
     }
@@ -211,8 +197,12 @@ class Packer {
         for (; kept < source.count; ++kept) {
             const size_t before = json_.size();
             if (kept) json_ += ',';
-            append_json_string(json_, source.list ? std::string_view((*source.list)[kept])
-                                                  : batch_.text(source.attributes[kept]));
+            if (source.list)
+                append_json_string(json_, (*source.list)[kept]);
+            else if (const Attribute &a = source.attributes[kept]; a.has_text())
+                append_json_string(json_, batch_.text(a));
+            else
+                append_json_number(json_, static_cast<FieldType>(a.type), a.value);
             if (json_.size() < width) continue;
             json_.resize(before);
             break;

@@ -3,15 +3,23 @@
 
 namespace aicore {
 
-bool AttributeSet::set_integer(uint16_t field, int64_t value) {
+bool AttributeSet::set(uint16_t field, FieldType type, int64_t value) {
     const size_t i = position(field);
     if (i < items.size() && items[i].field == field) {
         items[i].value = value;
         return true;
     }
     if (items.size() >= kMaxAttributes) return false;
-    items.insert(items.begin() + static_cast<ptrdiff_t>(i),
-                 {value, 0, field, static_cast<uint16_t>(FieldType::integer)});
+    items.insert(items.begin() + static_cast<ptrdiff_t>(i), {value, 0, field, static_cast<uint16_t>(type)});
+    return true;
+}
+
+bool AttributeSet::add(uint16_t field, FieldType type, int64_t value) {
+    if (items.size() >= kMaxAttributes) return false;
+    size_t i = items.size();
+    while (i > 0 && items[i - 1].field > field)
+        --i;
+    items.insert(items.begin() + static_cast<ptrdiff_t>(i), {value, 0, field, static_cast<uint16_t>(type)});
     return true;
 }
 
@@ -57,7 +65,7 @@ bool AttributeSet::add_string(uint16_t field, const uint8_t *bytes, size_t lengt
         }
     }
     items.insert(items.begin() + static_cast<ptrdiff_t>(i),
-                 {static_cast<int64_t>(before), size, field, static_cast<uint16_t>(FieldType::list)});
+                 {static_cast<int64_t>(before), size, field, static_cast<uint16_t>(FieldType::strings)});
     return !cut;
 }
 

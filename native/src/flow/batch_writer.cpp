@@ -89,7 +89,7 @@ void BatchWriter::fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &
         const auto base = static_cast<int64_t>(strings.text.size());
         strings.text += c.attributes.text;
         for (Attribute a : c.attributes.items) {
-            if (a.type != static_cast<uint16_t>(FieldType::integer)) a.value += base;
+            if (a.has_text()) a.value += base;
             strings.attributes.push_back(a);
         }
     }

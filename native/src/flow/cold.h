@@ -3,6 +3,7 @@
 // thread only.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -38,10 +39,20 @@ struct AttributeSet {
         const size_t i = position(field);
         return i < items.size() && items[i].field == field;
     }
-    // All return false if a bound was hit and the value was cut or left out.
-    bool set_integer(uint16_t field, int64_t value);
+    // set_: the last one wins. add_: to a list, a text once each, numbers as often as they come. All return false if a
+    // bound was hit and the value was cut or left out.
+    bool set_integer(uint16_t field, int64_t value) { return set(field, FieldType::integer, value); }
+    bool set_real(uint16_t field, double value) { return set(field, FieldType::real, std::bit_cast<int64_t>(value)); }
+    bool set_boolean(uint16_t field, bool value) { return set(field, FieldType::boolean, value); }
+    bool set_time(uint16_t field, int64_t ns) { return set(field, FieldType::time, ns); }
     bool set_string(uint16_t field, const uint8_t *bytes, size_t length);
     bool add_string(uint16_t field, const uint8_t *bytes, size_t length);
+    bool add_integer(uint16_t field, int64_t value) { return add(field, FieldType::integers, value); }
+    bool add_real(uint16_t field, double value) { return add(field, FieldType::reals, std::bit_cast<int64_t>(value)); }
+
+    // A number as Attribute::value holds it.
+    bool set(uint16_t field, FieldType type, int64_t value);
+    bool add(uint16_t field, FieldType type, int64_t value);
 };
 
 struct Segment {

@@ -217,16 +217,20 @@ bool Dissection::merge(Cold &cold, const AttributeSet &values) {
     const size_t items = own.items.size(), text = own.text.size();
     bool changed = false;
     for (const Attribute &a : values.items) {
-        const auto *bytes = reinterpret_cast<const uint8_t *>(values.text.data()) + a.value;
+        const auto *bytes = a.has_text() ? reinterpret_cast<const uint8_t *>(values.text.data()) + a.value : nullptr;
         switch (static_cast<FieldType>(a.type)) {
         case FieldType::string:
             own.set_string(a.field, bytes, a.length);
             break;
-        case FieldType::list:
+        case FieldType::strings:
             own.add_string(a.field, bytes, a.length);
             break;
+        case FieldType::integers:
+        case FieldType::reals:
+            own.add(a.field, static_cast<FieldType>(a.type), a.value);
+            break;
         default:
-            changed |= own.set_integer(a.field, a.value);
+            changed |= own.set(a.field, static_cast<FieldType>(a.type), a.value);
         }
     }
     return changed || own.items.size() != items || own.text.size() != text;

@@ -32,7 +32,7 @@ struct HostFunctions {
     static void add_string(aicore_flow *flow, uint32_t f, const void *bytes, size_t length) {
         Dissection::Call &c = call(flow);
         uint16_t index;
-        if (!field(c, f, FieldType::list, index)) return;
+        if (!field(c, f, FieldType::strings, index)) return;
         const bool first = !c.target->has(index);
         learnt(c, index, c.target->add_string(index, static_cast<const uint8_t *>(bytes), length), first);
     }

@@ -117,7 +117,7 @@ void Tracker::answer(const Answer &a) {
         if (const uint16_t f = field(name, FieldType::string); f != UINT16_MAX)
             values.set_string(f, bytes(value), value.size());
     for (const auto &[name, list] : a.lists)
-        if (const uint16_t f = field(name, FieldType::list); f != UINT16_MAX)
+        if (const uint16_t f = field(name, FieldType::strings); f != UINT16_MAX)
             for (const auto &item : list)
                 values.add_string(f, bytes(item), item.size());
     const uint16_t layer7 = a.layer7.empty() ? 0 : registry_.name_later(a.layer7);

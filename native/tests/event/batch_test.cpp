@@ -13,7 +13,7 @@ namespace {
 
 const std::vector<FieldInfo> kFields = {{"s", FieldType::string, false, 64, "", "", "", ""},
                                         {"i", FieldType::integer, false, 64, "", "", "", ""},
-                                        {"l", FieldType::list, false, 64, "", "", "", ""}};
+                                        {"l", FieldType::strings, false, 64, "", "", "", ""}};
 
 // A row's content, as text: all that must survive.
 std::string content(const Batch &b, size_t i) {
@@ -68,7 +68,7 @@ struct Maker {
                 const std::string text(below(8), static_cast<char>('a' + below(26)));
                 b->strings->attributes.push_back({static_cast<int64_t>(b->strings->text.size()),
                                                   static_cast<uint32_t>(text.size()), 2,
-                                                  static_cast<uint16_t>(FieldType::list)});
+                                                  static_cast<uint16_t>(FieldType::strings)});
                 b->strings->text += text;
             }
             if (below(2)) {
@@ -85,7 +85,7 @@ struct Maker {
         if (added) {
             AddedColumn n_column{"n", FieldType::integer, {}, {}, {}, {}, {}},
                 x{"x", FieldType::real, {}, {}, {}, {}, {}}, t{"t", FieldType::string, {}, {}, {}, {}, {}},
-                l{"ll", FieldType::list, {}, {}, {}, {}, {}};
+                l{"ll", FieldType::strings, {}, {}, {}, {}, {}};
             for (size_t i = 0; i < n; ++i) {
                 for (AddedColumn *c : {&n_column, &x, &t, &l})
                     c->valid.push_back(below(3) > 0);

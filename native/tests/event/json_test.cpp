@@ -79,7 +79,7 @@ Row full_row(Schema &schema) {
 
 TEST(Json, has_every_field) {
     auto schema = schema_of({field("httphost", FieldType::string), field("httpstatus", FieldType::integer),
-                             field("dnsips", FieldType::list)});
+                             field("dnsips", FieldType::strings)});
     Batch batch(schema);
     Row r = full_row(*schema);
     batch.strings->text = "example.com1.2.3.4::1";
@@ -184,7 +184,7 @@ TEST(Json, added_columns_of_every_type) {
     batch.rows.resize(4);
     batch.added.push_back({"n", FieldType::integer, {1, 1, 1, 0}, {0, INT64_MIN, INT64_MAX, 5}, {}, {}, {}});
     batch.added.push_back({"x", FieldType::real, {1, 1, 1, 1}, {}, {0.1, std::nan(""), INFINITY, -1e300}, {}, {}});
-    batch.added.push_back({"list", FieldType::list, {1, 1, 0, 1}, {}, {}, {}, {{}, {"a", "\"b\""}, {"no"}, {"c"}}});
+    batch.added.push_back({"list", FieldType::strings, {1, 1, 0, 1}, {}, {}, {}, {{}, {"a", "\"b\""}, {"no"}, {"c"}}});
     batch.added.push_back(
         {"odd \"name\"\n", FieldType::string, {1, 0, 1, 1}, {}, {}, {"", "no", "v", "\xe2\x80\xa8"}, {}});
     const auto rows = json(batch);

@@ -16,7 +16,7 @@ Batch empty() {
     auto schema = std::make_shared<Schema>();
     schema->fields = {{"s", FieldType::string, false, 64, "", "", "", ""},
                       {"i", FieldType::integer, false, 64, "", "", "", ""},
-                      {"l", FieldType::list, false, 64, "", "", "", ""}};
+                      {"l", FieldType::strings, false, 64, "", "", "", ""}};
     return Batch(schema);
 }
 
@@ -24,8 +24,8 @@ void fill(Batch &b) {
     b.strings->text = "h\xc3\xa9llo\"world";
     b.strings->attributes = {{0, 6, 0, uint16_t(FieldType::string)},
                              {-5, 0, 1, uint16_t(FieldType::integer)},
-                             {6, 1, 2, uint16_t(FieldType::list)},
-                             {7, 5, 2, uint16_t(FieldType::list)}};
+                             {6, 1, 2, uint16_t(FieldType::strings)},
+                             {7, 5, 2, uint16_t(FieldType::strings)}};
     Row row{};
     row.proto = 6;
     row.bytes = UINT64_MAX;

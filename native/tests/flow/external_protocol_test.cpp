@@ -27,7 +27,7 @@ ExternalProtocol protocol(const std::string &name, std::vector<std::string> pref
     p.transports = AICORE_TCP | AICORE_UDP;
     p.prefixes = std::move(prefixes);
     p.fields = {{name + "field", FieldType::string, true, 64, "", "", "", ""},
-                {name + "list", FieldType::list, false, 64, "", "", "", ""},
+                {name + "list", FieldType::strings, false, 64, "", "", "", ""},
                 {name + "number", FieldType::integer, false, 64, "", "", "", ""}};
     return p;
 }

@@ -64,7 +64,7 @@ class Cells:
             values = [next(filter(None, row), None) for row in zip(*info, strict=True)] or [None] * len(self.batch)
             return [UNSET_VALUE if value is None else serialize(value, version) for value in values]
         column = self.batch.column(name)
-        if name != "version" and self.batch.type(name) in ("str", "list"):
+        if name != "version" and self.batch.type(name) in ("str", "list[str]", "list[int]", "list[float]"):
             return [UNSET_VALUE if value is None else serialize(value, version) for value in column]
         values = column.tolist()
         if column.format in "QL" and max(values, default=0) > _BIGINT_MAX:

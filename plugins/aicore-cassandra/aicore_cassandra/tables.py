@@ -17,7 +17,11 @@ CQL_TYPES: Mapping[str, str] = {
     "int": "bigint",
     "float": "double",
     "str": "text",
-    "list": "frozen<list<text>>",
+    "bool": "boolean",
+    "time": "bigint",
+    "list[str]": "frozen<list<text>>",
+    "list[int]": "frozen<list<bigint>>",
+    "list[float]": "frozen<list<double>>",
 }
 
 #: Fields of the record that stand in the table by host; the others are a look-up by flow_id away.

@@ -21,7 +21,16 @@ from aicore.record import schema
 if TYPE_CHECKING:
     from aicore.record.batch import FlowBatch
 
-_TYPES = {"int": "long", "float": "double", "str": "keyword", "list": "keyword", "time": "date_nanos"}
+_TYPES = {
+    "str": "keyword",
+    "int": "long",
+    "float": "double",
+    "bool": "boolean",
+    "time": "date_nanos",
+    "list[str]": "keyword",
+    "list[int]": "long",
+    "list[float]": "double",
+}
 # Where ECS has another type than ours. Addresses are told by their name.
 _ECS_TYPES = {"network.iana_number": "keyword", "network.vlan.id": "keyword", "network.inner.vlan.id": "keyword"}
 

@@ -82,7 +82,7 @@ class Layout:
         columns = []
         for field in self.fields:
             values = rows[COLUMNS.get(field.name, field.name)].tolist()
-            if field.type == "list":
+            if field.is_list:
                 values = [json.loads(value or "[]") for value in values]
             elif field.type == "str":
                 values = [value.decode() for value in values]

@@ -110,7 +110,7 @@ def _texts(batch: FlowBatch, name: str) -> Sequence[Any]:
     kind = batch.type(name)
     if kind == "str":
         return column  # type: ignore[no-any-return]  # a list of str | None
-    if kind == "list":
+    if kind.startswith("list"):
         return [None if value is None else dumps(value, ensure_ascii=False) for value in column]
     values = column.tolist()
     valid = batch.valid(name).tobytes()

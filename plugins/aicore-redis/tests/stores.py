@@ -12,7 +12,7 @@ from server import Server
 from aicore.record import schema
 
 _HASHES = ("tcpflows", "udpflows")
-_KINDS = {"int": int, "list": json.loads}
+_KINDS = {"int": int, "list[str]": json.loads}
 
 
 def hash_records(server: Server) -> Iterator[dict[str, Any]]:
