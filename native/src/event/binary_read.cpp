@@ -27,7 +27,6 @@ namespace {
 
 constexpr size_t kRowBytes = 16;      // that a row takes at least: its flow id
 constexpr size_t kMaxNames = 1 << 16; // of a Schema, whose indexes have 16 bits
-constexpr auto kLastFieldType = FieldType::real;
 
 [[noreturn]] void bad(const std::string &what) {
     throw BinaryError(what);
@@ -117,7 +116,7 @@ void read_added(Reader &in, AddedColumn &column, size_t rows) {
         column.strings.resize(rows);
         read_texts(in, rows, [&](size_t i, std::string_view text) { column.strings[i] = text; });
         break;
-    case FieldType::list: {
+    case FieldType::strings: {
         std::vector<int64_t> counts;
         in.numbers(counts, rows);
         uint64_t items = 0;
@@ -134,6 +133,8 @@ void read_added(Reader &in, AddedColumn &column, size_t rows) {
         });
         break;
     }
+    default:
+        bad("an added column of a type that none has");
     }
 }
 
@@ -171,7 +172,7 @@ void read_attributes(Reader &in, Batch &batch) {
     for (const int64_t field : field_of) {
         if (static_cast<uint64_t>(field) >= fields.size()) bad("a field that the schema has not");
         const FieldType type = fields[static_cast<size_t>(field)].type;
-        ++(type == FieldType::integer ? integer_count : type == FieldType::real ? real_count : text_count);
+        ++(is_text(type) ? text_count : is_real(type) ? real_count : integer_count);
     }
     std::vector<int64_t> indexes, integers, reals;
     in.numbers(indexes, text_count, 1);
@@ -186,13 +187,11 @@ void read_attributes(Reader &in, Batch &batch) {
         int64_t last = -1;
         for (uint32_t i = 0; i < row.attribute_count; ++i, ++field) {
             const FieldType type = fields[static_cast<size_t>(*field)].type;
-            if (*field < last || (*field == last && type != FieldType::list)) bad("fields are out of order");
+            if (*field < last || (*field == last && !is_list(type))) bad("fields are out of order");
             last = *field;
             Attribute a{0, 0, static_cast<uint16_t>(*field), static_cast<uint16_t>(type)};
-            if (type == FieldType::integer) {
-                a.value = *integer++;
-            } else if (type == FieldType::real) {
-                a.value = *real++;
+            if (!is_text(type)) {
+                a.value = is_real(type) ? *real++ : *integer++;
             } else {
                 const auto at = static_cast<uint64_t>(*index++);
                 if (at >= texts.size()) bad("a text that is not there");

@@ -119,16 +119,10 @@ void attributes(Writer &out, const Batch &batch) {
         const Attribute *a = batch.strings->attributes.data() + row.attribute_first;
         for (const Attribute *end = a + row.attribute_count; a != end; ++a) {
             fields.push_back(a->field);
-            switch (batch.schema->fields[a->field].type) {
-            case FieldType::integer:
-                integers.push_back(a->value);
-                break;
-            case FieldType::real:
-                reals.push_back(a->value);
-                break;
-            default:
+            if (a->has_text())
                 indexes.push_back(texts.index_of(batch.text(*a)));
-            }
+            else
+                (is_real(static_cast<FieldType>(a->type)) ? reals : integers).push_back(a->value);
         }
     }
     out.numbers(fields, 1);
@@ -160,7 +154,7 @@ void added(Writer &out, const AddedColumn &column) {
         return;
     case FieldType::string:
         return texts(out, column.strings);
-    case FieldType::list: {
+    case FieldType::strings: {
         std::vector<int64_t> counts;
         std::vector<std::string_view> items;
         for (const auto &list : column.lists) {
@@ -170,6 +164,8 @@ void added(Writer &out, const AddedColumn &column) {
         out.numbers(counts);
         return texts(out, items);
     }
+    default:
+        break; // no added column has the others
     }
 }
 
