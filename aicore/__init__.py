@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from aicore.errors import AicoreError, Fatal, PluginError, RowError, SourceError, UsageError
     from aicore.plugins.adaptor import DatabaseAdaptor
     from aicore.plugins.discovery import API_VERSION, list_plugins, open_adaptor
+    from aicore.plugins.files import check_file, path_of
     from aicore.plugins.hookspecs import hookimpl
     from aicore.plugins.options import Option
     from aicore.plugins.protocol import Answer, InspectedFlow, Protocol, ProtocolRegistry
+    from aicore.plugins.url import AdaptorURL
+    from aicore.record import schema
     from aicore.record.batch import Flow, FlowBatch, Place
     from aicore.record.flowkey import FlowKey
     from aicore.record.lookup import Lookup
@@ -24,24 +27,24 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "API_VERSION", "AdaptorSummary", "AicoreError", "Answer", "DatabaseAdaptor", "Fatal", "Field", "Flow", "FlowBatch",
-    "FlowKey", "Flows", "InspectedFlow", "Lookup", "Option", "PacketDispatcher", "Place", "PluginError", "Protocol",
-    "ProtocolRegistry", "RowError", "RunContext", "RunSummary", "SourceError", "StackLan", "StackLanIPv6",
-    "StackMobile", "StackVirtual", "UsageError", "__version__", "flows", "get_include", "hookimpl", "list_plugins",
-    "open_adaptor",
+    "API_VERSION", "AdaptorSummary", "AdaptorURL", "AicoreError", "Answer", "DatabaseAdaptor", "Fatal", "Field",
+    "Flow", "FlowBatch", "FlowKey", "Flows", "InspectedFlow", "Lookup", "Option", "PacketDispatcher", "Place",
+    "PluginError", "Protocol", "ProtocolRegistry", "RowError", "RunContext", "RunSummary", "SourceError", "StackLan",
+    "StackLanIPv6", "StackMobile", "StackVirtual", "UsageError", "__version__", "check_file", "flows", "get_include",
+    "hookimpl", "list_plugins", "open_adaptor", "path_of", "schema",
 ]
 # Imported when first asked for: `import aicore` must cost a command line nothing that it does not need.
 _HOMES = {
-    "API_VERSION": "plugins.discovery", "AdaptorSummary": "run.context", "AicoreError": "errors",
-    "Answer": "plugins.protocol", "DatabaseAdaptor": "plugins.adaptor", "Fatal": "errors", "Field": "record.schema",
-    "Flow": "record.batch", "FlowBatch": "record.batch", "FlowKey": "record.flowkey", "Flows": "api.flows",
-    "InspectedFlow": "plugins.protocol", "Lookup": "record.lookup", "Option": "plugins.options",
+    "API_VERSION": "plugins.discovery", "AdaptorSummary": "run.context", "AdaptorURL": "plugins.url",
+    "AicoreError": "errors", "Answer": "plugins.protocol", "DatabaseAdaptor": "plugins.adaptor", "Fatal": "errors",
+    "Field": "record.schema", "Flow": "record.batch", "FlowBatch": "record.batch", "FlowKey": "record.flowkey",
+    "Flows": "api.flows", "InspectedFlow": "plugins.protocol", "Lookup": "record.lookup", "Option": "plugins.options",
     "PacketDispatcher": "api.dispatcher", "Place": "record.batch", "PluginError": "errors",
     "Protocol": "plugins.protocol", "ProtocolRegistry": "plugins.protocol", "RowError": "errors",
     "RunContext": "run.context", "RunSummary": "run.context", "SourceError": "errors", "StackLan": "run.stack",
     "StackLanIPv6": "run.stack", "StackMobile": "run.stack", "StackVirtual": "run.stack", "UsageError": "errors",
-    "flows": "api.flows", "hookimpl": "plugins.hookspecs", "list_plugins": "plugins.discovery",
-    "open_adaptor": "plugins.discovery",
+    "check_file": "plugins.files", "flows": "api.flows", "hookimpl": "plugins.hookspecs",
+    "list_plugins": "plugins.discovery", "open_adaptor": "plugins.discovery", "path_of": "plugins.files",
 }
 # fmt: on
 
@@ -58,6 +61,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("aicore")
+    if name == "schema":
+        return import_module("aicore.record.schema")
     if name in _HOMES:
         return getattr(import_module(f"aicore.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'aicore' has no attribute {name!r}")

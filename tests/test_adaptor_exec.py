@@ -133,7 +133,7 @@ def test_a_command_that_ends_is_started_again(command: Any, tmp_path: Path, adap
 
 
 def test_a_late_answer_ends_the_command(command: Any, adaptor: ExecAdaptor) -> None:
-    adaptor.options = {"timeout": 0.3, "events": "net"}  # type: ignore[misc]
+    adaptor.config = {"timeout": 0.3, "events": "net"}
     adaptor.connect(command("import time\ntime.sleep(60)\n"))
     begin = time.monotonic()
     with pytest.raises(TimeoutError, match=r"within 0\.3 s"):

@@ -159,7 +159,7 @@ def test_what_cannot_be_opened_is_fatal(tmp_path: Path, place: str, says: str) -
 
 def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     adaptor: Any = aicore.open_adaptor("file:-")
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     print("before", flush=False)
     adaptor.write(make_batch(1, kind="insert"))
     adaptor.close()

@@ -19,7 +19,7 @@ from aicore.testing.batches import event, flow_id, lives, make_batch
 def records(path: Path, batches: list[FlowBatch], options: str = "") -> list[dict[str, Any]]:
     path.unlink(missing_ok=True)
     adaptor = aicore.open_adaptor(f"jsonl:{path}{options}")
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     for batch in batches:
         adaptor.write(batch if adaptor.events == "all" else batch.net())
     adaptor.close()

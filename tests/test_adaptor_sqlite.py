@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 import aicore
-from aicore.adaptors import path_of
 from aicore.adaptors.sqlite import SqliteAdaptor
 from aicore.record import schema
 from aicore.record.batch import FlowBatch
@@ -123,7 +122,7 @@ def test_the_view_shows_times(db: SqliteAdaptor, tmp_path: Path) -> None:
 
 def test_the_table_is_an_option(tmp_path: Path) -> None:
     adaptor = aicore.open_adaptor(f"sqlite:{tmp_path / 'flows.db'}?table=mine")
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     adaptor.write(make_batch(3))
     adaptor.close()
     assert query(tmp_path / "flows.db", "SELECT count(*) FROM mine") == [(3,)]
@@ -283,24 +282,3 @@ def test_rows_equal_the_records_as_json(capture_file: Path, tmp_path: Path) -> N
             assert (json.loads(row[name]) if isinstance(value, list) else row[name]) == value
         # The core's text fields are absent in JSON where they are empty, and so is nothing else.
         assert {name for name, value in row.items() if value != ""} - record.keys() == {"version"}
-
-
-@pytest.mark.parametrize(
-    ("text", "path"),
-    [
-        ("sqlite:flows.db", "flows.db"),
-        ("sqlite:a/b c.db?table=x", "a/b c.db"),
-        ("sqlite:///var/flows.db", "/var/flows.db"),
-        ("sqlite:/var/flows.db", "/var/flows.db"),
-        ("sqlite:what%3F.db", "what?.db"),
-        ("sqlite:100%25.db", "100%.db"),
-        ("flows.db", "flows.db"),
-    ],
-)
-def test_paths_of_urls(text: str, path: str) -> None:
-    assert path_of(text, "sqlite") == path
-
-
-def test_a_url_without_a_path_is_an_error() -> None:
-    with pytest.raises(aicore.UsageError, match="sqlite:PATH"):  # not tried again
-        path_of("sqlite:?table=x", "sqlite")

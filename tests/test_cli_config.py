@@ -18,7 +18,7 @@ class Plugin:
 
     @aicore.hookimpl
     def flow_enrich(self, flows):
-        flows.add("label", [self.options["text"] * self.options["times"]] * len(flows))
+        flows.add("label", [self.config["text"] * self.config["times"]] * len(flows))
 """
 
 
@@ -172,7 +172,7 @@ def test_check_names_everything_that_would_fail() -> None:
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["FAILED", "FAILED", "FAILED", "ok", "FAILED", "FAILED"]
     assert "no plugin is named 'label'" in lines[0]
-    assert "not a database" in lines[1]
+    assert "text.pcap: it is a file of another kind" in lines[1]
     assert "redis://u:***@x: no adaptor for 'redis'" in lines[2]
     assert "text.pcap is not a directory" in lines[4]
     assert "text.pcap: is not a capture" in lines[5]

@@ -305,15 +305,15 @@ import time
 import aicore
 
 class Adaptor(aicore.DatabaseAdaptor):
-    options = {"how": aicore.Option(str, default="raise")}
+    options = {"how": aicore.Option(str, default="raise", tuning=True)}
     calls = 0
 
     def connect(self, connection_str):
-        if self.options["how"] == "refuse":
+        if self.config["how"] == "refuse":
             raise ConnectionError("connection refused\\x1b[2J")
 
     def write(self, batch):
-        how = self.options["how"]
+        how = self.config["how"]
         Adaptor.calls += 1
         if how == "fatal":
             raise aicore.Fatal("no such keyspace")

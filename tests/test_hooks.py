@@ -8,9 +8,9 @@ import inspect
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -157,6 +157,48 @@ def test_hook_flow_batch(capture_file: Path) -> None:
         assert (before, after) not in {("remove", "insert"), ("insert", "insert"), ("remove", "remove")}
 
 
+def test_hook_check(capture_file: Path, tmp_path: Path) -> None:
+    class Plugin:
+        calls: list[tuple[int, str]] = []
+        options = {"number": aicore.Option(int, default=1)}
+        config: Mapping[str, Any]
+
+        @aicore.hookimpl
+        def check(self) -> None:
+            self.calls.append((self.config["number"], "check"))
+
+        @aicore.hookimpl
+        def run_started(self) -> None:
+            self.calls.append((self.config["number"], "run_started"))
+
+    stack = aicore.StackLan()
+    stack.use(Plugin)
+    stack.use(Plugin, number=2)
+    with aicore.PacketDispatcher(capture_file) as pd:
+        pd.stack = stack
+        pd.run()
+    assert Plugin.calls == [(1, "check"), (2, "check"), (1, "run_started"), (2, "run_started")]
+    Plugin.calls.clear()
+    (tmp_path / "no.pcap").write_bytes(b"junk")
+    with pytest.raises(aicore.SourceError):
+        run(tmp_path / "no.pcap", Plugin())
+    assert Plugin.calls == [(1, "check")], "before the source is opened"
+
+
+def test_hook_flow_detected(capture_file: Path) -> None:
+    """It may be implemented; nothing in this run detects."""
+
+    class Plugin:
+        calls = 0
+
+        @aicore.hookimpl
+        def flow_detected(self, flows: aicore.FlowBatch, context: RunContext) -> None:
+            type(self).calls += 1
+
+    run(capture_file, Plugin(), store=Store())
+    assert Plugin.calls == 0
+
+
 def test_hook_run_started(capture_file: Path) -> None:
     class Plugin:
         seen: list[Any] = []
@@ -255,7 +297,7 @@ class Mark:
     options = {"text": aicore.Option(str, required=True)}
     @aicore.hookimpl
     def flow_enrich(self, flows):
-        flows.add("mark", [self.options["text"]] * len(flows))
+        flows.add("mark", [self.config["text"]] * len(flows))
 """
     install("aicore-mark", hooks={"mark": "mark:Mark"}, mark=source)
     (text,) = {flow.mark for flow in aicore.flows(capture_file, plugins=["mark?text=a%20b"])}
@@ -272,22 +314,86 @@ class Mark:
 
 def test_an_object_that_is_used_has_its_options(capture_file: Path) -> None:
     class Mark:
-        options: ClassVar[dict[str, Any]] = {"text": aicore.Option(str, default="d")}
+        options = {"text": aicore.Option(str, default="d")}
+        config: Mapping[str, Any]
 
         @aicore.hookimpl
         def flow_insert(self) -> None:
-            seen.add(self.options["text"])
+            seen.add(self.config["text"])
 
     class Needs(Mark):
-        options: ClassVar[dict[str, Any]] = {"text": aicore.Option(str, required=True)}
+        options = {"text": aicore.Option(str, required=True)}
 
     seen: set[str] = set()
     set_up = Needs()
-    set_up.options = {"text": "mine"}  # type: ignore[misc]
-    run(capture_file, Mark(), set_up)
-    assert seen == {"d", "mine"}
+    set_up.config = {"text": "mine"}
+    given = [(Mark(), {}), (set_up, {}), (Mark, {"text": "class"}), (Needs(), {"text": "object"})]
+    stack = aicore.StackLan()
+    for plugin, options in given:
+        stack.use(plugin, **options)
+    for _ in range(2):  # what an object has it keeps
+        seen.clear()
+        with aicore.PacketDispatcher(capture_file) as pd:
+            pd.stack = stack
+            pd.run()
+        assert seen == {"d", "mine", "class", "object"}
+    assert Mark.options["text"].default == "d"
+    with pytest.raises(TypeError):
+        given[0][0].config["text"] = "changed"  # type: ignore[union-attr]
     with pytest.raises(aicore.UsageError, match="hook:needs needs the option text"):
         run(capture_file, Needs())
+    stack.use(Mark, txt="x")
+    pd = aicore.PacketDispatcher(capture_file)
+    pd.stack = stack
+    with pytest.raises(aicore.UsageError, match="did you mean text"):
+        pd.run()
+
+
+@pytest.mark.parametrize("hook", ["check", "run_started"])
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (aicore.UsageError("no such table"), aicore.UsageError, "no such table"),
+        (OSError(2, "gone"), aicore.PluginError, r"hook:\w+: \w+ raised FileNotFoundError: \[Errno 2\] gone"),
+        (SystemExit(3), aicore.PluginError, r"hook:\w+: \w+ raised SystemExit: 3"),
+    ],
+    ids=["usage", "os", "exit"],
+)
+def test_a_hook_that_cannot_start_keeps_the_run_from_starting(
+    hook: str, error: BaseException, raised: type[Exception], message: str, capture_file: Path
+) -> None:
+    class Witness:
+        @aicore.hookimpl
+        def run_started(self) -> None:
+            calls.append("run_started")
+
+        @aicore.hookimpl
+        def flow_batch(self) -> None:
+            calls.append("flow_batch")
+
+        @aicore.hookimpl
+        def run_finished(self) -> None:
+            calls.append("run_finished")
+
+    def fail(_self: object) -> None:
+        raise error
+
+    class Connects(Store):
+        url = aicore.AdaptorURL.parse("memory:")
+
+        def connect(self, connection_str: str) -> None:
+            calls.append("connect")
+
+    calls: list[str] = []
+    bad = type("Bad", (), {hook: aicore.hookimpl(fail)})
+    with pytest.raises(raised, match=message):
+        run(capture_file, Witness(), bad(), Witness(), store=Connects())
+    assert calls == ([] if hook == "check" else ["run_started"] * 2 + ["run_finished"] * 2)
+    if hook == "run_started":
+        calls.clear()
+        with pytest.raises(raised, match=message):
+            next(aicore.flows(capture_file, plugins=[Witness(), bad()]))
+        assert calls == ["run_started", "run_finished"]
 
 
 class Raises:
@@ -326,16 +432,6 @@ class Slow:
         time.sleep(0.002 * len(flows))
 
 
-class DiesAtStart:
-    @aicore.hookimpl
-    def run_started(self) -> None:
-        raise OSError("no database")
-
-    @aicore.hookimpl
-    def flow_batch(self, flows: aicore.FlowBatch) -> None:
-        raise AssertionError("called without its start")
-
-
 class Hangs:
     @aicore.hookimpl
     def run_finished(self) -> None:
@@ -349,7 +445,6 @@ BAD = {
     WrongType: "field 'junk' cannot be added",
     Overwrites: "field 'bytes' cannot be added",
     Slow: "too slow, 2.",
-    DiesAtStart: "its run_started failed",
     Hangs: "has not returned",
 }
 

@@ -11,6 +11,7 @@ import pytest
 
 import aicore
 from aicore.plugins.discovery import PACKAGES, Plugins
+from aicore.plugins.options import DeliveryOptions
 
 Install = Callable[..., None]
 
@@ -159,7 +160,7 @@ def test_import_of_aicore_loads_nothing_heavy() -> None:
 def test_public_names() -> None:
     for name in aicore.__all__:
         assert getattr(aicore, name) is not None
-    assert set(aicore._HOMES) | {"__version__", "get_include"} == set(aicore.__all__)
+    assert set(aicore._HOMES) | {"__version__", "get_include", "schema"} == set(aicore.__all__)
     assert set(dir(aicore)) >= set(aicore.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         aicore.nothing  # noqa: B018
@@ -194,11 +195,59 @@ class TestOpenAdaptor:
     def test_options_and_url_are_set_and_nothing_is_opened(self, install: Install) -> None:
         install("aicore-good", adaptors={"good": "good:Store"}, good=GOOD)
         adaptor = aicore.open_adaptor("good+tls://u:verysecret@h/x?table=t&size=5")
-        assert adaptor.options == {"table": "t", "size": 5}
+        assert adaptor.config == {"table": "t", "size": 5}
+        assert adaptor.delivery == DeliveryOptions()
         assert adaptor.connected is None
-        assert adaptor.url.text == "good+tls://u:verysecret@h/x?table=t&size=5"
+        assert adaptor.url == "good+tls://u:verysecret@h/x?table=t&size=5"
         assert "verysecret" not in repr(adaptor.url)
-        assert type(adaptor).options["table"].default == "flows"
+        assert adaptor.options["table"].default == "flows"
+
+    def test_options_of_the_delivery_are_taken_by_every_url(self, install: Install) -> None:
+        install("aicore-good", adaptors={"good": "good:Store"}, good=GOOD)
+        adaptor = aicore.open_adaptor("good:x?only=ended,tcp&every=0&size=2&queue=8")
+        assert adaptor.config == {"table": "flows", "size": 2}
+        assert adaptor.delivery == DeliveryOptions(frozenset({"ended", "tcp"}), 0, 8)
+        for query, message in (
+            ("only=ended,icmp", "option only must be one of ended, detected, tcp, udp, other, not 'ended,icmp'"),
+            ("every=-1", "at least 0"),
+            ("queue=0", "at least 1"),
+            ("qeue=1", "did you mean queue"),
+        ):
+            with pytest.raises(aicore.UsageError, match=message):
+                aicore.open_adaptor(f"good:x?{query}")
+
+    def test_an_adaptor_cannot_take_a_name_of_the_delivery(self, install: Install) -> None:
+        taken = GOOD.replace('"size"', '"queue"')
+        install("aicore-good", adaptors={"good": "good:Store"}, good=taken)
+        with pytest.raises(aicore.PluginError, match="declares queue, which every adaptor's URL takes"):
+            aicore.open_adaptor("good:x")
+
+    def test_declared_secrets_are_hidden_and_no_part_of_the_store(self, install: Install) -> None:
+        source = GOOD.replace("default=1", "default=1, tuning=True").replace('default="flows"', "secret=True")
+        install("aicore-good", adaptors={"good": "good:Store"}, good=source)
+        one, two = (aicore.open_adaptor(f"good:x?table=canary-{n}&size={n}").url for n in (1, 2))
+        assert one.redacted == "good:x?table=***&size=1"
+        assert one.identity == two.identity
+
+    @pytest.mark.parametrize(
+        ("error", "raised", "message"),
+        [
+            ("aicore.UsageError('no such place')", aicore.UsageError, "^no such place"),
+            ("aicore.Fatal('no such place')", aicore.UsageError, "^no such place"),
+            ("KeyError('x')", aicore.PluginError, "adaptor:good: check raised KeyError: 'x'"),
+        ],
+    )
+    def test_what_cannot_work_is_refused(
+        self, install: Install, error: str, raised: type[Exception], message: str
+    ) -> None:
+        source = (
+            "import aicore\nclass Store(aicore.DatabaseAdaptor):\n    def write(self, batch): ...\n"
+            f"    def check(self, url):\n        assert (url.path, self.url, self.config) == ('x', url, {{}})\n"
+            f"        raise {error}\n"
+        )
+        install("aicore-good", adaptors={"good": "good:Store"}, good=source)
+        with pytest.raises(raised, match=message):
+            aicore.open_adaptor("good:x")
 
     @pytest.mark.parametrize("scheme", sorted(PACKAGES))
     def test_an_unknown_scheme_names_the_package(self, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_options(tmp_path: Path) -> None:
         options = {"suffix": aicore.Option(str, default="")}
 
         def inspect(self, payload: bytes, flow: Any) -> Any:
-            return self.done(chatuser=self.options["suffix"])
+            return self.done(chatuser=self.config["suffix"])
 
     def dispatcher(**options: Any) -> aicore.PacketDispatcher:
         pd = aicore.PacketDispatcher(talks(chat()).write(tmp_path / "a.pcap"))

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
+import pickle
+from pathlib import Path
 
 import pytest
 
-from aicore import UsageError
-from aicore.plugins.url import AdaptorURL, Server, redact, scrub
+from aicore import AdaptorURL, Option, UsageError
+from aicore.plugins.url import redact, scrub
 
 ENVIRON = {"PW": "p@ss/w?rd#1", "HOST": "db.example", "URL": "redis://u:fromenv@h/0?ended=keep", "KEY": "k&y=1"}
 
@@ -32,21 +36,121 @@ ENVIRON = {"PW": "p@ss/w?rd#1", "HOST": "db.example", "URL": "redis://u:fromenv@
 )
 def test_parse(url: str, text: str, shown: str) -> None:
     parsed = AdaptorURL.parse(url, ENVIRON)
-    assert (parsed.text, parsed.redacted) == (text, shown)
-    assert text.split("?")[0] not in repr(parsed) or text.split("?")[0] == shown.split("?")[0]
+    assert (parsed, parsed.redacted) == (text, shown)
+    assert repr(parsed) == f"AdaptorURL({shown!r})"
+
+
+def test_it_is_parsed_once() -> None:
+    """A value that looks like a URL's syntax, or like a variable, stays a value however often the URL is handed on."""
+    environ = {"PW": "a${HOME}b@c?d=e#f/g%40"}
+    url = AdaptorURL.parse("redis://u:${PW}@h/0?x=${PW}", environ)
+    assert AdaptorURL.parse(url) is url
+    assert AdaptorURL.of(url, "redis://") is url
+    assert (url.password, url.options) == (environ["PW"], {"x": environ["PW"]})
+    for other in (copy.copy(url), copy.deepcopy(url), pickle.loads(pickle.dumps(url))):
+        assert other == url
+        assert (other.password, other.options, other.redacted) == (url.password, url.options, url.redacted)
+    assert AdaptorURL.parse("${URL}", {"URL": "redis://u:a${NOPE}@h"}).password == "a${NOPE}"
 
 
 def test_query_is_decoded() -> None:
-    assert AdaptorURL.parse("es://h?api_key=${KEY}&index=a%20b", ENVIRON).query == {"api_key": "k&y=1", "index": "a b"}
+    options = AdaptorURL.parse("es://h?api_key=${KEY}&index=a%20b", ENVIRON).options
+    assert options == {"api_key": "k&y=1", "index": "a b"}
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:flows.db", "flows.db"),
+        ("sqlite:a/b c.db?table=x", "a/b c.db"),
+        ("sqlite:///var/flows.db", "/var/flows.db"),
+        ("sqlite:/var/flows.db", "/var/flows.db"),
+        ("sqlite:what%3F.db", "what?.db"),
+        ("sqlite:100%25.db", "100%.db"),
+        ("sqlite:a%20b.db", "a%20b.db"),
+        ("sqlite:${ODD}", "a?b%3F%25~${HOME}"),
+        ("sqlite:~/x.db", "/home/me/x.db"),
+        ("sqlite:~nobody-of-that-name/x.db", "~nobody-of-that-name/x.db"),
+        ("sqlite:${TILDE}/x.db", "~/x.db"),
+        ("${FILE}?table=x", "/home/me/x.db"),
+        ("sqlite:./~/x.db", "./~/x.db"),
+        ("jsonl:-", "-"),
+        ("memory:", ""),
+        ("redis://h/a%20b", "/a b"),
+        ("redis://h/${ODD}", "/a?b%3F%25~${HOME}"),
+    ],
+)
+def test_paths(url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    environ = {"ODD": "a?b%3F%25~${HOME}", "TILDE": "~", "FILE": "sqlite:~/x.db"}
+    parsed = AdaptorURL.parse(url, environ)
+    assert parsed.path == path
+    again = AdaptorURL.parse(parsed.replace("${HOME}", "${H}"), {"H": "${HOME}"})
+    assert again.path == path.replace("~/", f"{os.path.expanduser('~/')}" if parsed.startswith("sqlite:~/") else "~/")
+
+
+def test_what_a_program_passes() -> None:
+    of = AdaptorURL.of
+    assert of("/tmp/a?b%25${X}.db", "sqlite:").path == "/tmp/a?b%25${X}.db"
+    assert of("~/a.db", "sqlite:").path == "~/a.db"
+    assert of("//a.db", "sqlite:").path == "//a.db"
+    assert of("sqlite:a%3Fb.db?table=x", "sqlite:").path == "a?b.db"
+    assert of("localhost", "redis://").hosts == (("localhost", None),)
+    assert of("h1,h2:1/keys", "cassandra://").hosts == (("h1", None), ("h2", 1))
+    assert of("redis+unix:///run/r.sock", "redis://").scheme == "redis+unix"
+
+
+def test_variables_of_a_command_stay_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    environ = {"KEY": "hunter2 'and\" more; %3F?", "DIR": "/", "EMPTY": ""}
+    url = AdaptorURL.parse(
+        "exec:~/ok.sh --token ${KEY} --x='a ${KEY}' ${EMPTY} ${DIR}tmp what%3F ~/y?timeout=2", environ
+    )
+    key = environ["KEY"]
+    assert url.command() == ["/home/me/ok.sh", "--token", key, f"--x=a {key}", "", "/tmp", "what?", "~/y"]
+    assert url.redacted == "exec:~/ok.sh --token ${KEY} --x='a ${KEY}' ${EMPTY} ${DIR}tmp what%3F ~/y?timeout=2"
+    assert "hunter2" not in repr(url)
+    assert "hunter2" not in url.identity
+    assert scrub(f"{key} of / refused") == "*** of / refused"
+    with pytest.raises(UsageError, match="exec: the command cannot be read: No closing quotation"):
+        AdaptorURL.parse("exec:echo 'x").command()
+
+
+def test_options_that_are_declared_secret_are_hidden() -> None:
+    url = AdaptorURL.parse("es://h?key=canary-81&x=1")
+    assert not url.literal_secret
+    url.declare({"key": Option(str, secret=True), "other": Option(str, secret=True)})
+    assert url.redacted == "es://h?key=***&x=1"
+    assert url.literal_secret
+    assert scrub("canary-81 refused") == "*** refused"
+
+
+def test_identity_says_what_is_written_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(url: str) -> str:
+        return AdaptorURL.parse(url).identity
+
+    one = of("redis://user:canary-1@host:1/0?layout=flow&ttl=5")
+    assert one == of("redis://other:canary-2@host:1/0?ttl=5&layout=flow&queue=8&every=3&only=tcp")
+    assert "canary" not in one
+    assert of("es://h?api_key=canary-1") == of("es://h?api_key=canary-2") == of("es://h")
+    for other in ("redis://host:2/0", "redis://host:1/1", "rediss://host:1/0", "redis://host:1/0?layout=flow"):
+        assert of(other) != of("redis://host:1/0")
+    monkeypatch.chdir(tmp_path)
+    assert of("sqlite:flows.db") == of(f"sqlite:{tmp_path}/flows.db") == of(f"sqlite://{tmp_path}/./flows.db")
+    assert of("sqlite:flows.db") != of("sqlite:flows.db?table=x")
+    before = of("sqlite:flows.db")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert of("sqlite:flows.db") != before
 
 
 def test_password_from_the_environment() -> None:
     environ = {"AICORE_ELASTICSEARCH_PASSWORD": "a:b@c"}
     parse = AdaptorURL.parse
-    assert parse("elasticsearch+https://u@h/", environ).text == "elasticsearch+https://u:a%3Ab%40c@h/"
-    assert parse("elasticsearch://h", environ).text == "elasticsearch://:a%3Ab%40c@h"
-    assert parse("elasticsearch://u:own@h", environ).text == "elasticsearch://u:own@h"
-    assert parse("redis://u@h", environ).text == "redis://u@h"
+    assert parse("elasticsearch+https://u@h/", environ) == "elasticsearch+https://u:a%3Ab%40c@h/"
+    assert parse("elasticsearch://h", environ) == "elasticsearch://:a%3Ab%40c@h"
+    assert parse("elasticsearch://u:own@h", environ) == "elasticsearch://u:own@h"
+    assert parse("redis://u@h", environ) == "redis://u@h"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +177,7 @@ def test_a_literal_secret_is_known(url: str, literal: bool) -> None:
         ("redis://u:${NOPE}@h", "environment variable NOPE of the URL is not set"),
         ("redis://h?a=1&a=2", "given twice"),
         ("redis://h?a", "name=value"),
+        ("redis://h\0", "NUL"),
     ],
 )
 def test_errors(url: str, message: str) -> None:
@@ -111,27 +216,35 @@ def test_scrub_knows_what_urls_held(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "server"),
+    ("url", "user", "password", "hosts", "path"),
     [
-        ("redis://", Server("redis", None, None, (), "")),
-        ("redis://h", Server("redis", None, None, (("h", None),), "")),
-        ("redis://:p%2Fw@h:1/0?x=a@b/c", Server("redis", None, "p/w", (("h", 1),), "/0")),
-        ("es+https://u%40:@h/i", Server("es+https", "u@", "", (("h", None),), "/i")),
-        ("c://u@a:1,b,[2001:db8::1]:3,[::1]/k", Server(
-            "c", "u", None, (("a", 1), ("b", None), ("2001:db8::1", 3), ("::1", None)), "/k"
-        )),
-        ("redis+unix:///run/a%20b.sock", Server("redis+unix", None, None, (), "/run/a b.sock")),
+        ("redis://", None, None, (), ""),
+        ("redis://h", None, None, (("h", None),), ""),
+        ("redis://:p%2Fw@h:1/0?x=a@b/c", None, "p/w", (("h", 1),), "/0"),
+        ("es+https://u%40:@h/i", "u@", "", (("h", None),), "/i"),
+        (
+            "c://u@a:1,b,[2001:db8::1]:3,[::1]/k",
+            "u",
+            None,
+            (("a", 1), ("b", None), ("2001:db8::1", 3), ("::1", None)),
+            "/k",
+        ),
+        ("c://${HOSTS}/k", None, None, (("a", 1), ("b", None)), "/k"),
+        ("redis+unix:///run/a b.sock", None, None, (), "/run/a b.sock"),
     ],
-)  # fmt: skip
-def test_a_server_taken_apart(url: str, server: Server) -> None:
-    assert Server.parse(url) == server
-    assert "p/w" not in repr(server)
+)
+def test_parts(url: str, user: object, password: object, hosts: object, path: str) -> None:
+    parsed = AdaptorURL.parse(url, {"HOSTS": "a:1,b"})
+    assert (parsed.user, parsed.password, parsed.hosts, parsed.path) == (user, password, hosts, path)
+    assert "p/w" not in repr(parsed)
+    assert "p%2Fw" not in repr(parsed)
 
 
 @pytest.mark.parametrize(
-    "places", ["a:", "a:0", "a:65536", "a:1x", "a,,b", "::1", "[::1", "[x]:1", "a b", "u:canary/x@h"]
+    "places",
+    ["a:", "a:0", "a:65536", "a:1x", "a,,b", "::1", "[::1", "[x]:1", "a b", "u:canary/x@h", "${LOGIN}h", "a#b"],
 )
 def test_hosts_that_are_none(places: str) -> None:
     with pytest.raises(UsageError, match="hosts are written as") as error:
-        Server.parse(f"redis://{places}/0")
+        AdaptorURL.parse(f"redis://{places}/0", {"LOGIN": "u:canary@"})
     assert "canary" not in str(error.value)

@@ -7,16 +7,16 @@ import contextlib
 import json
 import os
 import selectors
-import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING
 
-from aicore.adaptors import option, path_of
-from aicore.errors import Fatal, RowError
+from aicore.errors import Fatal, RowError, UsageError
 from aicore.plugins.adaptor import DatabaseAdaptor, Events
 from aicore.plugins.options import Option
+from aicore.plugins.url import AdaptorURL
 
 if TYPE_CHECKING:
     from aicore.record.batch import FlowBatch
@@ -38,7 +38,9 @@ class ExecAdaptor(DatabaseAdaptor):
             choices=("net", "all"),
             help="net: a flow once a batch, with its latest record; all: every event",
         ),
-        "timeout": Option(float, default=5.0, minimum=0.1, help="seconds that the answer to a batch may take"),
+        "timeout": Option(
+            float, default=5.0, minimum=0.1, help="seconds that the answer to a batch may take", tuning=True
+        ),
     }
     aicore_api = 1
 
@@ -47,11 +49,17 @@ class ExecAdaptor(DatabaseAdaptor):
 
     @property
     def events(self) -> Events:  # type: ignore[override]  # depends on the option
-        return "all" if option(self, "events") == "all" else "net"
+        return "all" if self.config["events"] == "all" else "net"
+
+    def check(self, url: AdaptorURL) -> None:
+        """UsageError where there is no such command."""
+        command = _command(url)
+        if shutil.which(command[0]) is None:
+            raise UsageError(f"exec: there is no command {command[0]} that can be run")
 
     def connect(self, connection_str: str) -> None:
         """Fatal where there is no such command."""
-        self._command = shlex.split(path_of(connection_str, "exec"))
+        self._command = _command(AdaptorURL.of(connection_str, "exec:"))
         self._start()
 
     def write(self, batch: FlowBatch) -> Sequence[RowError] | None:
@@ -105,7 +113,7 @@ class ExecAdaptor(DatabaseAdaptor):
         process = self._process
         assert process is not None
         stdin, stdout = self._pipes(process)
-        deadline = time.monotonic() + option(self, "timeout")
+        deadline = time.monotonic() + self.config["timeout"]
         rest, answer = memoryview(message), bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
@@ -113,7 +121,7 @@ class ExecAdaptor(DatabaseAdaptor):
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise TimeoutError(f"{self._name} has not answered within {option(self, 'timeout'):g} s")
+                    raise TimeoutError(f"{self._name} has not answered within {self.config['timeout']:g} s")
                 for key, _ in selector.select(left):
                     if key.fileobj is stdin:
                         rest = rest[self._send(stdin, rest) :]
@@ -148,6 +156,13 @@ class ExecAdaptor(DatabaseAdaptor):
         assert process.stdin is not None
         assert process.stdout is not None
         return process.stdin, process.stdout
+
+
+def _command(url: AdaptorURL) -> list[str]:
+    command = url.command()
+    if url.hosts or not command:
+        raise UsageError("exec: no command: write exec:COMMAND, quoted as in a shell")
+    return command
 
 
 def _understood(line: bytes, rows: int) -> list[RowError] | None:

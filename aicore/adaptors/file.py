@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aicore.adaptors import path_of
 from aicore.adaptors._lines import LineFile
 from aicore.errors import Fatal
 from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.files import check_file, path_of
 
 if TYPE_CHECKING:
+    from aicore.plugins.url import AdaptorURL
     from aicore.record.batch import FlowBatch
 
 
@@ -26,6 +27,9 @@ class FileAdaptor(DatabaseAdaptor):
     def ended(self) -> bool:
         """The reader of the pipe has gone: nothing more can be written, and nobody misses it."""
         return self._file is not None and self._file.ended
+
+    def check(self, url: AdaptorURL) -> None:
+        check_file(url, stdout=True)
 
     def connect(self, connection_str: str) -> None:
         """Fatal where the file cannot be written."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aicore.adaptors import option, path_of
 from aicore.adaptors._lines import LineFile
 from aicore.errors import Fatal
 from aicore.plugins.adaptor import DatabaseAdaptor, Events
+from aicore.plugins.files import check_file, path_of
 from aicore.plugins.options import Option
 
 if TYPE_CHECKING:
+    from aicore.plugins.url import AdaptorURL
     from aicore.record.batch import FlowBatch
 
 
@@ -32,12 +33,15 @@ class JsonlAdaptor(DatabaseAdaptor):
 
     @property
     def events(self) -> Events:  # type: ignore[override]  # depends on the option
-        return "all" if option(self, "events") == "all" else "net"
+        return "all" if self.config["events"] == "all" else "net"
 
     @property
     def ended(self) -> bool:
         """The reader of the pipe has gone: nothing more can be written, and nobody misses it."""
         return self._file is not None and self._file.ended
+
+    def check(self, url: AdaptorURL) -> None:
+        check_file(url, stdout=True)
 
     def connect(self, connection_str: str) -> None:
         """Fatal where the file cannot be written."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from aicore.adaptors import option
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.plugins.options import Option
 
@@ -21,7 +20,7 @@ class MemoryAdaptor(DatabaseAdaptor):
     collections hold at most `limit` of them: the oldest go, and `dropped` counts them. The delivery's thread writes
     here: read when the run is over."""
 
-    options = {"limit": Option(int, default=100_000, minimum=1, help="flows, and events, kept at most")}
+    options = {"limit": Option(int, default=100_000, minimum=1, help="flows, and events, kept at most", tuning=True)}
     events = "all"
     aicore_api = 1
 
@@ -35,7 +34,7 @@ class MemoryAdaptor(DatabaseAdaptor):
 
     def write(self, batch: FlowBatch) -> None:
         """Adds the batch. Records that are older than what is there stand in the log alone."""
-        limit = option(self, "limit")
+        limit = self.config["limit"]
         for index, (event, version) in enumerate(zip(batch.column("event"), batch.column("version"), strict=True)):
             record = {**batch.row(index), "event": event, "version": version}
             self.log.append(record)

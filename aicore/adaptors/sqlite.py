@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
-from aicore.adaptors import option, path_of
 from aicore.errors import Fatal
 from aicore.plugins.adaptor import DatabaseAdaptor
+from aicore.plugins.files import check_file, path_of
 from aicore.plugins.options import Option
 from aicore.record import schema
 
 if TYPE_CHECKING:
+    from aicore.plugins.url import AdaptorURL
     from aicore.record.batch import FlowBatch
 
 # Flows are updated at random places of the table: with SQLite's 1,000 pages the same pages went from the log to the
@@ -57,10 +58,13 @@ class SqliteAdaptor(DatabaseAdaptor):
 
     _db: sqlite3.Connection | None = None
 
+    def check(self, url: AdaptorURL) -> None:
+        check_file(url, beside=True, magic=b"SQLite format 3\0")
+
     def connect(self, connection_str: str) -> None:
         """Opens or makes the file and the table. Fatal where it is not an SQLite file or cannot be written."""
         self._path = path_of(connection_str, "sqlite")
-        self._table = option(self, "table")
+        self._table = self.config["table"]
         directory = os.path.dirname(os.path.abspath(self._path))
         if not os.path.isdir(directory):
             raise Fatal(f"sqlite: {self._path}: there is no directory {directory}")

@@ -58,8 +58,8 @@ def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
     yield "plugins", ", ".join(str(use.plugin).partition("?")[0] for use in job.stack.uses) or "protocols", problem
     for url in job.urls:
         try:
-            adaptor = open_adaptor(url.text, job.plugins)
-            problem = _connect(adaptor, url.text) if connect else None
+            adaptor = open_adaptor(url, job.plugins)
+            problem = _connect(adaptor) if connect else None
         except AicoreError as error:
             problem = str(error)
         yield "store", url.redacted, problem
@@ -76,11 +76,11 @@ def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
     yield "source", ", ".join(job.source.names), problem
 
 
-def _connect(adaptor: Any, url: str) -> str | None:
+def _connect(adaptor: Any) -> str | None:
     from aicore.plugins.url import scrub
 
     try:
-        adaptor.connect(url)
+        adaptor.connect(adaptor.url)
     except Exception as error:  # whatever a driver raises
         return scrub(" ".join(str(error).split())) or type(error).__name__
     finally:

@@ -51,7 +51,7 @@ def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bo
     job.stack.use(ending)
     if follow is not None:
         job.stack.use(follow)
-    adaptors = [open_adaptor(url.text, job.plugins) for url in job.urls]
+    adaptors = [open_adaptor(url, job.plugins) for url in job.urls]
     for adaptor in adaptors:
         job.stack.add_database_adaptor(adaptor, tcp=job.tcp, udp=job.udp)
     spools = (_spool(job.spool, url) for url in job.urls)
@@ -119,18 +119,16 @@ def _signals(run: Run) -> Iterator[None]:
 def _spool(base: Path | None, url: AdaptorURL) -> Spool | None:
     """The store's spool: one that nobody else has open, rather one in which rows wait. None for stores that end with
     this process."""
-    place = url.text.partition("?")[0].partition(":")[2]
-    if base is None or place == "-" or url.scheme == "memory":
+    if base is None or url.path == "-" or url.scheme == "memory":
         return None
-    # Relative paths mean another file in another directory.
-    target = url.text if place.startswith("//") else f"{url.scheme}:{os.path.abspath(place)}"
-    first = spool_path(base, url.scheme, target)
+    first = spool_path(base, url)
     slots = [first, *(first.with_name(f"{first.name}.{number}") for number in range(2, _SPOOLS + 1))]
     for path in sorted(slots, key=lambda slot: not any(slot.glob("*.seg"))):
         spool = _opened(path)
         if spool is not None:
             with suppress(OSError):  # only `aicore spool list` looks at it
-                shown = url.redacted if place.startswith("/") else f"{url.redacted} (in {os.getcwd()})"
+                absolute = url.hosts or url.path.startswith("/")
+                shown = url.redacted if absolute else f"{url.redacted} (in {os.getcwd()})"
                 (path / STORE).write_text(shown, encoding="utf-8", errors="backslashreplace")
             return spool
     raise UsageError(f"all {_SPOOLS} spools of {url.redacted} in {base} are in use; --spool DIR names another place")

@@ -49,7 +49,7 @@ class Job:
     @property
     def writes_stdout(self) -> bool:
         """A store is standard output, so nothing else may be written there."""
-        return any(url.text.partition("?")[0].partition(":")[2] == "-" for url in self.urls)
+        return any(url.path == "-" for url in self.urls)
 
 
 def make(ctx: click.Context, options: dict[str, Any]) -> Job:
@@ -93,7 +93,7 @@ def _stores(given: Sequence[str], config: Config | None) -> tuple[AdaptorURL, ..
             )
         urls.append(url)
     urls += [AdaptorURL.parse(text) for text in (config.to if config is not None else ())]
-    return tuple({url.text: url for url in urls}.values()) or (AdaptorURL.parse(DEFAULT_STORE),)
+    return tuple(dict.fromkeys(urls)) or (AdaptorURL.parse(DEFAULT_STORE),)
 
 
 def _source(ctx: click.Context, options: dict[str, Any]) -> Source:

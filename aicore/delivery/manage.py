@@ -138,7 +138,7 @@ def deadletter_replay(
         live=False,
         events=events_of(adaptor),
         transports={6, 17},
-        url=adaptor.url.text,
+        url=adaptor.url,
     )
     delivery.start()
     try:

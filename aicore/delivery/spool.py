@@ -17,9 +17,13 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aicore.delivery.recovery import Recovery, Segment, cursor_line
 from aicore.delivery.segment import HEADER, Frame, header, read_frame, scan
+
+if TYPE_CHECKING:
+    from aicore.plugins.url import AdaptorURL
 
 log = logging.getLogger("aicore.delivery")
 
@@ -33,20 +37,12 @@ class SpoolInUse(OSError):
     """Another process has this spool open."""
 
 
-def spool_path(base: Path, scheme: str, url: str) -> Path:
-    """Where the spool of that adaptor and target lies: rows for one server must not be replayed into another.
+def spool_path(base: Path, url: AdaptorURL) -> Path:
+    """Where the spool of that store lies: rows for one must not be replayed into another, or in another form.
 
     User and password play no part, so that a new password finds the old rows.
     """
-    kind, _, place = url.partition("?")[0].partition(":")
-    host = ""
-    if place.startswith("//"):
-        authority, slash, path = place[2:].partition("/")
-        host, place = authority.rpartition("@")[2], slash + path
-    if not host:
-        place = os.path.abspath(place)  # a file of that name elsewhere is another store
-    where = f"{kind}|{host}|{place}"
-    return base / f"{scheme}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"
+    return base / f"{url.scheme}-{hashlib.sha256(url.identity.encode()).hexdigest()[:8]}"
 
 
 class Spool:

@@ -7,10 +7,12 @@ thread that called run() where `threads` is "caller".
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from aicore.errors import PartialWrite, RowError
+from aicore.plugins.options import DeliveryOptions, config_of
 
 if TYPE_CHECKING:
     from aicore.plugins.options import Option
@@ -38,6 +40,14 @@ class DatabaseAdaptor:
     threads: Threads = "delivery"
     #: Set by `aicore.open_adaptor`. A run connects and closes only what was opened by URL.
     url: AdaptorURL | None = None
+    #: What its URL says of the delivery.
+    delivery: DeliveryOptions = DeliveryOptions()
+
+    @functools.cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The checked values of `options`: those of the URL, or the defaults in an object that a program made. A
+        program that wants others opens a URL."""
+        return config_of(type(self).__name__, self, {})
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -45,10 +55,18 @@ class DatabaseAdaptor:
         if cls.write is not DatabaseAdaptor.write and not said:
             cls.events = "net"
 
-    def connect(self, connection_str: str) -> None:
-        """Opens the store. Gets the whole URL when opened by URL; in a program whatever the program passes.
+    def check(self, url: AdaptorURL) -> None:
+        """Raises UsageError if this can never work: no path, no such directory, options that exclude each other.
 
-        `self.options` holds the checked options of the URL by then. Any exception is retried, `aicore.Fatal` is not.
+        Called once when opened by URL, with `self.config` set, before the run reads anything. It opens and changes
+        nothing, and asks no server: one that is away may come back.
+        """
+
+    def connect(self, connection_str: str) -> None:
+        """Opens the store. Gets `self.url` when opened by URL, in a program whatever the program passes;
+        `AdaptorURL.of(connection_str, "scheme:")` is the same of both.
+
+        Any exception is retried, `aicore.Fatal` is not.
         """
 
     def insert(self, key: str) -> None:

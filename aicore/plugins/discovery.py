@@ -11,20 +11,21 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pluggy
 from stevedore.driver import DriverManager
 
 from aicore import _core
-from aicore.errors import PluginError, Status, UsageError
+from aicore.errors import AicoreError, Fatal, PluginError, Status, UsageError
 from aicore.plugins import hookspecs
-from aicore.plugins.adaptor import takes_nothing
-from aicore.plugins.options import check_options, nearest
-from aicore.plugins.url import AdaptorURL, scrub
+from aicore.plugins.adaptor import DatabaseAdaptor, takes_nothing
+from aicore.plugins.options import DELIVERY_OPTIONS, DeliveryOptions, check_options, nearest
+from aicore.plugins.url import AdaptorURL, one_line
 
 logger = logging.getLogger("aicore")
 
@@ -139,25 +140,29 @@ class Plugins:
         try:
             plugin = _Driver(found, GROUPS[kind], name).driver
         except (Exception, SystemExit) as error:  # a plugin that exits while it is imported ends only itself
-            raise PluginError(f"{label} of {_distribution(found[0])} cannot be loaded: {_one_line(error)}") from error
+            raise PluginError(f"{label} of {_distribution(found[0])} cannot be loaded: {one_line(error)}") from error
         if (spent := time.monotonic() - begin) > _SLOW_IMPORT:
             logger.warning("%s of %s took %.1f s to import", label, _distribution(found[0]), spent)
         check_plugin(kind, label, plugin)
         return plugin
 
     def make(self, kind: PluginKind, name: str, options: Mapping[str, Any]) -> Any:
-        """An instance with its checked `options`; a native protocol stays the capsule that it is."""
+        """An instance with its checked `config`; a native protocol stays the capsule that it is."""
         plugin = self.load(kind, name)
         label = f"{kind}:{name}"
         if not inspect.isclass(plugin):
             check_options(label, {}, options)
             return plugin
-        values = check_options(label, getattr(plugin, "options", {}), options)
+        shared = DELIVERY_OPTIONS if kind == "adaptor" else {}
+        values = check_options(label, {**getattr(plugin, "options", {}), **shared}, options)
+        delivery = {name: values.pop(name) for name in shared}
         try:
             instance: Any = plugin()
-            instance.options = values
+            instance.config = MappingProxyType(values)
+            if kind == "adaptor":
+                instance.delivery = DeliveryOptions.of(delivery)
         except (Exception, SystemExit) as error:
-            raise PluginError(f"{label} cannot be made: {_one_line(error)}") from error
+            raise PluginError(f"{label} cannot be made: {one_line(error)}") from error
         return instance
 
     def register(self, name: str, plugin: object) -> str:
@@ -201,7 +206,8 @@ def list_plugins(blocked: Iterable[str] = (), *, load: bool = True) -> list[Plug
 
 def open_adaptor(url: str, plugins: Plugins | None = None) -> Any:
     """The adaptor that a URL names, with its options checked and `url` set. It is not connected yet: a run connects it
-    on the thread that delivers, a program that uses it alone calls `adaptor.connect(adaptor.url.text)`."""
+    on the thread that delivers, a program that uses it alone calls `adaptor.connect(adaptor.url)`. UsageError for what
+    cannot work."""
     plugins = plugins or Plugins()
     parsed = AdaptorURL.parse(url)
     names = plugins.names("adaptor")
@@ -211,9 +217,24 @@ def open_adaptor(url: str, plugins: Plugins | None = None) -> Any:
         package = PACKAGES.get(base)
         hint = f"it comes with the package {package}; installed: {', '.join(names)}" if package else None
         raise UsageError(f"no adaptor for {parsed.scheme!r}; {hint or nearest(scheme, names)}")
-    adaptor = plugins.make("adaptor", scheme, parsed.query)
+    adaptor = plugins.make("adaptor", scheme, parsed.options)
+    parsed.declare(getattr(type(adaptor), "options", {}))
     adaptor.url = parsed
+    if isinstance(adaptor, DatabaseAdaptor):
+        run_check(f"adaptor:{scheme}", adaptor.check, parsed)
     return adaptor
+
+
+def run_check(label: str, check: Callable[..., object], *arguments: object) -> None:
+    """A plugin's own check. Raises the AicoreError that it raises, and PluginError for anything else."""
+    try:
+        check(*arguments)
+    except Fatal as error:  # as from `connect`, with which it may share its code
+        raise UsageError(str(error)) from error
+    except AicoreError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{label}: check raised {one_line(error)}") from error
 
 
 def check_plugin(kind: PluginKind, label: str, plugin: Any) -> None:
@@ -236,12 +257,14 @@ def check_plugin(kind: PluginKind, label: str, plugin: Any) -> None:
             raise PluginError(f"{label}: the adaptor has no {', '.join(missing)}")
         if takes_nothing(plugin):
             raise PluginError(f"{label} defines neither write nor insert, update or remove")
+        if taken := sorted(DELIVERY_OPTIONS.keys() & getattr(plugin, "options", {}).keys()):
+            raise PluginError(f"{label} declares {', '.join(taken)}, which every adaptor's URL takes for its delivery")
     elif kind == "protocol":
-        from aicore.plugins.protocol import Protocol
+        from aicore.plugins.protocol import Protocol, check_protocol
 
         if not issubclass(plugin, Protocol):
             raise PluginError(f"{label}: the class is no aicore.Protocol")
-        plugin.check(label)
+        check_protocol(label, plugin)
     else:
         check_hooks(label, plugin)
 
@@ -277,9 +300,9 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
         if manager.is_registered(plugin):
             manager.unregister(plugin)
         if isinstance(error, pluggy.PluginValidationError):
-            raise PluginError(f"{name}: {_hook_problem(plugin) or _one_line(error)}") from error
+            raise PluginError(f"{name}: {_hook_problem(plugin) or one_line(error)}") from error
         if isinstance(error, Exception) and not isinstance(error, PluginError):  # raised by register_protocols
-            raise PluginError(f"{name}: register_protocols raised {_one_line(error)}") from error
+            raise PluginError(f"{name}: register_protocols raised {one_line(error)}") from error
         raise
 
 
@@ -306,8 +329,3 @@ def _api(plugin: Any) -> int:
 
 def _distribution(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else ""
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(scrub(str(error)).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

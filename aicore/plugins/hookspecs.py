@@ -36,11 +36,22 @@ def register_protocols(registry: ProtocolRegistry) -> None:
 
 
 @hookspec
+def check() -> None:
+    """Whether the plugin can work with `self.config`: files that can be read, options that go together.
+
+    When: once, before the source is opened; `aicore check` asks it, too, and no run follows. Thread: the caller of
+    run(). May raise: UsageError, whose text is one line for the user.
+    An error keeps the run from starting: exit code 2 of `aicore run`, 1 for anything but a UsageError.
+    """
+
+
+@hookspec
 def run_started(context: RunContext) -> None:
-    """The source is open, the first packet not yet read. The place to open databases of the plugin.
+    """The source is open, the first packet not yet read, no store connected. The place to open what the run needs.
 
     When: once. Thread: the caller of run(). May raise: anything.
-    An error sets the plugin aside at once: what it needs is not there.
+    An error keeps the run from starting, because the run named the plugin: exit code as for `check`. The others get
+    their run_started all the same, and all get run_finished.
     """
 
 
@@ -83,10 +94,19 @@ def flow_remove(flows: FlowBatch, context: RunContext) -> None:
 
 
 @hookspec
+def flow_detected(flows: FlowBatch, context: RunContext) -> None:
+    """Flows in which a rule matched that had not matched them before: the rows whose events say so.
+
+    When: for every batch that has such rows, after flow_remove. A flow comes again when another rule matches it.
+    Thread: the caller of run(). May raise: anything, see above.
+    """
+
+
+@hookspec
 def flow_batch(flows: FlowBatch, context: RunContext) -> None:
     """Every event in order of seq, enriched and sealed. The deliveries of adaptors implement it and are called last.
 
-    When: for every batch, after flow_remove. The batch may be kept.
+    When: for every batch, after flow_detected. The batch may be kept.
     Thread: the caller of run(). May raise: anything, see above.
     """
 

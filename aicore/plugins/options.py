@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -32,6 +33,8 @@ class Option:
     required: bool = False
     #: Never shown: not in logs, not in errors.
     secret: bool = False
+    #: Says how, not what or where: a run with another value goes on with the spool of the store.
+    tuning: bool = False
 
     def check(self, name: str, value: Any) -> Any:
         """The value in the option's type. UsageError says what is wrong with it."""
@@ -42,7 +45,8 @@ class Option:
             wanted = _NAMES.get(self.type) or f"a value that {getattr(self.type, '__name__', self.type)} takes"  # type: ignore[call-overload]
             detail = f": {error}" if self.type not in _NAMES and str(error) and not self.secret else ""
             raise UsageError(f"{name} must be {wanted}, not {shown}{detail}") from None
-        if self.choices is not None and converted not in self.choices:
+        parts = converted if self.type is list else (converted,)
+        if self.choices is not None and any(part not in self.choices for part in parts):
             raise UsageError(f"{name} must be one of {', '.join(map(str, self.choices))}, not {shown}")
         if self.minimum is not None and converted < self.minimum:
             raise UsageError(f"{name} must be at least {self.minimum}, not {shown}")
@@ -75,6 +79,35 @@ class Option:
         return converted
 
 
+#: What the URL of every adaptor takes beside the adaptor's own options: settings of its delivery.
+DELIVERY_OPTIONS: Mapping[str, Option] = {
+    "only": Option(
+        list,
+        default=[],
+        choices=("ended", "detected", "tcp", "udp", "other"),
+        help="ended: final records alone; detected: flows in which a rule matched; tcp, udp, other: flows of these",
+    ),
+    "every": Option(
+        int, minimum=0, maximum=(1 << 31) - 1, help="an update at every N-th packet of a flow; 0: on detections only"
+    ),
+    "queue": Option(int, minimum=1, maximum=1 << 20, help="MiB of records kept in memory for this store"),
+}
+
+
+@dataclass(frozen=True)
+class DeliveryOptions:
+    """The checked values of DELIVERY_OPTIONS; None, or nothing, leaves it to the run."""
+
+    only: frozenset[str] = frozenset()
+    every: int | None = None
+    #: MiB
+    queue: int | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> DeliveryOptions:
+        return cls(frozenset(values["only"]), values["every"], values["queue"])
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean X?` for a name close to a known one, else what there is."""
     known = sorted(known)
@@ -98,6 +131,11 @@ def check_options(owner: str, declared: Mapping[str, Option], given: Mapping[str
         if option.required and values[name] in (None, "", []):
             raise UsageError(f"{owner} needs the option {name}" + (f" ({option.help})" if option.help else ""))
     return values
+
+
+def config_of(owner: str, plugin: object, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `plugin.config` is to hold: the values of the options that its class declares. Read-only."""
+    return MappingProxyType(check_options(owner, getattr(type(plugin), "options", {}), given))
 
 
 def parse_query(owner: str, query: str) -> dict[str, str]:

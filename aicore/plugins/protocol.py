@@ -8,12 +8,14 @@ DONE as soon as there is nothing more to learn.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from aicore import _core
 from aicore.errors import PluginError, UsageError
+from aicore.plugins.options import config_of
 from aicore.record.batch import Flow, FlowBatch
 
 if TYPE_CHECKING:
@@ -70,6 +72,11 @@ class Protocol:
     options: ClassVar[Mapping[str, Option]] = {}
     aicore_api: ClassVar[int] = 1
 
+    @functools.cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The checked values of `options`, or their defaults in an object that a program made and added itself."""
+        return config_of(type(self).__name__, self, {})
+
     #: Not this protocol, as far as this direction shows; the other one is asked all the same.
     NO: ClassVar[Answer] = Answer(0)
     #: Cannot tell yet: show this again with more behind it.
@@ -94,38 +101,40 @@ class Protocol:
         """
         raise NotImplementedError
 
-    @classmethod
-    def check(cls, label: str) -> None:
-        """PluginError if what the class declares is wrong."""
-        problem = cls._problem()
-        if problem:
-            raise PluginError(f"{label}: {problem}")
+    def check(self) -> None:
+        """Raises UsageError if it cannot work with `config`. Called once, before a run opens its source."""
 
-    @classmethod
-    def _problem(cls) -> str | None:
-        name: Any = cls.name
-        rank: Any = cls.rank
-        prefixes: Sequence[Any] = cls.prefixes
-        ports: Sequence[Any] = cls.ports
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            return f"name must match {_NAME.pattern}, not {name!r}"
-        if not cls.transports or not set(cls.transports) <= set(_TRANSPORTS):
-            return f"transports must be of tcp and udp, not {cls.transports!r}"
-        if not all(isinstance(prefix, bytes) and 1 <= len(prefix) <= 16 for prefix in prefixes):
-            return "each prefix must be 1 to 16 bytes"
-        if not all(isinstance(port, int) and 0 < port < 65536 for port in ports):
-            return "each port must be 1 to 65535"
-        if not isinstance(rank, int) or not 0 <= rank <= 100:
-            return f"rank must be 0 to 100, not {rank!r}"
-        for field in cls.fields:
-            if not _FIELD.fullmatch(field.name) or field.type not in ("int", "str", "list[str]"):
-                return f"field {field.name!r} of type {field.type!r} cannot be declared"
-        unknown = set(cls.notify) - {field.name for field in cls.fields}
-        if unknown:
-            return f"notify names fields that are not declared: {', '.join(sorted(unknown))}"
-        if cls.inspect is Protocol.inspect:
-            return "it has no inspect()"
-        return None
+
+def check_protocol(label: str, protocol: type[Protocol]) -> None:
+    """PluginError if what the class declares is wrong."""
+    if problem := _problem(protocol):
+        raise PluginError(f"{label}: {problem}")
+
+
+def _problem(protocol: type[Protocol]) -> str | None:
+    name: Any = protocol.name
+    rank: Any = protocol.rank
+    prefixes: Sequence[Any] = protocol.prefixes
+    ports: Sequence[Any] = protocol.ports
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return f"name must match {_NAME.pattern}, not {name!r}"
+    if not protocol.transports or not set(protocol.transports) <= set(_TRANSPORTS):
+        return f"transports must be of tcp and udp, not {protocol.transports!r}"
+    if not all(isinstance(prefix, bytes) and 1 <= len(prefix) <= 16 for prefix in prefixes):
+        return "each prefix must be 1 to 16 bytes"
+    if not all(isinstance(port, int) and 0 < port < 65536 for port in ports):
+        return "each port must be 1 to 65535"
+    if not isinstance(rank, int) or not 0 <= rank <= 100:
+        return f"rank must be 0 to 100, not {rank!r}"
+    for field in protocol.fields:
+        if not _FIELD.fullmatch(field.name) or field.type not in ("int", "str", "list[str]"):
+            return f"field {field.name!r} of type {field.type!r} cannot be declared"
+    unknown = set(protocol.notify) - {field.name for field in protocol.fields}
+    if unknown:
+        return f"notify names fields that are not declared: {', '.join(sorted(unknown))}"
+    if protocol.inspect is Protocol.inspect:
+        return "it has no inspect()"
+    return None
 
 
 class ProtocolRegistry:
@@ -143,7 +152,7 @@ class ProtocolRegistry:
         try:
             if not isinstance(protocol, Protocol):
                 return self.core.add(protocol)
-            protocol.check(type(protocol).__name__)
+            check_protocol(type(protocol).__name__, type(protocol))
             fields = [
                 {
                     "name": field.name,

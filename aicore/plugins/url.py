@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""URLs of adaptors, and the secrets in them: nothing here ever shows a password.
+"""URLs of adaptors, and the secrets in them.
 
-`scheme://user:password@host/path?option=value`; stores that are files take `scheme:PATH`. `${VAR}` is replaced from the
-environment, `AICORE_<SCHEME>_PASSWORD` fills a missing password. A value from the environment that stands in the user,
-password or query part is percent-encoded, so a secret may hold any character.
+`scheme://user:password@host/path?option=value`; stores that are files take `scheme:PATH`, where `~` in front is a home
+directory. `${VAR}` is replaced from the environment, once, and its value stays in the part where it stands, whatever
+characters it holds. In front of everything a variable may hold the whole URL, or how it begins.
+`AICORE_<SCHEME>_PASSWORD` fills a missing password.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import quote, unquote
+import shlex
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urlencode
 
 from aicore.errors import UsageError
-from aicore.plugins.options import parse_query
+from aicore.plugins.options import DELIVERY_OPTIONS, Option, parse_query
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]*(?:[+.-][a-z0-9]+)*):", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
@@ -24,6 +26,8 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 # The look-ahead keeps host:port/path?mail=a@b as it is.
 _PASSWORD = re.compile(r"(://[^\s/?#:@]*:)(?!\d+(?:[/?#,\s]|$))[^\s'\"]+@")
 _SECRET_OPTION = re.compile(r"((?:^|[?&\s])[\w-]*(?:passw|secret|token|api_?key)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
+# Stands for a `${` of a value while the text around it is expanded: no environment or command line holds it.
+_LITERAL = "\0"
 
 # Process-wide, because a driver may put what it was given into any exception or log line of any run.
 _known_secrets: set[str] = set()
@@ -51,6 +55,12 @@ def scrub(text: str) -> str:
     return text
 
 
+def one_line(error: BaseException) -> str:
+    """An exception's class and text without secrets, for a message."""
+    text = " ".join(scrub(str(error)).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class ScrubFilter(logging.Filter):
     """Keeps secrets out of log records, their tracebacks included."""
 
@@ -65,77 +75,172 @@ class ScrubFilter(logging.Filter):
 logging.getLogger("aicore").addFilter(ScrubFilter())
 
 
-@dataclass(frozen=True)
-class AdaptorURL:
-    """A parsed URL. `text` is complete and secret; `redacted` may be shown, and so may the repr."""
+class _Template(NamedTuple):
+    """A URL behind its scheme, before variables are replaced."""
 
+    authority: bool
+    login: str
+    places: str
+    path: str
+    query: str
+
+
+class AdaptorURL(str):
+    """The URL of an adaptor: a str that carries its parts. Parsed once, by `parse` or `of`.
+
+    The str itself is the complete URL, for drivers that take one, and may hold secrets. `redacted` is for people; so is
+    the repr.
+    """
+
+    #: In lower case; `redis+unix` is one.
     scheme: str
-    redacted: str
-    #: A password stands in the URL itself, where shell history and process lists show it.
-    literal_secret: bool
-    text: str = field(repr=False)
-    query: Mapping[str, str] = field(repr=False)
+    user: str | None
+    password: str | None
+    #: Host and port, in the order of the URL; the port is None where it names none. Empty where it names no host.
+    hosts: tuple[tuple[str, int | None], ...]
+    #: What follows the hosts, with its slash; of `scheme:PATH` and `scheme:///PATH` the name of a file.
+    path: str
+    #: The query. An adaptor finds the checked values in `self.config`.
+    options: Mapping[str, str]
+
+    _template: _Template
+    _literal: str
+    #: Variables of the path.
+    _values: Mapping[str, str]
+    _command: bool
+    #: Names of options whose values are secrets, and of those that are no part of `identity`.
+    _secret: frozenset[str]
+    _beside: frozenset[str]
 
     @classmethod
     def parse(cls, url: str, environ: Mapping[str, str] = os.environ) -> AdaptorURL:
-        """UsageError for text that is no URL or names an unset variable."""
-        # A URL that is wholly a variable is split only once it is known.
-        template = _expand(url, environ, encode=False) if url.startswith("${") else url
-        literal = _VARIABLE.sub("", url)
-        match = _SCHEME.match(template)
+        """An AdaptorURL is returned as it is. UsageError, without secrets, for text that is no URL or names a variable
+        that is not set."""
+        if isinstance(url, AdaptorURL):
+            return url
+        if _LITERAL in url:
+            raise UsageError("a URL cannot hold a NUL")
+        text = url
+        if first := _VARIABLE.match(url):
+            text = _value(first[1], environ).replace("${", _LITERAL) + url[first.end() :]
+        match = _SCHEME.match(text)
         if match is None:
             raise UsageError(
                 f"{redact(url)!r} is not a URL; files are written as sqlite:PATH, servers as scheme://host"
             )
-        scheme = match[1].lower()
-        rest = template[match.end() :]
-        redacted = redact(f"{scheme}:{rest}")
-        user = ""
-        if rest.startswith("//"):
-            user, rest = _split_user(rest[2:])
-            user = "//" + _expand(_fill_password(scheme, user, environ), environ, encode=True)
-        place, mark, query = rest.partition("?")
-        for name in _VARIABLE.findall(query):
-            remember_secret(environ.get(name, ""))
-        query = _expand(query, environ, encode=True)
-        options = parse_query(f"{scheme} URL", query)
-        remember_secret(user[2:].rstrip("@").partition(":")[2])
-        for name, value in options.items():
-            if redact(f"{name}=x") != f"{name}=x":
-                remember_secret(value)
-        text = f"{scheme}:{user}{_expand(place, environ, encode=False)}{mark}{query}"
-        return cls(scheme, redacted, redact(literal) != literal, text, options)
-
-
-@dataclass(frozen=True)
-class Server:
-    """A URL of a server taken apart, percent-encoding undone; for the `connect` of adaptors of servers."""
-
-    scheme: str
-    user: str | None
-    password: str | None = field(repr=False)
-    #: Host and port, in the order of the URL; the port is None where it names none. Empty where it names no host.
-    hosts: tuple[tuple[str, int | None], ...]
-    path: str
+        return cls._made(match[1].lower(), _split(text[match.end() :]), _VARIABLE.sub("", url), environ)
 
     @classmethod
-    def parse(cls, url: str) -> Server:
-        """UsageError, without the password, for what is not scheme://user:password@host1,host2:port/path?options."""
-        scheme, _, rest = url.partition("?")[0].partition("://")
-        login, rest = _split_user(rest)
-        places, slash, path = rest.partition("/")
+    def of(cls, connection_str: str, prefix: str) -> AdaptorURL:
+        """What `connect` was given. `prefix` is what a program may leave out: `sqlite:` in front of a path, which is
+        then taken as it is, or `redis://` in front of hosts."""
+        if isinstance(connection_str, AdaptorURL):
+            return connection_str
+        if prefix.endswith("//"):
+            return cls.parse(connection_str if "://" in connection_str else prefix + connection_str)
+        if connection_str.startswith(prefix):
+            return cls.parse(connection_str)
+        path = _escaped(connection_str).replace("${", _LITERAL)
+        return cls._made(prefix[:-1], _Template(False, "", "", path, ""), "", {}, home=False)
+
+    @classmethod
+    def _made(
+        cls, scheme: str, template: _Template, literal: str, environ: Mapping[str, str], *, home: bool = True
+    ) -> AdaptorURL:
+        """`literal` is what of the URL was written out rather than taken from a variable. `home`: `~` is one."""
+        login = _fill_password(scheme, template.login, environ) if template.authority else ""
+        login = _expand(login, environ, _quoted)
+        hosts = _expand(template.places, environ, str)
+        path = _expand(template.path, environ, _quoted_path if hosts else _escaped)
+        if home and template.path.startswith("~"):
+            user, slash, rest = path.partition("/")
+            path = _escaped(os.path.expanduser(user)) + slash + rest
+        query = _expand(template.query, environ, _quoted)
+
+        slashes, mark = "//" * template.authority, "?" * bool(query)
+        url = super().__new__(cls, f"{scheme}:{slashes}{login}{hosts}{path}{mark}{query}")
         user, colon, password = login.removesuffix("@").partition(":")
-        return cls(
-            scheme,
-            unquote(user) or None,
-            unquote(password) if colon else None,
-            tuple(_host(scheme, place) for place in places.split(",")) if places else (),
-            unquote(slash + path),
+        url.scheme = scheme
+        url.user = unquote(user) or None
+        url.password = unquote(password) if colon else None
+        url.hosts = tuple(_host(scheme, one) for one in hosts.split(",")) if hosts else ()
+        url.path = unquote(path) if hosts else _unescaped(path)
+        url.options = parse_query(f"{scheme} URL", query)
+        url._template = template
+        url._literal = literal
+        url._values = {name: environ[name] for name in _VARIABLE.findall(template.path)}
+        url._command = False
+        url._secret = frozenset(name for name in url.options if redact(f"{name}=x") != f"{name}=x")
+        remember_secret(url.password or "")
+        for name in _VARIABLE.findall(template.query):
+            remember_secret(environ[name])
+        url._beside = url._secret | DELIVERY_OPTIONS.keys()
+        url.declare({})
+        return url
+
+    def declare(self, options: Mapping[str, Option]) -> None:
+        """What the adaptor says of the options: which are secrets, beside those whose names say so, and which are no
+        part of `identity`."""
+        self._secret |= {name for name, option in options.items() if option.secret}
+        self._beside |= self._secret | {name for name, option in options.items() if option.tuning}
+        for name in self._secret & self.options.keys():
+            remember_secret(self.options[name])
+
+    def command(self) -> list[str]:
+        """The path as a command's words, quoted as in a shell. A variable's value stays in its word, and from now on is
+        a secret unless it is the name of a file. UsageError for quotes that do not close."""
+        try:
+            words = shlex.split(self._template.path)
+        except ValueError as error:
+            raise UsageError(f"{self.scheme}: the command cannot be read: {error}") from None
+        self._command = True
+        for value in self._values.values():
+            if not os.path.exists(value):
+                remember_secret(value)
+        found = [_unescaped(_expand(word, self._values, _escaped)) for word in words]
+        if words and words[0].startswith("~"):
+            found[0] = os.path.expanduser(found[0])
+        return found
+
+    @property
+    def redacted(self) -> str:
+        """The URL as it was written, variables by name, without its secrets."""
+        authority, login, places, path, query = self._template
+        if ":" in login:
+            login = login.partition(":")[0] + ":***@"
+        shown = f"{self.scheme}:{'//' * authority}{login}{places}{redact(path)}"
+        if query:
+            pairs = (pair.partition("=") for pair in query.split("&"))
+            shown += "?" + "&".join(
+                f"{name}{equals}{'***' if unquote(name) in self._secret else value}" for name, equals, value in pairs
+            )
+        return shown.replace(_LITERAL, "${")
+
+    @property
+    def literal_secret(self) -> bool:
+        """A secret stands in the URL itself, where shell history and process lists show it."""
+        pairs = (pair.partition("=") for pair in self._literal.partition("?")[2].split("&"))
+        return redact(self._literal) != self._literal or any(
+            value and unquote(name) in self._secret for name, _, value in pairs
         )
+
+    @property
+    def identity(self) -> str:
+        """The same for two URLs that write the same into the same store: scheme, place, and the options that say what
+        is written where. Not user, secrets, options of the delivery and `tuning` ones; relative paths are those of now.
+        """
+        where = ",".join(f"{host}:{port or ''}" for host, port in self.hosts) + self.path
+        if not self.hosts:
+            where = os.path.abspath(self._template.path if self._command else self.path)
+        options = sorted((name, value) for name, value in self.options.items() if name not in self._beside)
+        return f"{self.scheme}|{where}|{urlencode(options)}"
+
+    def __repr__(self) -> str:
+        return f"AdaptorURL({self.redacted!r})"
 
 
 # Not urlsplit: it takes no list of hosts, and whether it raises for one with brackets depends on the release of Python.
-_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", re.ASCII)
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|([^:\[\]\s/?#@]+))(?::(\d{1,5}))?", re.ASCII)
 
 
 def _host(scheme: str, place: str) -> tuple[str, int | None]:
@@ -146,27 +251,53 @@ def _host(scheme: str, place: str) -> tuple[str, int | None]:
     return match[1] or match[2], None if match[3] is None else int(match[3])
 
 
-def _split_user(text: str) -> tuple[str, str]:
-    """`user:password@` (or nothing) and the rest."""
-    authority = re.split(r"[/?#]", text, maxsplit=1)[0]
-    at = authority.rfind("@")
-    return text[: at + 1], text[at + 1 :]
+def _split(text: str) -> _Template:
+    """What follows the scheme."""
+    authority = text.startswith("//")
+    login = places = ""
+    if authority:
+        places = re.split(r"[/?]", text[2:], maxsplit=1)[0]
+        text = text[2 + len(places) :]
+        login, at, places = places.rpartition("@")
+        login += at
+    path, _, query = text.partition("?")
+    return _Template(authority, login, places, path, query)
 
 
-def _fill_password(scheme: str, user: str, environ: Mapping[str, str]) -> str:
-    """`user` with the password of the environment, where it has none of its own."""
+def _fill_password(scheme: str, login: str, environ: Mapping[str, str]) -> str:
+    """`user:password@` with the password of the environment, where it has none of its own."""
     base = re.sub(r"[^A-Z0-9]", "_", scheme.partition("+")[0].upper())
     password = environ.get(f"AICORE_{base}_PASSWORD")
-    if password is None or ":" in user:
-        return user
-    return f"{user.rstrip('@')}:{quote(password, safe='')}@"
+    if password is None or ":" in login:
+        return login
+    return f"{login.rstrip('@')}:{quote(password, safe='')}@"
 
 
-def _expand(text: str, environ: Mapping[str, str], *, encode: bool) -> str:
-    def value(match: re.Match[str]) -> str:
-        found = environ.get(match[1])
-        if found is None:
-            raise UsageError(f"the environment variable {match[1]} of the URL is not set")
-        return quote(found, safe="") if encode else found
+def _value(name: str, environ: Mapping[str, str]) -> str:
+    found = environ.get(name)
+    if found is None:
+        raise UsageError(f"the environment variable {name} of the URL is not set")
+    return found
 
-    return _VARIABLE.sub(value, text)
+
+def _expand(text: str, environ: Mapping[str, str], encode: Callable[[str], str]) -> str:
+    text = _VARIABLE.sub(lambda match: encode(_value(match[1], environ)).replace("${", _LITERAL), text)
+    return text.replace(_LITERAL, "${")
+
+
+def _quoted(value: str) -> str:
+    return quote(value, safe="")
+
+
+def _quoted_path(value: str) -> str:
+    return quote(value, safe="/")
+
+
+def _escaped(value: str) -> str:
+    """A file's name as it stands in a URL. Of percent escapes only these two are read, which a name with a question
+    mark needs: any other path works as the shell completed it."""
+    return value.replace("%", "%25").replace("?", "%3F")
+
+
+def _unescaped(path: str) -> str:
+    return path.replace("%3F", "?").replace("%3f", "?").replace("%25", "%")

@@ -6,11 +6,19 @@ pluggy's own call stops at the first exception; this loop goes over the public g
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from aicore.errors import AicoreError, PluginError
+from aicore.plugins.url import one_line
 from aicore.run.isolation import Guard
+
+if TYPE_CHECKING:
+    from aicore.run.context import RunContext
+
+logger = logging.getLogger("aicore")
 
 
 class HookRunner:
@@ -37,6 +45,28 @@ class HookRunner:
                 impl.function(*values)
             elif always or self._called(impl):
                 self._guard.call(self._guard.account(impl.plugin_name), hook, units, impl.function, *values)
+
+    def start(self, context: RunContext) -> None:
+        """Calls run_started of every plugin, then raises what the first one that failed raised: an AicoreError as it
+        is, anything else as a PluginError."""
+        failed: list[tuple[str, BaseException]] = []
+        for impl in reversed(self._impls("run_started")):
+            values = [context for _ in impl.argnames]
+
+            def attempt(impl: pluggy.HookImpl = impl, values: list[RunContext] = values) -> None:
+                try:
+                    impl.function(*values)
+                except (Exception, SystemExit) as error:
+                    failed.append((impl.plugin_name, error))
+
+            self._guard.call(self._guard.account(impl.plugin_name), "run_started", 1, attempt)
+        for name, error in failed[1:]:
+            logger.error("%s: run_started raised %s", name, one_line(error))
+        if failed:
+            name, error = failed[0]
+            if isinstance(error, AicoreError) or self._guard.strict:
+                raise error
+            raise PluginError(f"{name}: run_started raised {one_line(error)}") from error
 
     def _impls(self, hook: str) -> list[pluggy.HookImpl]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)

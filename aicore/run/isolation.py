@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aicore.plugins.url import scrub
+from aicore.plugins.url import one_line
 
 logger = logging.getLogger("aicore")
 
@@ -88,7 +88,7 @@ class Guard:
         stats._in_a_row += 1
         if self.strict:
             raise error
-        reason = f"{type(error).__name__}: {' '.join(scrub(str(error)).split())}"
+        reason = one_line(error)
         if stats._in_a_row >= FAILURES:
             self.set_aside(stats, f"{FAILURES} errors in a row in {where}, the last one {reason}")
         elif stats.errors & (stats.errors - 1) == 0:  # 1, 2, 4, 8 ...: packets must not be able to fill the log

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from aicore.errors import AicoreError, UsageError
-from aicore.plugins.discovery import Plugins, check_hooks
-from aicore.plugins.options import check_options, parse_plugin
+from aicore.plugins.discovery import Plugins, check_hooks, run_check
+from aicore.plugins.options import check_options, config_of, parse_plugin
 from aicore.plugins.protocol import Protocol, ProtocolRegistry, ProtocolRunner
 from aicore.record import schema
 from aicore.run.hooks import HookRunner
@@ -67,6 +67,8 @@ class Chain:
                     self.problems.append(str(error))
                     logger.warning("left out: %s", error)
         for plugin in objects:
+            if isinstance(plugin, Protocol):
+                run_check(f"protocol:{plugin.name}", plugin.check)
             self.registry.add(plugin)
 
         # Called before there is an implementation: each gets its call as it is registered, under its own name.
@@ -79,9 +81,13 @@ class Chain:
                 dataclasses.replace(field, protocol=registered) for field in reversed(getattr(plugin, "fields", ()))
             ]
         self._declared.reverse()
+        for impl in reversed(plugins.manager.hook.check.get_hookimpls()):
+            run_check(impl.plugin_name, impl.function)
         self.protocols = ProtocolRunner(self.registry.python, self.guard)
 
     def _add_protocol(self, name: str, protocol: object) -> None:
+        if isinstance(protocol, Protocol):
+            run_check(f"protocol:{name}", protocol.check)
         self.registry.add(protocol)
         self.plugins.register(f"protocol:{name}", protocol)
 
@@ -106,8 +112,9 @@ def _own(use: Use) -> tuple[str, str, Any]:
     else:
         kind, name = "hook", f"hook:{label}"
         check_hooks(name, plugin)
-    declared = getattr(type(plugin), "options", {})
-    unset = bool(declared) and plugin.options is declared  # else the program has set them
-    if inspect.isclass(given) or use.options or unset:
-        plugin.options = check_options(name, declared, use.options)
+    # An object that has its values, from its program or an earlier run, keeps them.
+    if use.options or "config" not in getattr(plugin, "__dict__", {}):
+        config = config_of(name, plugin, use.options)
+        if config:
+            plugin.config = config
     return kind, name, plugin

@@ -167,7 +167,7 @@ class Run:
             events=events_of(adaptor),
             transports=attached.transports,
             spool=spool(name) if spool else None,
-            url=url.text if url else None,
+            url=url,
             on_full=lambda full: self._on_full(name, full),
             **options,
         )
@@ -258,16 +258,17 @@ class Run:
         self._reload = True
 
     def start(self) -> None:
-        """Starts deliveries, hooks and engine. With next_batch() and close() for a caller that takes the events itself;
-        run() does all of it."""
+        """Starts hooks, deliveries and engine. With next_batch() and close() for a caller that takes the events itself;
+        run() does all of it. Raises what a run_started raised, as `check` does, and the run is over then."""
         self._running = True
         self.chain.guard.start()
+        try:
+            self._hooks.start(self.context)
+        except BaseException:
+            self._abort()
+            raise
         for delivery, _ in self._deliveries:
             delivery.start()
-        self._hooks.call("run_started", context=self.context)
-        for stats in self.chain.guard.stats.values():
-            if stats.errors and stats.set_aside is None:
-                self.chain.guard.set_aside(stats, "its run_started failed")
         self._engine.start()
         if self._stopped:
             self._engine.stop()
@@ -386,6 +387,8 @@ class Run:
 
     def _abort(self) -> None:
         """After an exception that ends the run: nothing is waited for, spools take what they can."""
+        if not self._running:
+            return
         self._engine.stop()
         for delivery, _ in self._deliveries:
             delivery.abort()

@@ -234,7 +234,7 @@ def connected(store: Store) -> DatabaseAdaptor:
     adaptor = open_adaptor(store.url)
     assert isinstance(adaptor, DatabaseAdaptor)
     assert adaptor.url is not None
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     return adaptor
 
 

@@ -90,7 +90,7 @@ def unlogged(bound: Iterable[Any]) -> Any:
 def bench(server: CassandraServer, title: str, by_host: str, made: Any, events: int, rounds: int) -> None:
     options = f"create=yes&by_host={by_host}&consistency=local_one"
     adaptor = aicore.open_adaptor(f"cassandra://{server.address}/bench?{options}")
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     store = adaptor._store
     session = session_of(server)
 

@@ -69,7 +69,7 @@ def bench(node: ElasticsearchNode, arguments: argparse.Namespace) -> None:
     client = Elasticsearch(f"http://127.0.0.1:{node.port}", request_timeout=60)
     pool = ThreadPoolExecutor(2)
     adaptor = aicore.open_adaptor(f"{node.url}/bench?period=none")
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
 
     def send(body: bytes) -> None:
         if client.bulk(operations=body, filter_path="errors,items.*.status")["errors"]:

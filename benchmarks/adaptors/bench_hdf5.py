@@ -61,7 +61,7 @@ def bench(folder: Path, events: int, rounds: int) -> None:
 
     def open_adaptor() -> Any:
         adaptor = aicore.open_adaptor(f"hdf5:{path()}?rotate_size=0&compress=0")
-        adaptor.connect(adaptor.url.text)
+        adaptor.connect(adaptor.url)
         return adaptor, captured(events)
 
     def write_batches(given: Any) -> None:

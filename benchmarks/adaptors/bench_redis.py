@@ -52,7 +52,7 @@ def server() -> Iterator[str]:
 def connected(url: str, query: str) -> tuple[RedisAdaptor, Any]:
     """The adaptor and its connection."""
     opened = aicore.open_adaptor(f"{url}?{query}")
-    opened.connect(opened.url.text)
+    opened.connect(opened.url)
     return opened, opened._connection
 
 

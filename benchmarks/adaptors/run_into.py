@@ -16,7 +16,7 @@ if __name__ == "__main__":
     url, capture = sys.argv[1:]
     adaptor = None if url == "none" else aicore.open_adaptor(url)
     if adaptor is not None:
-        adaptor.connect(adaptor.url.text)  # drivers are imported here, which is not a matter of packets
+        adaptor.connect(adaptor.url)  # drivers are imported here, which is not a matter of packets
         adaptor.close()
     start = cpu()
     packets, _ = run_aicore(capture, adaptor)

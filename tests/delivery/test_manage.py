@@ -79,11 +79,13 @@ def test_drop_deletes_one_that_nobody_uses(tmp_path: Path) -> None:
 
 def test_each_target_has_its_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    here = spool_path(tmp_path, "sqlite", "sqlite:flows.db")
-    assert here == spool_path(tmp_path, "sqlite", f"sqlite:{tmp_path}/flows.db")
+    url = AdaptorURL.parse
+    here = spool_path(tmp_path, url("sqlite:flows.db"))
+    assert here == spool_path(tmp_path, url(f"sqlite:{tmp_path}/flows.db"))
+    assert here != spool_path(tmp_path, url("sqlite:flows.db?table=other"))
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
-    assert here != spool_path(tmp_path, "sqlite", "sqlite:flows.db")
+    assert here != spool_path(tmp_path, url("sqlite:flows.db"))
 
 
 # -- dead letters ----------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Reloader:
 
     @aicore.hookimpl
     def reload(self):
-        open(self.options["path"], "w").close()
+        open(self.config["path"], "w").close()
 
 
 class Staller:
@@ -49,9 +49,9 @@ class Whoami:
 
     @aicore.hookimpl
     def run_started(self):
-        with open(self.options["path"] + ".new", "w") as file:
+        with open(self.config["path"] + ".new", "w") as file:
             print(*AT_IMPORT, *os.getresuid(), file=file)
-        os.rename(file.name, self.options["path"])
+        os.rename(file.name, self.config["path"])
 """
 
 

@@ -6,15 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aicore.adaptors import option
+from aicore import AdaptorURL, DatabaseAdaptor, Option
 from aicore.errors import Fatal, RowError, UsageError
-from aicore.plugins.adaptor import DatabaseAdaptor
-from aicore.plugins.options import Option
 from aicore_cassandra.tables import flows_layout, seed_layout
 from aicore_cassandra.target import parse_target, plain_name
 
 if TYPE_CHECKING:
-    from aicore.record.batch import FlowBatch
+    from aicore import FlowBatch
     from aicore_cassandra.store import Store
 
 _CONSISTENCY = ("one", "two", "three", "quorum", "all", "local_quorum", "each_quorum", "local_one")
@@ -25,7 +23,7 @@ class CassandraAdaptor(DatabaseAdaptor):
     """See README.md for the tables and their queries."""
 
     options = {
-        "create": Option(bool, default=False, help="make keyspace, tables and columns that are missing"),
+        "create": Option(bool, default=False, help="make keyspace, tables and columns that are missing", tuning=True),
         "table": Option(plain_name, default="flows", help="table of the flows; that of the hosts is TABLE_by_host"),
         "by_host": Option(bool, default=True, help="also write the table by host, for both ends of each flow"),
         "ended": Option(str, default="keep", choices=("keep", "delete"), help="what becomes of ended flows"),
@@ -39,33 +37,40 @@ class CassandraAdaptor(DatabaseAdaptor):
             help="flows: a row for each flow with its whole record; seed: a row for each key with bytes, layer7,"
             " layer7info",
         ),
-        "consistency": Option(str, default="local_quorum", choices=_CONSISTENCY, help="replicas that must have a row"),
-        "replication": Option(int, default=1, minimum=1, help="copies in each data centre, of a keyspace that is made"),
+        "consistency": Option(
+            str, default="local_quorum", choices=_CONSISTENCY, help="replicas that must have a row", tuning=True
+        ),
+        "replication": Option(
+            int, default=1, minimum=1, help="copies in each data centre, of a keyspace that is made", tuning=True
+        ),
     }
     events = "net"
     aicore_api = 1
 
     _store: Store | None = None
 
+    def check(self, url: AdaptorURL) -> None:
+        parse_target(url)
+        if self.config["preset"] == "seed" and "by_host" in url.options:
+            raise UsageError("cassandra: option by_host means nothing with preset=seed")
+
     def connect(self, connection_str: str) -> None:
-        """Fatal for wrong credentials, rights or tables, UsageError for a URL or option that cannot be; what the driver
+        """Fatal for wrong credentials, rights or tables, UsageError for a URL that cannot be; what the driver
         raises where another attempt makes sense."""
         from aicore_cassandra.store import Store
 
         target = parse_target(connection_str)
-        seed = option(self, "preset") == "seed"
-        if seed and self.url is not None and "by_host" in self.url.query:
-            raise UsageError("cassandra: option by_host means nothing with preset=seed")
-        table = option(self, "table")
+        seed = self.config["preset"] == "seed"
+        table = self.config["table"]
         self.close()
         self._store = Store(
             target,
-            seed_layout(table) if seed else flows_layout(table, option(self, "by_host")),
-            create=option(self, "create"),
-            delete=option(self, "ended") == "delete",
-            ttl=option(self, "ttl"),
-            consistency=option(self, "consistency"),
-            replication=option(self, "replication"),
+            seed_layout(table) if seed else flows_layout(table, self.config["by_host"]),
+            create=self.config["create"],
+            delete=self.config["ended"] == "delete",
+            ttl=self.config["ttl"],
+            consistency=self.config["consistency"],
+            replication=self.config["replication"],
         )
 
     def write(self, batch: FlowBatch) -> Sequence[RowError]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cassandra.query import UNSET_VALUE
 
 if TYPE_CHECKING:
-    from aicore.record.batch import FlowBatch
+    from aicore import FlowBatch
 
 #: bytes, or UNSET_VALUE, which writes nothing: a null would be a tombstone.
 Cell = Any

@@ -23,7 +23,7 @@ from aicore_cassandra.tables import CQL_TYPES, Part, Table
 from aicore_cassandra.target import Target
 
 if TYPE_CHECKING:
-    from aicore.record.batch import FlowBatch
+    from aicore import FlowBatch
 
 _BATCH_ROWS = 100  # of one partition; larger batches gained nothing
 _MIXED_ROWS = 10  # of several partitions; above that a server warns (unlogged_batch_across_partitions_warn_threshold)

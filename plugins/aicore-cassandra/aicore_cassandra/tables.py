@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aicore.record import schema
+from aicore import schema
 
 #: Times stay nanoseconds: a CQL timestamp has milliseconds. Lists are frozen because every write of another one begins
 #: with a tombstone.

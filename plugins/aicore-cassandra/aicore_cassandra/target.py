@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from aicore import AdaptorURL
 from aicore.errors import UsageError
-from aicore.plugins.url import Server
 
 PORT = 9042
 KEYSPACE = "aicore"
@@ -29,8 +29,8 @@ class Target:
 
 
 def parse_target(url: str) -> Target:
-    """A URL, or as in the seed's programs just hosts. UsageError, whose text never holds the password."""
-    server = Server.parse(url if "://" in url else f"cassandra://{url}")
+    """Of a URL, or as in the seed's programs just hosts. UsageError, whose text never holds the password."""
+    server = AdaptorURL.of(url, "cassandra://")
     if (server.user is None) != (server.password is None):
         raise UsageError("cassandra: a user needs a password: cassandra://user:password@host/keyspace")
     try:

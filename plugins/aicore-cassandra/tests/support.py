@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from aicore_cassandra import CassandraAdaptor
 
 import aicore
+from aicore import FlowBatch
 from aicore.errors import RowError
-from aicore.record.batch import FlowBatch
 
 
 def connected(url: str) -> CassandraAdaptor:
@@ -17,7 +17,7 @@ def connected(url: str) -> CassandraAdaptor:
     adaptor = aicore.open_adaptor(url)
     assert isinstance(adaptor, CassandraAdaptor)
     assert adaptor.url is not None
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     return adaptor
 
 

@@ -25,8 +25,8 @@ from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessa
 from conftest import Keyspace
 from support import connected, kinds
 
+from aicore import FlowBatch
 from aicore.delivery import Delivery, balance
-from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id, make_batch
 
 

@@ -73,7 +73,7 @@ def test_a_wrong_password_is_fatal_and_never_shown(keyspace: Keyspace, caplog: p
     url = keyspace.url.replace("cassandra:cassandra@", "cassandra:canary-4711-p%2Fw%40d@")
     adaptor = aicore.open_adaptor(url)
     with pytest.raises(Fatal, match="password are incorrect") as error:
-        adaptor.connect(adaptor.url.text)
+        adaptor.connect(adaptor.url)
     assert CANARY not in f"{error.value!r} {caplog.text} {adaptor!r} {vars(adaptor)!r}"
     assert "canary" not in f"{error.value!r} {caplog.text} {adaptor!r} {vars(adaptor)!r}"
 

@@ -15,7 +15,7 @@ from cassandra.query import UNSET_VALUE
 from conftest import Keyspace
 from support import connected, write
 
-from aicore.record.batch import FlowBatch
+from aicore import FlowBatch
 from aicore.testing import event, flow_id, life, lives, make_batch
 
 DAY = 86_400_000_000_000

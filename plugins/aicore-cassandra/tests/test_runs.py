@@ -19,8 +19,8 @@ from commandline import call, environment, start
 from conftest import Keyspace
 from support import connected
 
+from aicore import FlowBatch
 from aicore.delivery import Delivery, balance
-from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id
 
 DEMO = Path(__file__).resolve().parents[3] / "tests" / "captures" / "demo.pcap"

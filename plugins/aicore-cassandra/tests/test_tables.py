@@ -10,9 +10,8 @@ from conftest import Keyspace
 from support import connected, kinds, write
 
 import aicore
+from aicore import FlowBatch, schema
 from aicore.errors import Fatal, UsageError
-from aicore.record import schema
-from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id, lives, make_batch
 
 FLOWS = "day date, bucket text, flow_id text, version bigint"
@@ -183,4 +182,4 @@ def test_in_the_seeds_table_the_key_belongs_to_the_last_flow_of_it(keyspace: Key
 def test_the_seeds_table_has_no_hosts() -> None:
     adaptor = aicore.open_adaptor("cassandra://127.0.0.1:1/demo?preset=seed&by_host=yes")
     with pytest.raises(UsageError, match="by_host means nothing with preset=seed"):
-        adaptor.connect(adaptor.url.text)
+        adaptor.connect(adaptor.url)

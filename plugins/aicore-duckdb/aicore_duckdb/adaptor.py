@@ -7,11 +7,11 @@ ON CONFLICT took two to three times as long, DELETE and INSERT up to twice as lo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aicore import DatabaseAdaptor, Fatal, Option
-from aicore.adaptors import option, path_of
+from aicore import AdaptorURL, DatabaseAdaptor, Fatal, Option, check_file, path_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,15 +29,27 @@ _FATAL = (
 )
 
 
+def amount(text: str) -> str:
+    """What DuckDB takes as an amount of memory."""
+    if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", text, re.ASCII | re.IGNORECASE):
+        raise ValueError("an amount is a number and a unit such as MB or GiB")
+    return text
+
+
 class DuckdbAdaptor(DatabaseAdaptor):
     """Each record replaces its flow's row, unless that has a higher version: writing a batch again changes nothing."""
 
     options = {
-        "memory": Option(str, default="512MB", help="DuckDB's memory_limit: what it may take beside aicore"),
+        "memory": Option(
+            amount, default="512MB", help="DuckDB's memory_limit: what it may take beside aicore", tuning=True
+        ),
     }
     aicore_api = 1
 
     _db: duckdb.DuckDBPyConnection | None = None
+
+    def check(self, url: AdaptorURL) -> None:
+        check_file(url, beside=True, magic=b"DUCK", at=8)
 
     def connect(self, connection_str: str) -> None:
         """Opens or makes the file and the table. Fatal where the file cannot be DuckDB's."""
@@ -49,8 +61,7 @@ class DuckdbAdaptor(DatabaseAdaptor):
         try:
             self._db = duckdb.connect(self._path)
             self._db.execute("SET threads = 1")  # batches are small, and the capture needs the other cores
-            memory = option(self, "memory").replace("'", "''")
-            self._db.execute(f"SET memory_limit = '{memory}'")
+            self._db.execute(f"SET memory_limit = '{self.config['memory']}'")
             self._db.execute(
                 'CREATE TABLE IF NOT EXISTS flows ("flow_id" VARCHAR NOT NULL, "version" UBIGINT NOT NULL)'
             )

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from aicore_duckdb import DuckdbAdaptor
 from aicore_duckdb.select import main
 from click.testing import CliRunner
 
@@ -26,7 +27,7 @@ QUERY = bytes.fromhex("2a2a01000001000000000000") + b"\x03www\x07example\x03org\
 
 def opened(url: str) -> Any:
     adaptor = aicore.open_adaptor(url)
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     return adaptor
 
 
@@ -76,14 +77,19 @@ def test_what_no_retry_cures_is_fatal(kind: str, tmp_path: Path) -> None:
     (tmp_path / "other").write_text("no database of anybody's\n" * 100)
     (tmp_path / "folder").mkdir()
     path = "nothing/flows.duckdb" if kind == "nothing" else kind
+    with pytest.raises(aicore.UsageError, match=r"^duckdb: /.*"):
+        aicore.open_adaptor(f"duckdb:{tmp_path}/{path}")
     with pytest.raises(aicore.Fatal, match=r"^duckdb: /.*") as error:
-        opened(f"duckdb:{tmp_path}/{path}")
+        DuckdbAdaptor().connect(f"{tmp_path}/{path}")
     assert "\n" not in str(error.value)
 
 
-def test_a_wrong_limit_is_fatal(tmp_path: Path) -> None:
-    with pytest.raises(aicore.Fatal, match="Memory"):
-        opened(f"duckdb:{tmp_path}/flows.duckdb?memory=lots'")
+def test_limits_of_memory(tmp_path: Path) -> None:
+    for memory in ("64MB", "0.25GiB", "70000 kb"):
+        opened(f"duckdb:{tmp_path}/flows.duckdb?memory={memory}").close()
+    for memory in ("lots'", "64", "MB", "1MB' --"):
+        with pytest.raises(aicore.UsageError, match="option memory must be"):
+            aicore.open_adaptor(f"duckdb:{tmp_path}/flows.duckdb?memory={memory}")
 
 
 def test_a_file_that_another_process_has_is_tried_again(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_it_writes_on_another_thread_than_it_was_made_on(tmp_path: Path) -> None
     adaptor = aicore.open_adaptor(f"duckdb:{tmp_path}/flows.duckdb")
 
     def deliver() -> None:
-        adaptor.connect(adaptor.url.text)
+        adaptor.connect(adaptor.url)
         adaptor.write(make_batch(2))
         adaptor.close()
 

@@ -8,21 +8,20 @@ highest version of a flow whatever arrives, how often and in which order, so a w
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import date, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aicore.adaptors import option
+from aicore import AdaptorURL, DatabaseAdaptor, Option
 from aicore.errors import Fatal, RowError, UsageError
-from aicore.plugins.adaptor import DatabaseAdaptor
-from aicore.plugins.options import Option
 from aicore_elastic.clients import Address, Client, ElasticsearchClient, Login, OpensearchClient, status_of
 from aicore_elastic.documents import Documents
 
 if TYPE_CHECKING:
-    from aicore.record.batch import FlowBatch
+    from aicore import FlowBatch
 
 logger = logging.getLogger("aicore")
 
@@ -49,35 +48,39 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
         "period": Option(str, default="day", choices=tuple(_PERIODS), help="an index for each day or month, or one"),
         "indices": Option(int, default=366, minimum=1, help="dated indices that a run may write to"),
         "ended": Option(str, default="keep", choices=("keep", "delete"), help="what becomes of ended flows"),
-        "template": Option(bool, default=True, help="write the mapping, and an index template if there is none"),
+        "template": Option(
+            bool, default=True, help="write the mapping, and an index template if there is none", tuning=True
+        ),
         "api_key": Option(str, secret=True, help="API key, base64 as the server gives it"),
-        "ca": Option(str, help="PEM file of the authority that signed the server's certificate"),
-        "insecure": Option(bool, default=False, help="do not verify the certificate"),
-        "allow_plaintext": Option(bool, default=False, help="send credentials without TLS to another machine"),
+        "ca": Option(str, help="PEM file of the authority that signed the server's certificate", tuning=True),
+        "insecure": Option(bool, default=False, help="do not verify the certificate", tuning=True),
+        "allow_plaintext": Option(
+            bool, default=False, help="send credentials without TLS to another machine", tuning=True
+        ),
     }
     events = "net"
     aicore_api: ClassVar[int] = 1
 
+    _prefix: ClassVar[str] = "elasticsearch://"
     _client: Client | None = None
     _pool: ThreadPoolExecutor | None = None
+
+    def check(self, url: AdaptorURL) -> None:
+        """UsageError also for a CA file that is not there, and for credentials in clear text."""
+        _, login = self._where(url)
+        if login.ca is not None and not os.path.isfile(login.ca):
+            raise UsageError(f"{url.scheme}: ca: there is no file {login.ca}")
 
     def connect(self, connection_str: str) -> None:
         """Logs in and writes the template. Fatal where the server refuses us; no answer is worth another attempt."""
         self.close()
-        try:
-            address = Address.parse(connection_str)
-        except UsageError as error:
-            raise Fatal(str(error)) from None
-        login = Login(option(self, "api_key"), option(self, "ca"), option(self, "insecure"))
-        secret = address.user is not None or login.api_key is not None
-        if secret and not (address.https or address.loopback or option(self, "allow_plaintext")):
-            raise Fatal("credentials go over TLS only: use the scheme with +https, or allow_plaintext=yes")
+        address, login = self._where(AdaptorURL.of(connection_str, self._prefix))
         if address.https and login.insecure:
             logger.warning("elastic: insecure=yes: the certificate of %s is not verified", address.hosts[0][0])
         self._index = address.index
-        self._suffix = _PERIODS[option(self, "period")]
-        self._most_indices = option(self, "indices")
-        self._delete_ended = option(self, "ended") == "delete"
+        self._suffix = _PERIODS[self.config["period"]]
+        self._most_indices = self.config["indices"]
+        self._delete_ended = self.config["ended"] == "delete"
         self._documents = Documents()
         self._names: dict[int, str] = {}  # day since the epoch -> index
         self._homes: dict[str, str] = {}  # flow_id -> index, of live flows
@@ -130,6 +133,16 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
             self._client.close()
             self._client = None
 
+    def _where(self, url: AdaptorURL) -> tuple[Address, Login]:
+        address = Address.of(url)
+        login = Login(self.config["api_key"], self.config["ca"], self.config["insecure"])
+        secret = address.user is not None or login.api_key is not None
+        if secret and not (address.https or address.loopback or self.config["allow_plaintext"]):
+            raise UsageError(
+                f"{url.scheme}: credentials go over TLS only: use the scheme with +https, or allow_plaintext=yes"
+            )
+        return address, login
+
     def _open(self, address: Address, login: Login) -> Client:
         return ElasticsearchClient(address, login)
 
@@ -143,7 +156,7 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
             except Exception as error:
                 if status_of(error) != 403:  # known, but without the right to look at the cluster
                     raise
-            if option(self, "template"):
+            if self.config["template"]:
                 client.put_component(f"{name}-mappings", {"mappings": self._documents.mappings()})
                 if not client.has_template(name):
                     # By century, because NAME-* would claim another's indices, too.
@@ -242,6 +255,8 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
 
 class OpensearchAdaptor(ElasticsearchAdaptor):
     """OpenSearch through opensearch-py, which the extra `opensearch` installs."""
+
+    _prefix = "opensearch://"
 
     def _open(self, address: Address, login: Login) -> Client:
         return OpensearchClient(address, login)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from aicore import AdaptorURL
 from aicore.errors import Fatal, UsageError
-from aicore.plugins.url import Server
 
 TIMEOUT = 5  # seconds for each request
 # Less than TIMEOUT, so that a shard that is away is an answer for its rows and not a request without one.
@@ -38,9 +38,8 @@ class Address:
     index: str
 
     @classmethod
-    def parse(cls, url: str) -> Address:
+    def of(cls, server: AdaptorURL) -> Address:
         """UsageError for what is no such URL."""
-        server = Server.parse(url)
         if server.user and server.password is None:
             raise UsageError(f"{server.scheme}: a user needs a password")
         index = server.path.strip("/") or "aicore-flows"

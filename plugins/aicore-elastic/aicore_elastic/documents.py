@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from aicore import schema
 from aicore.errors import AicoreError
 from aicore.plugins.discovery import Plugins
 from aicore.plugins.protocol import ProtocolRegistry
-from aicore.record import schema
 
 if TYPE_CHECKING:
-    from aicore.record.batch import FlowBatch
+    from aicore import FlowBatch
 
 _TYPES = {
     "str": "keyword",

@@ -10,9 +10,8 @@ import pytest
 from servers.elastic.reading import records, search
 from servers.elastic.server import Node
 
+from aicore import DatabaseAdaptor, FlowBatch
 from aicore.errors import Fatal
-from aicore.plugins.adaptor import DatabaseAdaptor
-from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id, lives, make_batch
 from aicore.testing.contract import Store, connected
 

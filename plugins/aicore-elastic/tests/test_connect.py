@@ -17,8 +17,8 @@ from servers.elastic.front import certificate, tls_front
 from servers.elastic.reading import search
 from servers.elastic.server import Node, free_port
 
+from aicore import DatabaseAdaptor
 from aicore.errors import Fatal, UsageError
-from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.plugins.discovery import open_adaptor
 from aicore.testing import make_batch
 
@@ -32,7 +32,7 @@ def opened(url: str) -> DatabaseAdaptor:
     adaptor = open_adaptor(url)
     assert isinstance(adaptor, DatabaseAdaptor)
     assert adaptor.url is not None
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     return adaptor
 
 
@@ -78,7 +78,7 @@ def test_a_server_that_is_not_there_is_worth_another_attempt() -> None:
     adaptor = open_adaptor(f"elasticsearch://127.0.0.1:{free_port()}")
     for _ in range(2):
         with pytest.raises(Exception, match="refused") as error:
-            adaptor.connect(adaptor.url.text)
+            adaptor.connect(adaptor.url)
         assert not isinstance(error.value, Fatal)
     adaptor.close()
 

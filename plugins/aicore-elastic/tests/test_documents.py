@@ -13,8 +13,8 @@ import pytest
 from aicore_elastic.documents import Documents
 
 import aicore
+from aicore import FlowBatch
 from aicore.plugins.discovery import Plugins
-from aicore.record.batch import FlowBatch
 from aicore.run.loading import Chain
 from aicore.testing import event
 

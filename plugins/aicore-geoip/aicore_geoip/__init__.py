@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import aicore
-from aicore_geoip.databases import mmdb_files
+from aicore_geoip.databases import Databases
 
 __all__ = ["Geoip"]
 
@@ -20,7 +21,7 @@ _SIDES = (("src", "ipsrc", "source"), ("dst", "ipdst", "destination"))
 
 
 class Geoip:
-    options: dict[str, Any] = {"db": aicore.Option(mmdb_files, required=True, help="MMDB files, separated by commas")}
+    options = {"db": aicore.Option(list, required=True, help="MMDB files, separated by commas")}
     #: What a file does not have is absent.
     fields = tuple(
         aicore.Field(f"{side}{name}", kind, f"{meaning} of {column}", ecs=f"{ecs}.{path}", width=width)  # type: ignore[arg-type]
@@ -28,15 +29,18 @@ class Geoip:
         for name, (kind, meaning, path, width) in _FIELDS.items()
     )
 
+    config: Mapping[str, Any]
+
     @aicore.hookimpl
-    def register_protocols(self) -> None:
-        # The only hook whose error keeps the run from starting.
-        if isinstance(self.options["db"], aicore.Option):  # made by a program and used without options
-            raise aicore.UsageError('geoip needs the option db: use("geoip", db="/path/to/file.mmdb")')
+    def check(self) -> None:
+        try:
+            self._databases = Databases(self.config["db"])
+        except ValueError as error:
+            raise aicore.UsageError(f"geoip: {error}") from error
 
     @aicore.hookimpl
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
-        databases = self.options["db"]
+        databases = self._databases
         for side, column, _ in _SIDES:
             places, codes = databases.places.find(flows, column)
             for i, name in enumerate(databases.names):
@@ -44,10 +48,9 @@ class Geoip:
 
     @aicore.hookimpl
     def reload(self) -> None:
-        old = self.options["db"]
-        self.options["db"] = mmdb_files(old.paths)
+        old, self._databases = self._databases, Databases(self.config["db"])
         old.close()
 
     @aicore.hookimpl
     def run_finished(self) -> None:
-        self.options["db"].close()
+        self._databases.close()

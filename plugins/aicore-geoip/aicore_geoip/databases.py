@@ -59,11 +59,10 @@ class Databases:
     """Open files. ValueError names the one that cannot be opened. For one thread."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        self.paths = tuple(paths)
         self._readers: list[tuple[maxminddb.Reader, bool]] = []
         found: set[str] = set()
         try:
-            for path in self.paths:
+            for path in paths:
                 found |= self._open(path)
         except BaseException:
             self.close()
@@ -107,14 +106,3 @@ class Databases:
     def close(self) -> None:
         for reader, _ in self._readers:
             reader.close()
-
-
-def mmdb_files(value: object) -> Databases:
-    """The type of the option: comma-separated text or a list of paths. ValueError as Databases."""
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise ValueError("paths are needed")
-    paths = [part.strip() for part in parts if part.strip()]
-    if not paths:
-        raise ValueError("at least one path is needed")
-    return Databases(paths)

@@ -55,7 +55,9 @@ def capture(tmp_path: Path) -> Path:
 
 
 def opened(db: object) -> Any:
-    return Plugins().make("hook", "geoip", {"db": db})
+    plugin = Plugins().make("hook", "geoip", {"db": db})
+    plugin.check()
+    return plugin
 
 
 def enriched(plugin: Any, src: str, dst: str) -> dict[str, Any]:
@@ -145,11 +147,11 @@ def test_a_cut_file_is_refused(city: Path, tmp_path: Path) -> None:
         opened(str(tmp_path / "cut.mmdb"))
 
 
-def test_without_db() -> None:
+def test_without_db(tmp_path: Path) -> None:
     with pytest.raises(aicore.UsageError, match="needs the option db"):
         Plugins().make("hook", "geoip", {})
     with pytest.raises(aicore.UsageError, match="needs the option db"):
-        Geoip().register_protocols()
+        aicore.flows(talks(http()).write(tmp_path / "visit.pcap"), plugins=[Geoip()])
 
 
 def test_reload_takes_the_new_file_and_keeps_the_old_one_if_it_is_broken(city: Path) -> None:
@@ -179,8 +181,8 @@ def test_reload_of_a_run(city: Path, tmp_path: Path, caplog: pytest.LogCaptureFi
             self.seen += flows.column("dstcountry")
             if first:
                 mmdb(city, {"8.8.8.0/24": {"country": {"iso_code": "CL"}}})
-                assert stack._run is not None
-                stack._run.reload()
+                assert pd._run is not None
+                pd._run.reload()
 
     visits = talks(*(http(40000 + i, client=CLIENT, server=SERVER) for i in range(40)), gap=60)
     stack, replace = aicore.StackLan(batch_rows=2), Replace()

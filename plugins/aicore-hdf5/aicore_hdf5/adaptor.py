@@ -11,9 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aicore import DatabaseAdaptor, Fatal, Option, UsageError
-from aicore.adaptors import option, path_of
-from aicore.record import schema
+from aicore import AdaptorURL, DatabaseAdaptor, Fatal, Option, UsageError, check_file, path_of, schema
 
 if TYPE_CHECKING:
     from aicore import FlowBatch
@@ -29,19 +27,28 @@ class Hdf5Adaptor(DatabaseAdaptor):
 
     options = {
         "fields": Option(list, default=[], help="fields of plugins that get a column"),
-        "compress": Option(int, default=1, minimum=0, maximum=9, help="level of compression of a closed file; 0: none"),
+        "compress": Option(
+            int, default=1, minimum=0, maximum=9, help="level of compression of a closed file; 0: none", tuning=True
+        ),
         "rotate_size": Option(
             int,
             default=256,
             minimum=0,
             help="MiB of uncompressed rows after which a new file begins; 0: never",
+            tuning=True,
         ),
-        "rotate_every": Option(int, default=0, minimum=0, help="seconds after which a new file begins; 0: never"),
+        "rotate_every": Option(
+            int, default=0, minimum=0, help="seconds after which a new file begins; 0: never", tuning=True
+        ),
     }
     events = "net"
     aicore_api = 1
 
     _file: FlowFile | None = None
+
+    def check(self, url: AdaptorURL) -> None:
+        check_file(url, beside=True, magic=b"\x89HDF\r\n\x1a\n")
+        self._check_fields()
 
     def connect(self, connection_str: str) -> None:
         """Opens or makes the file. Fatal where the path cannot be written or is no HDF5 file, UsageError for a field
@@ -49,16 +56,19 @@ class Hdf5Adaptor(DatabaseAdaptor):
         from aicore_hdf5.columns import layout
 
         self._path = Path(path_of(connection_str, "hdf5"))
-        self._wanted = option(self, "fields")
-        for name in self._wanted:
-            if name in _TAKEN:
-                raise UsageError(f"hdf5: a field cannot be called {name}: the tables have a column of that name")
+        self._wanted = self.config["fields"]
+        self._check_fields()
         self.cut = 0  # strings of this object's rows that were too long
         self._seen: list[schema.Field] = []
         self._layout, self._unknown = layout(self._wanted)
         self.close()
         self._check_path()
         self._open()
+
+    def _check_fields(self) -> None:
+        for name in self.config["fields"]:
+            if name in _TAKEN:
+                raise UsageError(f"hdf5: a field cannot be called {name}: the tables have a column of that name")
 
     def write(self, batch: FlowBatch) -> None:
         """Appends the rows and flushes: a process that is killed then loses none of them."""
@@ -87,7 +97,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
             _log.warning("hdf5: %s: %d strings were longer than their columns and are cut", self._path, self.cut)
 
     def _append(self, file: FlowFile, parts: list[tuple[int, Any]]) -> None:
-        rotate_size, rotate_every = option(self, "rotate_size") * _MIB, option(self, "rotate_every")
+        rotate_size, rotate_every = self.config["rotate_size"] * _MIB, self.config["rotate_every"]
         full = rotate_size and file.size >= rotate_size
         if file.size and (full or (rotate_every and time.time() - file.created >= rotate_every)):
             file = self._rotated(file)
@@ -100,7 +110,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
 
         self._file = None
         file.close(pack=False)
-        set_aside(self._path, option(self, "compress"))
+        set_aside(self._path, self.config["compress"])
         self._file = self._new_file()
         return self._file
 
@@ -126,8 +136,8 @@ class Hdf5Adaptor(DatabaseAdaptor):
     def _new_file(self) -> FlowFile:
         from aicore_hdf5.file import FlowFile
 
-        limit = option(self, "rotate_size") * _MIB
-        return FlowFile(self._path, self._layout, option(self, "compress"), limit)
+        limit = self.config["rotate_size"] * _MIB
+        return FlowFile(self._path, self._layout, self.config["compress"], limit)
 
     def _locked(self, do: Callable[[FlowFile], None]) -> None:
         """Whatever fails, the file is opened anew for the next attempt: HDF5 may hold what it could not write."""

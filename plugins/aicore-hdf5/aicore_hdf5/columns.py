@@ -16,14 +16,13 @@ from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
+from aicore import Place, schema
 from aicore.errors import AicoreError
 from aicore.plugins.discovery import Plugins
 from aicore.plugins.protocol import ProtocolRegistry
-from aicore.record import schema
-from aicore.record.batch import Place
 
 if TYPE_CHECKING:
-    from aicore.record.batch import FlowBatch
+    from aicore import FlowBatch
 
 #: Fields that AIEngine's page calls otherwise.
 COLUMNS = {"key": "name", "layer7": "l7"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aicore.record import schema
+from aicore import schema
 from aicore_hdf5.columns import COLUMNS, Layout
 
 _BLOCK_ROWS = 4096

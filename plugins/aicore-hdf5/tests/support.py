@@ -6,7 +6,7 @@ from __future__ import annotations
 from aicore_hdf5 import Hdf5Adaptor
 
 import aicore
-from aicore.record.batch import FlowBatch
+from aicore import FlowBatch
 
 
 def opened(url: str) -> Hdf5Adaptor:
@@ -14,7 +14,7 @@ def opened(url: str) -> Hdf5Adaptor:
     adaptor = aicore.open_adaptor(url)
     assert isinstance(adaptor, Hdf5Adaptor)
     assert adaptor.url is not None
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     return adaptor
 
 

@@ -8,17 +8,16 @@ is unknown is simply sent again. The delivery keeps the order of each key.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from aicore.adaptors import option
+from aicore import AdaptorURL, DatabaseAdaptor, Option
 from aicore.errors import Fatal, RowError, UsageError
-from aicore.plugins.adaptor import DatabaseAdaptor, Events
-from aicore.plugins.options import Option
 from aicore_redis import commands as make
 from aicore_redis.commands import Command
+from aicore_redis.target import Target
 
 if TYPE_CHECKING:
-    from aicore.record.batch import FlowBatch
+    from aicore import FlowBatch
 
 #: Options that mean something in one layout only.
 _OF_LAYOUT = {"tcp": "hash", "udp": "hash", "prefix": "flow", "ttl": "flow", "stream": "stream", "maxlen": "stream"}
@@ -42,9 +41,13 @@ class RedisAdaptor(DatabaseAdaptor):
         "stream": Option(str, default="flows", help="layout=stream: the stream's name"),
         "maxlen": Option(int, default=0, minimum=0, help="layout=stream: entries kept, about; 0: all"),
         "db": Option(int, default=0, minimum=0, help="database, where the URL's path does not name it"),
-        "timeout": Option(float, default=5.0, minimum=0.1, help="seconds for connecting, and for each answer"),
-        "ca": Option(str, help="file of the authorities that vouch for a rediss:// server, instead of the system's"),
-        "insecure": Option(bool, default=False, help="rediss:// without verifying the server"),
+        "timeout": Option(
+            float, default=5.0, minimum=0.1, help="seconds for connecting, and for each answer", tuning=True
+        ),
+        "ca": Option(
+            str, help="file of the authorities that vouch for a rediss:// server, instead of the system's", tuning=True
+        ),
+        "insecure": Option(bool, default=False, help="rediss:// without verifying the server", tuning=True),
     }
     aicore_api = 1
 
@@ -54,24 +57,26 @@ class RedisAdaptor(DatabaseAdaptor):
     _warned = False
 
     @property
-    def events(self) -> Events:  # type: ignore[override]  # depends on the option
-        return "all" if option(self, "layout") == "stream" else "net"
+    def events(self) -> Literal["all", "net"]:  # type: ignore[override]  # depends on the option
+        return "all" if self.config["layout"] == "stream" else "net"
+
+    def check(self, url: AdaptorURL) -> None:
+        """UsageError for a URL or option that cannot be."""
+        layout = self.config["layout"]
+        for name in url.options:
+            if _OF_LAYOUT.get(name, layout) != layout or (name == "ended" and layout == "stream"):
+                raise UsageError(f"redis: option {name} means nothing with layout={layout}")
+        Target.of(url, self.config)
 
     def connect(self, connection_str: str) -> None:
-        """Fatal for wrong credentials or an unverified certificate, UsageError for a URL or option that cannot be;
+        """Fatal for wrong credentials or an unverified certificate, UsageError for a URL that cannot be;
         ConnectionError, TimeoutError or what redis-py raises where another attempt makes sense."""
         from aicore_redis import client
 
-        layout = option(self, "layout")
-        for name in self.url.query if self.url else ():
-            if _OF_LAYOUT.get(name, layout) != layout or (name == "ended" and layout == "stream"):
-                raise UsageError(f"redis: option {name} means nothing with layout={layout}")
-        insecure = option(self, "insecure")
-        connection = client.open_connection(
-            connection_str, option(self, "db"), option(self, "timeout"), option(self, "ca"), insecure
-        )
+        target = Target.of(AdaptorURL.of(connection_str, "redis://"), self.config)
+        connection = client.open_connection(target)
         if not self._warned:  # connect is called until the server is there
-            client.warn(connection_str, insecure)
+            client.warn(target)
             self._warned = True
         client.connect(connection)
         self._connection = connection
@@ -93,19 +98,19 @@ class RedisAdaptor(DatabaseAdaptor):
 
     def summary(self) -> str:
         """For the end of a run: what stands in Redis now, and why it may be nothing."""
-        if option(self, "layout") == "stream":
+        if self.config["layout"] == "stream":
             return f"{_flows(self._flows)} in the stream, {self._ended:,} of them ended"
-        if option(self, "ended") == "keep":
+        if self.config["ended"] == "keep":
             return f"{_flows(self._flows)} delivered, {self._ended:,} ended and kept"
         return f"{_flows(self._flows)} delivered, {self._ended:,} ended and deleted; ?ended=keep keeps them"
 
     def _commands(self, batch: FlowBatch) -> Iterator[Command]:
-        layout, delete = option(self, "layout"), option(self, "ended") == "delete"
+        layout, delete = self.config["layout"], self.config["ended"] == "delete"
         if layout == "hash":
-            return make.hashes(batch, option(self, "tcp"), option(self, "udp"), delete)
+            return make.hashes(batch, self.config["tcp"], self.config["udp"], delete)
         if layout == "flow":
-            return make.flow_hashes(batch, option(self, "prefix"), delete, option(self, "ttl"))
-        return make.stream(batch, option(self, "stream"), option(self, "maxlen"))
+            return make.flow_hashes(batch, self.config["prefix"], delete, self.config["ttl"])
+        return make.stream(batch, self.config["stream"], self.config["maxlen"])
 
     def _count(self, batch: FlowBatch, errors: Sequence[RowError]) -> None:
         if errors:

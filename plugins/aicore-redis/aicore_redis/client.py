@@ -23,9 +23,9 @@ from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from aicore.errors import Fatal, RowError, UsageError
-from aicore.plugins.url import Server
+from aicore.errors import Fatal, RowError
 from aicore_redis.commands import Command
+from aicore_redis.target import Target
 
 logger = logging.getLogger("aicore")
 
@@ -74,61 +74,33 @@ class _Local(_Known, connections.UnixDomainSocketConnection):
     pass
 
 
-_KINDS: dict[str, Any] = {
-    "redis": _Plain,
-    "rediss": _Encrypted,
-    "redis+unix": _Local,
-}
-
-
-def open_connection(url: str, db: int, timeout: float, ca: str | None, insecure: bool) -> RedisConnection:
-    """The connection, not connected yet. UsageError for a URL that cannot be; its text never holds the password."""
-    server = Server.parse(url)
-    if server.scheme not in _KINDS:
-        raise UsageError(f"redis: the URL begins with {', '.join(name + '://' for name in _KINDS)}")
-    kind = _KINDS[server.scheme]
-    path = server.path
-    if len(server.hosts) > 1:
-        raise UsageError("redis: the URL names one host")
-    host, port = server.hosts[0] if server.hosts else (None, None)
+def open_connection(target: Target) -> RedisConnection:
+    """The connection, not connected yet."""
     settings: dict[str, Any] = {
-        "username": server.user,
-        "password": server.password,
-        "db": db,
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
+        "username": target.user,
+        "password": target.password,
+        "db": target.db,
+        "socket_timeout": target.timeout,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,  # what the next one adds, pushed messages, nobody waits for
         "client_name": "aicore",
     }
-    if server.scheme != "rediss" and (ca or insecure):
-        raise UsageError("redis: ca and insecure are for rediss://, which is encrypted")
-    if server.scheme == "redis+unix":
-        if not path.startswith("/") or host:
-            raise UsageError("redis: a socket is written as redis+unix:///run/redis/redis.sock")
-        del settings["socket_connect_timeout"]
-        return kind(path=path, **settings)
-    if path.strip("/"):
-        if not path[1:].isdecimal():
-            raise UsageError(f"redis: the path of the URL is the number of a database, not {path[1:]!r}")
-        settings["db"] = int(path[1:])
-    settings |= {"host": host or "localhost", "port": port or 6379}
-    if server.scheme == "redis":
-        return kind(**settings)
-    verify: dict[str, Any] = {"ssl_ca_certs": ca, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
-    if insecure:
-        verify = {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    return kind(**settings, **verify)
+    if target.scheme == "redis+unix":
+        return _Local(path=target.path, **settings)
+    settings |= {"host": target.host, "port": target.port, "socket_connect_timeout": target.timeout}
+    if target.scheme == "redis":
+        return _Plain(**settings)
+    if target.insecure:
+        return _Encrypted(**settings, ssl_cert_reqs="none", ssl_check_hostname=False)
+    return _Encrypted(**settings, ssl_ca_certs=target.ca, ssl_cert_reqs="required", ssl_check_hostname=True)
 
 
-def warn(url: str, insecure: bool) -> None:
+def warn(target: Target) -> None:
     """Says what is not safe in the way the server is reached."""
-    server = Server.parse(url)
-    host = server.hosts[0][0] if server.hosts else "localhost"
-    if insecure:
-        logger.warning("redis: insecure: whoever answers as %s gets the flows and the password", host)
-    elif server.scheme == "redis" and server.password and not _loopback(host):
-        logger.warning("redis: the password goes to %s in clear text; rediss:// encrypts it", host)
+    if target.insecure:
+        logger.warning("redis: insecure: whoever answers as %s gets the flows and the password", target.host)
+    elif target.scheme == "redis" and target.password and not _loopback(target.host):
+        logger.warning("redis: the password goes to %s in clear text; rediss:// encrypts it", target.host)
 
 
 def connect(connection: RedisConnection) -> None:

@@ -13,7 +13,7 @@ from json import dumps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from aicore.record.batch import FlowBatch
+    from aicore import FlowBatch
 
 _TCP = 6
 _ROWS = 512

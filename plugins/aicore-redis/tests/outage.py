@@ -42,7 +42,7 @@ def delivery(name: str, url: str, folder: Path) -> Delivery:
         live=True,
         events=adaptor.events,
         transports={6, 17},
-        url=adaptor.url.text,
+        url=adaptor.url,
         queue_bytes=QUEUE_MIB << 20,
         spool=Spool(folder / "spool" / name, min_free=0.0),
     )

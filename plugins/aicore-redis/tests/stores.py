@@ -9,7 +9,7 @@ from typing import Any
 
 from server import Server
 
-from aicore.record import schema
+from aicore import schema
 
 _HASHES = ("tcpflows", "udpflows")
 _KINDS = {"int": int, "list[str]": json.loads}

@@ -69,11 +69,14 @@ def test_wrong_urls(url: str, text: str) -> None:
         connected(url)
 
 
-def test_a_string_that_is_no_url() -> None:
+def test_what_a_program_passes(empty: Server) -> None:
     from aicore_redis import RedisAdaptor
 
+    adaptor = RedisAdaptor()
+    adaptor.connect(empty.url.removeprefix("redis://"))
+    assert adaptor.write(make_batch(1)) == []
     with pytest.raises(UsageError, match="the URL begins with redis://"):
-        RedisAdaptor().connect("localhost")
+        RedisAdaptor().connect("http://localhost")
 
 
 def test_a_server_has_sixteen_databases(empty: Server) -> None:
@@ -119,7 +122,7 @@ def test_a_password_in_clear_text_is_warned_of_once(caplog: pytest.LogCaptureFix
     adaptor = aicore.open_adaptor(f"redis://:{QUOTED}@192.0.2.1:1/0?timeout=0.1")
     for _ in range(2):
         with pytest.raises((ConnectionError, TimeoutError)):
-            adaptor.connect(adaptor.url.text)
+            adaptor.connect(adaptor.url)
     lines = [record.getMessage() for record in caplog.records]
     assert lines == ["redis: the password goes to 192.0.2.1 in clear text; rediss:// encrypts it"]
 
@@ -245,7 +248,7 @@ def test_replies_that_drip_have_one_deadline(server: Server) -> None:
         adaptor = connected(f"redis://127.0.0.1:{proxy.port}/0?layout=stream&timeout=0.5")
         adaptor.close()
         proxy.toxics = Toxics(rate=100_000)
-        adaptor.connect(adaptor.url.text)
+        adaptor.connect(adaptor.url)
         begin = time.monotonic()
         with pytest.raises(TimeoutError):
             adaptor.write(make_batch(2000))

@@ -76,7 +76,7 @@ def delivering(server: Server, query: str, rng: random.Random, port: int = 0, ra
         live=True,
         events=adaptor.events,
         transports={6, 17},
-        url=adaptor.url.text,
+        url=adaptor.url,
         backoff=(0.01, 0.3),
         spool=spool,
     )
@@ -283,9 +283,7 @@ def test_a_wrong_password_ends_the_adaptor_and_the_spool_keeps_all(
     for password, state in (("wrong", "fatal"), ("right", "closed")):
         adaptor = aicore.open_adaptor(f"redis://:{password}@127.0.0.1:{server.port}/0?ended=keep")
         spool = Spool(tmp_path / "spool" / "redis", min_free=0.0)
-        delivery = Delivery(
-            "redis", adaptor, live=True, events="net", transports={6, 17}, url=adaptor.url.text, spool=spool
-        )
+        delivery = Delivery("redis", adaptor, live=True, events="net", transports={6, 17}, url=adaptor.url, spool=spool)
         delivery.start()
         if password == "wrong":
             for _ in range(10):

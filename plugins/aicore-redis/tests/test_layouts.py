@@ -15,15 +15,15 @@ from server import Server
 from stores import flow_records, hash_records, stream_entries
 
 import aicore
+from aicore import FlowBatch
 from aicore.errors import UsageError
-from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id, lives, make_batch
 
 
 def connected(url: str) -> RedisAdaptor:
     adaptor: RedisAdaptor = aicore.open_adaptor(url)
     assert adaptor.url is not None
-    adaptor.connect(adaptor.url.text)
+    adaptor.connect(adaptor.url)
     return adaptor
 
 

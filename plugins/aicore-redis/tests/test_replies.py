@@ -12,9 +12,9 @@ from server import Server
 from test_layouts import connected
 
 import aicore
+from aicore import FlowBatch
 from aicore.delivery import Delivery, balance
 from aicore.errors import Fatal, RowError
-from aicore.record.batch import FlowBatch
 from aicore.testing import event, flow_id, make_batch
 
 
@@ -106,7 +106,7 @@ def test_loading(server: Server) -> None:
     refused = set()
     while True:
         try:
-            adaptor.connect(adaptor.url.text)
+            adaptor.connect(adaptor.url)
             break
         except ConnectionError as error:
             refused.add(type(error.__cause__))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from aicore.record.batch import FlowBatch
+from aicore import FlowBatch
 from aicore.testing import event
 
 #: Flows that are still alive after the last batch, so that something is there when ended ones are deleted.

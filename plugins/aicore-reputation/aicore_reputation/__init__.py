@@ -6,10 +6,11 @@ from __future__ import annotations
 import ipaddress
 import logging
 from array import array
+from collections.abc import Mapping
 from typing import Any
 
 import aicore
-from aicore_reputation.lists import Match, ReputationList, ascii_name, best, list_files
+from aicore_reputation.lists import Match, ReputationList, ascii_name, best
 from aicore_reputation.service import Service
 
 __all__ = ["Reputation", "Service"]
@@ -20,23 +21,26 @@ _HOSTS = ("httphost", "sslhost", "dnsdomain")
 
 
 class Reputation:
-    options: dict[str, Any] = {"lists": aicore.Option(list_files, default=(), help="files, separated by commas")}
+    options = {"lists": aicore.Option(list, default=[], help="files, separated by commas")}
     fields = (
         aicore.Field("reputation", "int", "highest score of the flow's addresses and host names, 0 to 100"),
         aicore.Field("reputationlist", "str", "list or service that gave it", ecs="threat.feed.name"),
         aicore.Field("reputationmatch", "str", "entry that matched", ecs="threat.indicator.name", width=253),
     )
 
+    config: Mapping[str, Any]
+
     def __init__(self, service: Service | None = None) -> None:
         self.service = service
-        self.options = {"lists": ()}
 
     @aicore.hookimpl
-    def register_protocols(self) -> None:
-        # The only hook whose error keeps the run from starting.
-        if self.service is None and not self.options["lists"]:
+    def check(self) -> None:
+        if self.service is None and not self.config["lists"]:
             raise aicore.UsageError("reputation needs the option lists (files, separated by commas) or a service")
-        self._use(list(self.options["lists"]))
+        try:
+            self._use([ReputationList(path) for path in self.config["lists"]])
+        except ValueError as error:
+            raise aicore.UsageError(f"reputation: {error}") from error
 
     def _use(self, lists: list[ReputationList]) -> None:
         self._lists = lists

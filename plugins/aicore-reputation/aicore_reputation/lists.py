@@ -102,11 +102,3 @@ def ascii_name(name: str) -> str:
     if len(name) > _LONGEST:  # before the codec, whose time grows with the square of the length
         raise ValueError("too long for a name")
     return name if name.isascii() else name.encode("idna").decode("ascii")
-
-
-def list_files(value: object) -> list[ReputationList]:
-    """The type of the option: comma-separated text or a list of paths. ValueError as ReputationList."""
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise ValueError("paths are needed")
-    return [ReputationList(part.strip()) for part in parts if part.strip()]

@@ -44,7 +44,7 @@ def bad(tmp_path: Path) -> Path:
 
 def opened(*paths: Path) -> Any:
     plugin = Plugins().make("hook", "reputation", {"lists": ",".join(map(str, paths))})
-    plugin.register_protocols()
+    plugin.check()
     return plugin
 
 
@@ -104,7 +104,7 @@ def test_broken_lines_are_counted_and_logged_once(tmp_path: Path, caplog: pytest
     broken += ["a,b", "a,101", "a,-1", "a,1,2"]
     (tmp_path / "l").write_text("\n".join(("192.0.2.7", *broken)))
     plugin = opened(tmp_path / "l")
-    assert plugin.options["lists"][0].broken == len(broken)
+    assert plugin._lists[0].broken == len(broken)
     assert [record.getMessage() for record in caplog.records] == [
         f"reputation: {tmp_path / 'l'}: {len(broken)} broken lines left out, the first is line 2"
     ]
@@ -124,7 +124,7 @@ def test_a_missing_or_broken_file_is_one_clear_error(content: bytes | None, capt
 
 def test_without_lists(capture_file: Path) -> None:
     for plugin in ("reputation", Reputation, Reputation()):
-        with pytest.raises(aicore.PluginError, match="needs the option lists"):
+        with pytest.raises(aicore.UsageError, match="needs the option lists"):
             aicore.flows(capture_file, plugins=[plugin])
 
 

@@ -20,7 +20,7 @@ class Tally(aicore.DatabaseAdaptor):
     def write(self, batch: aicore.FlowBatch) -> None:
         for flow in batch:
             if flow.event == "remove":
-                value = str(getattr(flow, self.options["by"]))
+                value = str(getattr(flow, self.config["by"]))
                 self.counts[value] = self.counts.get(value, 0) + 1
         self.path.write_text(json.dumps(self.counts))
 

@@ -13,4 +13,4 @@ class Label:
     @aicore.hookimpl
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
         hosts = (flow.httphost or flow.sslhost or flow.dnsdomain for flow in flows)
-        flows.add("label", [f"{self.options['text']}-{len(host)}" if host else None for host in hosts])
+        flows.add("label", [f"{self.config['text']}-{len(host)}" if host else None for host in hosts])
