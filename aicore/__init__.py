@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aicore.api.dispatcher import PacketDispatcher
     from aicore.api.flows import Flows, flows
+    from aicore.cli import terminal
     from aicore.errors import AicoreError, Fatal, PluginError, RowError, SourceError, UsageError
     from aicore.plugins.adaptor import DatabaseAdaptor
     from aicore.plugins.discovery import API_VERSION, list_plugins, open_adaptor
@@ -31,7 +32,7 @@ __all__ = [
     "Flow", "FlowBatch", "FlowKey", "Flows", "InspectedFlow", "Lookup", "Option", "PacketDispatcher", "Place",
     "PluginError", "Protocol", "ProtocolRegistry", "RowError", "RunContext", "RunSummary", "SourceError", "StackLan",
     "StackLanIPv6", "StackMobile", "StackVirtual", "UsageError", "__version__", "check_file", "flows", "get_include",
-    "hookimpl", "list_plugins", "open_adaptor", "path_of", "schema",
+    "hookimpl", "list_plugins", "open_adaptor", "path_of", "schema", "terminal",
 ]
 # Imported when first asked for: `import aicore` must cost a command line nothing that it does not need.
 _HOMES = {
@@ -46,6 +47,8 @@ _HOMES = {
     "check_file": "plugins.files", "flows": "api.flows", "hookimpl": "plugins.hookspecs",
     "list_plugins": "plugins.discovery", "open_adaptor": "plugins.discovery", "path_of": "plugins.files",
 }
+# Public as a whole.
+_MODULES = {"schema": "record.schema", "terminal": "cli.terminal"}
 # fmt: on
 
 
@@ -61,8 +64,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("aicore")
-    if name == "schema":
-        return import_module("aicore.record.schema")
+    if name in _MODULES:
+        return import_module(f"aicore.{_MODULES[name]}")
     if name in _HOMES:
         return getattr(import_module(f"aicore.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'aicore' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import Any
 
 from aicore import _core
 from aicore.plugins import hookspecs
-from aicore.plugins.options import Option
+from aicore.plugins.options import DELIVERY_OPTIONS, Option
 from aicore.record import schema
 
 if sys.version_info >= (3, 11):
@@ -76,6 +76,7 @@ plugins add fields; `aicore fields` lists those of your installation.
 def stores() -> str:
     """A section for each adaptor class: its URLs, its options, and what the README of its package promises."""
     parts = ["# Options of the stores", "Options stand in the query of the URL: `sqlite:flows.db?table=mine`."]
+    parts += ["## Every URL", "Settings of the delivery, which each store has one of.", options(DELIVERY_OPTIONS)]
     for owner in [EMBEDDED, *sorted(ROOT.glob("plugins/*/pyproject.toml"))]:
         for adaptor, schemes in adaptors(owner):
             parts.append(f"## {', '.join(f'`{scheme}:`' for scheme in schemes)}")

@@ -162,7 +162,7 @@ def test_check_names_everything_that_would_fail() -> None:
             "--to",
             "sqlite:text.pcap",
             "--to",
-            "redis://u:canary@x",
+            "nowhere://u:canary@x",
             "--to",
             "jsonl:ok",
         ),
@@ -173,7 +173,7 @@ def test_check_names_everything_that_would_fail() -> None:
     assert [line.split()[0] for line in lines] == ["FAILED", "FAILED", "FAILED", "ok", "FAILED", "FAILED"]
     assert "no plugin is named 'label'" in lines[0]
     assert "text.pcap: it is a file of another kind" in lines[1]
-    assert "redis://u:***@x: no adaptor for 'redis'" in lines[2]
+    assert "nowhere://u:***@x: no adaptor for 'nowhere'" in lines[2]
     assert "text.pcap is not a directory" in lines[4]
     assert "text.pcap: is not a capture" in lines[5]
     assert "canary" not in result.output

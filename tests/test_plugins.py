@@ -160,7 +160,7 @@ def test_import_of_aicore_loads_nothing_heavy() -> None:
 def test_public_names() -> None:
     for name in aicore.__all__:
         assert getattr(aicore, name) is not None
-    assert set(aicore._HOMES) | {"__version__", "get_include", "schema"} == set(aicore.__all__)
+    assert set(aicore._HOMES) | set(aicore._MODULES) | {"__version__", "get_include"} == set(aicore.__all__)
     assert set(dir(aicore)) >= set(aicore.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         aicore.nothing  # noqa: B018
@@ -228,6 +228,10 @@ class TestOpenAdaptor:
         one, two = (aicore.open_adaptor(f"good:x?table=canary-{n}&size={n}").url for n in (1, 2))
         assert one.redacted == "good:x?table=***&size=1"
         assert one.identity == two.identity
+        wrong = aicore.AdaptorURL.parse("good:x?table=canary-3&siez=1")
+        with pytest.raises(aicore.UsageError, match="did you mean size"):
+            aicore.open_adaptor(wrong)
+        assert wrong.redacted == "good:x?table=***&siez=1"
 
     @pytest.mark.parametrize(
         ("error", "raised", "message"),

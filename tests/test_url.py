@@ -53,6 +53,14 @@ def test_it_is_parsed_once() -> None:
     assert AdaptorURL.parse("${URL}", {"URL": "redis://u:a${NOPE}@h"}).password == "a${NOPE}"
 
 
+def test_further_options() -> None:
+    parse = AdaptorURL.parse
+    assert parse("a:x", options={"b": "1&c=2 %41"}).options == {"b": "1&c=2 %41"}
+    assert parse("${URL}", ENVIRON, options={"key": "${KEY}"}).options == {"ended": "keep", "key": "k&y=1"}
+    with pytest.raises(UsageError, match="'b' is given twice"):
+        parse("a:x?b=1", options={"b": "2"})
+
+
 def test_query_is_decoded() -> None:
     options = AdaptorURL.parse("es://h?api_key=${KEY}&index=a%20b", ENVIRON).options
     assert options == {"api_key": "k&y=1", "index": "a b"}

@@ -20,7 +20,6 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 import click
 
@@ -52,7 +51,8 @@ class Config:
         stores = data.get("to", [])
         if not isinstance(stores, list):
             raise self.error("to must be written as [[to]]")
-        self.to = [self._url(self._mapping(store, "[[to]]")) for store in stores]
+        #: A URL and further options of each store.
+        self.to = [self._store(self._mapping(store, "[[to]]")) for store in stores]
 
     def error(self, text: str) -> click.UsageError:
         return click.UsageError(f"{self.path}: {text}")
@@ -73,15 +73,11 @@ class Config:
             raise self.error(f"{where} must be a table")
         return value
 
-    def _url(self, store: Mapping[str, Any]) -> str:
-        """The store's table as one URL, which is checked where all URLs are."""
+    def _store(self, store: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         url = store.get("url")
         if not isinstance(url, str):
             raise self.error("[[to]] needs a url")
-        for name, value in store.items():
-            if name != "url":
-                url += f"{'&' if '?' in url else '?'}{quote(name)}={quote(_text(value), safe='${}')}"
-        return url
+        return url, {name: _text(value) for name, value in store.items() if name != "url"}
 
 
 def _text(value: Any) -> str:

@@ -55,11 +55,7 @@ class JobCommand(click.Command):
 
 def _load_config(ctx: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:
     if path is not None:
-        from aicore.cli.run import command
-
-        # `check` takes the file of a run: what only a run has, such as --metrics, stands in it all the same.
-        names = {max(one.opts, key=len).lstrip("-"): one.name for one in command.params if one.name}
-        config = Config(path, {key: name for key, name in names.items() if name not in _NOT_IN_FILE})
+        config = Config(path, _in_file())
         ctx.meta["aicore.config"] = config
         ctx.default_map = config.run
     return path
@@ -145,7 +141,8 @@ _OPTIONS = [
     _option("Input", "--user", metavar="USER", help="Give up root for this user once the interface is open."),
     _option(
         "Stores and plugins", "--to", multiple=True, metavar="URL", shell_complete=_complete_schemes,
-        help="Where the flows go; again for more.  [default: sqlite:flows.db]",
+        help="Where the flows go, scheme:PATH or scheme://HOST/...; ${VAR} is replaced from the environment. Again for "
+        "more.  [default: sqlite:flows.db]",
     ),
     _option(
         "Stores and plugins", "--every", type=click.IntRange(0, (1 << 31) - 1), metavar="N", default=EVERY,
@@ -177,8 +174,38 @@ _OPTIONS = [
 ]  # fmt: skip
 
 
+_RUN_OPTIONS = [
+    click.option("--live", is_flag=True, help="A table of flows, protocols and stores on the terminal."),
+    click.option("--metrics", metavar="ADDRESS", help="Serve Prometheus at HOST:PORT, or PORT of the loopback."),
+    click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object."),
+    click.option("--log-json", is_flag=True, help="The log as JSON lines."),
+    click.option("-v", "--verbose", count=True, help="Say more; -vv everything, with tracebacks."),
+    click.option("-q", "--quiet", is_flag=True, help="Say errors only: no progress, no summary."),
+]
+
+
 def job_options(function: Any) -> Any:
     """Declares the options of a job on a command's function."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def run_options(function: Any) -> Any:
+    """Declares what only `aicore run` takes, beside the options of a job."""
+    for option in reversed(_RUN_OPTIONS):
+        function = option(function)
+    return function
+
+
+def _in_file() -> dict[str, str]:
+    """What may stand in [run], and the name of its parameter. `check` takes the file of a run: what only a run has,
+    such as --metrics, stands in it all the same."""
+
+    @click.command()
+    @job_options
+    @run_options
+    def everything() -> None: ...
+
+    names = {max(one.opts, key=len).lstrip("-"): one.name for one in everything.params if one.name}
+    return {key: name for key, name in names.items() if name not in _NOT_IN_FILE}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aicore.cli.exits import epilog
-from aicore.cli.options import JobCommand, job_options
+from aicore.cli.options import JobCommand, job_options, run_options
 from aicore.cli.terminal import dump, say
 
 if TYPE_CHECKING:
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("run", cls=JobCommand, epilog=epilog())
 @job_options
-@click.option("--live", is_flag=True, help="A table of flows, protocols and stores on the terminal.")
-@click.option("--metrics", metavar="ADDRESS", help="Serve Prometheus at HOST:PORT, or PORT of the loopback.")
-@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
-@click.option("--log-json", is_flag=True, help="The log as JSON lines.")
-@click.option("-v", "--verbose", count=True, help="Say more; -vv everything, with tracebacks.")
-@click.option("-q", "--quiet", is_flag=True, help="Say errors only: no progress, no summary.")
+@run_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Read captures or interfaces and deliver their flows.

@@ -92,7 +92,7 @@ def _stores(given: Sequence[str], config: Config | None) -> tuple[AdaptorURL, ..
                 url.scheme.partition("+")[0].upper(),
             )
         urls.append(url)
-    urls += [AdaptorURL.parse(text) for text in (config.to if config is not None else ())]
+    urls += [AdaptorURL.parse(text, options=options) for text, options in (config.to if config is not None else ())]
     return tuple(dict.fromkeys(urls)) or (AdaptorURL.parse(DEFAULT_STORE),)
 
 

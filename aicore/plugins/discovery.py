@@ -217,8 +217,10 @@ def open_adaptor(url: str, plugins: Plugins | None = None) -> Any:
         package = PACKAGES.get(base)
         hint = f"it comes with the package {package}; installed: {', '.join(names)}" if package else None
         raise UsageError(f"no adaptor for {parsed.scheme!r}; {hint or nearest(scheme, names)}")
+    parsed.declare(
+        getattr(plugins.load("adaptor", scheme), "options", {})
+    )  # before anything can be said of its options
     adaptor = plugins.make("adaptor", scheme, parsed.options)
-    parsed.declare(getattr(type(adaptor), "options", {}))
     adaptor.url = parsed
     if isinstance(adaptor, DatabaseAdaptor):
         run_check(f"adaptor:{scheme}", adaptor.check, parsed)

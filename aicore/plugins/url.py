@@ -113,9 +113,11 @@ class AdaptorURL(str):
     _beside: frozenset[str]
 
     @classmethod
-    def parse(cls, url: str, environ: Mapping[str, str] = os.environ) -> AdaptorURL:
-        """An AdaptorURL is returned as it is. UsageError, without secrets, for text that is no URL or names a variable
-        that is not set."""
+    def parse(
+        cls, url: str, environ: Mapping[str, str] = os.environ, *, options: Mapping[str, str] | None = None
+    ) -> AdaptorURL:
+        """An AdaptorURL is returned as it is. `options` are further ones, not encoded, which may name variables, too.
+        UsageError, without secrets, for text that is no URL or names a variable that is not set."""
         if isinstance(url, AdaptorURL):
             return url
         if _LITERAL in url:
@@ -128,7 +130,11 @@ class AdaptorURL(str):
             raise UsageError(
                 f"{redact(url)!r} is not a URL; files are written as sqlite:PATH, servers as scheme://host"
             )
-        return cls._made(match[1].lower(), _split(text[match.end() :]), _VARIABLE.sub("", url), environ)
+        template = _split(text[match.end() :])
+        if options:
+            more = "&".join(f"{quote(name)}={quote(value, safe='${}')}" for name, value in options.items())
+            template = template._replace(query=f"{template.query}&{more}" if template.query else more)
+        return cls._made(match[1].lower(), template, _VARIABLE.sub("", url), environ)
 
     @classmethod
     def of(cls, connection_str: str, prefix: str) -> AdaptorURL:

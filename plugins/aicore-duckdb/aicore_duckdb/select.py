@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aicore.cli.terminal import say, table, warn
+from aicore import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def main(sql: str, captures: Sequence[str]) -> None:
         _read(db, captures)
         _show(db.execute(sql))
     except (AicoreError, duckdb.Error) as error:
-        warn(f"error: {' '.join(str(error).split())}")
+        terminal.warn(f"error: {' '.join(str(error).split())}")
         sys.exit(2)
 
 
@@ -58,8 +58,8 @@ def _read(db: duckdb.DuckDBPyConnection, captures: Sequence[str]) -> None:
 def _show(answer: duckdb.DuckDBPyConnection) -> None:
     header = [column[0] for column in answer.description or ()]
     if sys.stdout.isatty():
-        for line in table(header, answer.fetchall()):
-            say(line)
+        for line in terminal.table(header, answer.fetchall()):
+            terminal.say(line)
         return
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(header)
