@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aicore.record.schema import Field
     from aicore.run.context import AdaptorSummary, RunContext, RunSummary
     from aicore.run.stack import StackLan, StackLanIPv6, StackMobile, StackVirtual
+    from aicore.run.standalone import record_fields
 
 # fmt: off
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
     "Flow", "FlowBatch", "FlowKey", "Flows", "InspectedFlow", "Lookup", "Option", "PacketDispatcher", "Place",
     "PluginError", "Protocol", "ProtocolRegistry", "RowError", "RunContext", "RunSummary", "SourceError", "StackLan",
     "StackLanIPv6", "StackMobile", "StackVirtual", "UsageError", "__version__", "check_file", "flows", "get_include",
-    "hookimpl", "list_plugins", "open_adaptor", "path_of", "schema", "terminal",
+    "hookimpl", "list_plugins", "open_adaptor", "path_of", "record_fields", "schema", "terminal",
 ]
 # Imported when first asked for: `import aicore` must cost a command line nothing that it does not need.
 _HOMES = {
@@ -46,6 +47,7 @@ _HOMES = {
     "StackLanIPv6": "run.stack", "StackMobile": "run.stack", "StackVirtual": "run.stack", "UsageError": "errors",
     "check_file": "plugins.files", "flows": "api.flows", "hookimpl": "plugins.hookspecs",
     "list_plugins": "plugins.discovery", "open_adaptor": "plugins.discovery", "path_of": "plugins.files",
+    "record_fields": "run.standalone",
 }
 # Public as a whole.
 _MODULES = {"schema": "record.schema", "terminal": "cli.terminal"}

@@ -21,8 +21,8 @@ from captures.build import dns, http
 from captures.files import Capture, talks
 from commandline import call, environment, invoke, start
 
-from aicore.cli import follow
-from aicore.cli.ledger import Ledger, Seen
+from aicore.run import follow
+from aicore.run.ledger import Ledger, Seen
 
 MAGIC = bytes.fromhex("d4c3b2a1")
 

@@ -15,6 +15,7 @@ from captures.build import http
 from captures.files import talks
 
 import aicore
+from aicore.plugins.discovery import Plugins
 from aicore.run.loop import Run
 from aicore.run.source import Source
 
@@ -291,3 +292,171 @@ def test_an_idle_interface_can_be_stopped() -> None:
     begin = time.monotonic()
     dispatcher.run()
     assert 0.4 < time.monotonic() - begin < 3
+
+
+# -- what PacketDispatcher takes -------------------------------------------------------------------------------------
+
+
+class Away(aicore.DatabaseAdaptor):
+    """A store that is not there."""
+
+    def write(self, batch: aicore.FlowBatch) -> None:
+        raise ConnectionError("away")
+
+
+def stack_of(*adaptors: Any, **settings: Any) -> aicore.StackLan:
+    stack = aicore.StackLan(**settings)
+    for adaptor in adaptors:
+        stack.add_database_adaptor(adaptor)
+    return stack
+
+
+def test_what_a_store_does_not_take_waits_in_the_spool_for_the_next_run(capture_file: Path, tmp_path: Path) -> None:
+    state, url = tmp_path / "state", f"exec:false {tmp_path}/out"
+    first = aicore.PacketDispatcher(capture_file, spool=state, wait=0.2)
+    first.stack = stack_of(url)
+    with pytest.raises(aicore.Fatal, match="taken nothing"):
+        first.run()
+    assert first.summary is not None
+    waiting = first.summary.adaptors[0].counters["spooled"]
+    assert waiting > 0
+
+    (path,) = [one for one in state.iterdir() if one.name.startswith("exec-")]
+    recovered = aicore.PacketDispatcher(capture_file, spool=state, wait=0.2)
+    recovered.stack = stack_of(url)
+    with pytest.raises(aicore.Fatal):
+        recovered.run()
+    assert recovered.summary is not None
+    assert recovered.summary.adaptors[0].counters["recovered"] == waiting
+    assert list(path.glob("*.seg"))
+
+
+def test_without_a_spool_nothing_is_kept(capture_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    before = set(tmp_path.rglob("*"))
+    dispatcher = aicore.PacketDispatcher(capture_file, wait=0.2)
+    dispatcher.stack = stack_of("exec:false")
+    with pytest.raises(aicore.Fatal):
+        dispatcher.run()
+    assert dispatcher.summary is not None
+    assert dispatcher.summary.adaptors[0].counters["lost"] > 0
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_wait_is_how_long_a_store_may_take_nothing(capture_file: Path) -> None:
+    dispatcher = aicore.PacketDispatcher(capture_file, wait=0.5)
+    dispatcher.stack = stack_of(Away())
+    begin = time.monotonic()
+    with pytest.raises(aicore.Fatal, match="away"):
+        dispatcher.run()
+    assert 0.5 <= time.monotonic() - begin < 4
+
+
+def test_the_queue_has_a_bound(capture_file: Path) -> None:
+    with pytest.raises(aicore.UsageError, match="at least 1 MiB"):
+        aicore.PacketDispatcher(capture_file, queue=0)
+
+
+def test_a_folder_is_the_captures_in_it(capture_file: Path, visits: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "captures"
+    folder.mkdir()
+    capture_file.rename(folder / "1.pcap")
+    talks(http(55000)).write(folder / "2.pcap")
+    (folder / "notes.txt").write_text("no capture")
+    assert len(list(aicore.flows(folder))) == len(visits.flows) + 1
+
+
+def test_a_folder_is_followed_and_each_capture_read_once(tmp_path: Path) -> None:
+    folder, state = tmp_path / "in", tmp_path / "state"
+    folder.mkdir()
+    for run, name in enumerate(("1.pcap", "2.pcap")):
+        talks(http(50000 + run)).write(folder / name)
+        recorder = Recorder()
+        dispatcher = aicore.PacketDispatcher(folder, follow=True, spool=state)
+        dispatcher.stack = stack_of(recorder)
+
+        class Stopper:
+            @aicore.hookimpl
+            def flow_insert(self, dispatcher: Any = dispatcher) -> None:
+                threading.Timer(0.5, dispatcher.stop).start()
+
+        dispatcher.stack.use(Stopper())
+        dispatcher.run()
+        assert [key.split(":")[1] for kind, key in recorder.calls if kind == "insert"] == [str(50000 + run)]
+    (ledger,) = (state / "followed").glob("in-*.jsonl")
+    assert len(ledger.read_text().splitlines()) == 2
+    with pytest.raises(aicore.UsageError, match="directories"):
+        aicore.PacketDispatcher(folder / "1.pcap", follow=True)
+
+
+def test_reload_reaches_hooks(long_capture: Path) -> None:
+    class Reloads:
+        reloaded = 0
+
+        @aicore.hookimpl
+        def flow_batch(self) -> None:
+            dispatcher.reload()
+
+        @aicore.hookimpl
+        def reload(self) -> None:
+            self.reloaded += 1
+            dispatcher.stop()
+
+    hook, dispatcher = Reloads(), aicore.PacketDispatcher(long_capture)
+    dispatcher.reload()  # nothing runs
+    dispatcher.stack = aicore.StackLan(batch_rows=16)
+    dispatcher.stack.use(hook)
+    dispatcher.run()
+    assert hook.reloaded > 0
+
+
+def test_adaptors_know_the_run_before_they_connect(capture_file: Path, install: Any) -> None:
+    source = """
+import aicore
+
+class Store(aicore.DatabaseAdaptor):
+    seen = []
+
+    def connect(self, connection_str):
+        self.seen.append(self.context)
+
+    def write(self, batch):
+        assert self.context is self.seen[0]
+"""
+    install("aicore-knows", adaptors={"knows": "knows_store:Store"}, knows_store=source)
+
+    class Declares:
+        fields = (aicore.Field("color", "str", "of the flow"),)
+
+        @aicore.hookimpl
+        def run_started(self, context: aicore.RunContext) -> None:
+            self.context = context
+
+    hook, stack = Declares(), stack_of("knows:x", sensor="here")
+    stack.use(hook)
+    Run(stack, Source.of(capture_file)).run()
+    import knows_store  # type: ignore[import-not-found]
+
+    (context,) = knows_store.Store.seen
+    assert context is hook.context
+    assert context.sensor == "here"
+    assert {"key", "httphost", "color"} <= {field.name for field in context.fields}
+
+
+def test_adaptors_are_in_the_plugin_manager_by_their_names(capture_file: Path) -> None:
+    plugins = Plugins()
+    Run(stack_of(Recorder(), Recorder(), "memory:"), Source.of(capture_file), plugins=plugins).run()
+    names = [name for name, _ in plugins.manager.list_name_plugin() if name.startswith("adaptor:")]
+    assert names == ["adaptor:recorder", "adaptor:recorder#2", "adaptor:memory"]
+
+
+def test_what_does_not_begin_leaves_nothing_open(capture_file: Path, tmp_path: Path) -> None:
+    """A spool that stays locked would keep the next run from it."""
+    url = f"jsonl:{tmp_path}/out"
+    bad = Source.of(capture_file, filter="nonsense")
+    with pytest.raises(aicore.SourceError):
+        Run(stack_of(url), bad, spool=tmp_path / "state")
+    good = Run(stack_of(url), Source.of(capture_file), spool=tmp_path / "state")
+    assert good.run().adaptors[0].counters["delivered"] > 0
+    assert [path.name for path in (tmp_path / "state").iterdir() if "." in path.name] == []

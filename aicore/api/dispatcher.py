@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from aicore.errors import Fatal, SourceError, UsageError
@@ -15,13 +17,35 @@ from aicore.run.stack import StackLan
 class PacketDispatcher:
     """Reads an interface or capture files: `with PacketDispatcher("eth0") as pd: pd.stack = st; pd.run()`.
 
-    An existing interface wins, else the name is a path; several files are one input. `capture`: snaplen, buffer_bytes,
-    promiscuous, immediate for interfaces. SourceError if there is no such source.
+    An existing interface wins, else the name is a path; several files are one input; a directory is the captures in it.
+
+    follow: the source are directories, whose captures are read as others drop them there, until stop().
+    spool: a directory in which what a store cannot take waits, also for the next run; for stores opened by URL. With
+    `follow` it remembers below `followed` which captures were read; without a spool that is forgotten at the end.
+    queue: MiB of memory for each store. wait: seconds for which a run on files waits for a store that takes nothing
+    from the start on (math.inf: for ever). capture: snaplen, buffer_bytes, promiscuous, immediate, for interfaces.
+    SourceError if there is no such source.
     """
 
-    def __init__(self, source: SourceLike, *, filter: str = "", live: bool | None = None, **capture: Any) -> None:
+    def __init__(
+        self,
+        source: SourceLike,
+        *,
+        filter: str = "",
+        live: bool | None = None,
+        follow: bool = False,
+        spool: str | os.PathLike[str] | None = None,
+        queue: int = 64,
+        wait: float = 5.0,
+        **capture: Any,
+    ) -> None:
+        if queue < 1:
+            raise UsageError(f"queue is at least 1 MiB, not {queue}")
         self.stack: StackLan | None = None
-        self._source = Source.of(source, filter=filter, live=live, **capture)
+        self._source = Source.of(source, filter=filter, live=live, follow=follow, **capture)
+        self._spool = None if spool is None else Path(spool)
+        self._queue_bytes = queue << 20
+        self._wait = wait
         self._run: Run | None = None
         self._stopped = False
 
@@ -32,7 +56,8 @@ class PacketDispatcher:
         self.stop()
 
     def run(self) -> RunSummary:
-        """Runs until the source ends or stop() is called, and returns when every adaptor has what was read.
+        """Runs until the source ends or stop() is called, and returns when every store, or its spool, has what was
+        read.
 
         SIGINT ends the input, final events are delivered, then KeyboardInterrupt is raised; after a second SIGINT the
         stores have no more time. On the main thread, and unless the program handles SIGINT itself: then its handler
@@ -41,7 +66,14 @@ class PacketDispatcher:
         """
         if self.stack is None:
             raise UsageError("pd.stack is not set")
-        self._run = run = Run(self.stack, self._source)
+        self._run = run = Run(
+            self.stack,
+            self._source,
+            spool=self._spool,
+            ledgers=None if self._spool is None else self._spool / "followed",
+            queue_bytes=self._queue_bytes,
+            wait=self._wait,
+        )
         if self._stopped:
             run.stop()
         summary = run.run()
@@ -51,6 +83,16 @@ class PacketDispatcher:
         if failed:
             raise Fatal("; ".join(failed))
         return summary
+
+    @property
+    def summary(self) -> RunSummary | None:
+        """What the last run() did, also where it raised."""
+        return None if self._run is None else self._run.summary
+
+    def reload(self) -> None:
+        """Has plugins read their files again, between two batches. Safe from any thread and signal handler."""
+        if self._run is not None:
+            self._run.reload()
 
     def stop(self) -> None:
         """Ends run(). Safe from any thread."""

@@ -47,18 +47,21 @@ def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
     from aicore import _core
     from aicore.errors import AicoreError
     from aicore.plugins.discovery import open_adaptor
+    from aicore.record import schema
     from aicore.run.loading import Chain
+    from aicore.run.standalone import standalone_context
 
-    registry, problem = _core.Registry(), None
+    registry, problem, fields = _core.Registry(), None, schema.CORE
     try:
         chain = Chain(job.plugins, job.stack.uses)
-        registry, problem = chain.registry.core, "; ".join(chain.problems) or None
+        registry, problem, fields = chain.registry.core, "; ".join(chain.problems) or None, chain.fields
     except AicoreError as error:
         problem = str(error)
     yield "plugins", ", ".join(str(use.plugin).partition("?")[0] for use in job.stack.uses) or "protocols", problem
     for url in job.urls:
         try:
             adaptor = open_adaptor(url, job.plugins)
+            adaptor.context = standalone_context(fields)
             problem = _connect(adaptor) if connect else None
         except AicoreError as error:
             problem = str(error)

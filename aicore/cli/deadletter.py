@@ -46,7 +46,7 @@ def replay(file: Path, url: str, force: bool) -> int:
     The file stays. Exits with 1 if a record was refused again or not delivered.
     """
     from aicore.cli import logs
-    from aicore.delivery import deadletter_replay
+    from aicore.run.replay import deadletter_replay
 
     logs.set_up(0, False, False)
     counters = deadletter_replay(file, url, force=force)

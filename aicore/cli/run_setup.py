@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ import click
 
 from aicore.cli.config import Config
 from aicore.cli.state_directory import default_spool
-from aicore.errors import SourceError
 from aicore.plugins.discovery import Plugins
 from aicore.plugins.url import AdaptorURL
 from aicore.run.source import Source
@@ -23,12 +21,6 @@ from aicore.run.stack import StackLan, Use
 logger = logging.getLogger("aicore")
 
 DEFAULT_STORE = "sqlite:flows.db"
-
-# First four bytes of pcap (µs, ns, modified; both byte orders) and pcapng files.
-MAGIC = frozenset(
-    bytes.fromhex(magic)
-    for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1", "0a0d0d0a")
-)
 
 
 @dataclass(frozen=True)
@@ -100,13 +92,17 @@ def _source(ctx: click.Context, options: dict[str, Any]) -> Source:
     paths = options["source"] or _strings(ctx.lookup_default("source"))
     interfaces = options["interface"]
     if options["follow"]:
-        return Source(_folders(paths, interfaces), False, options["filter"], follow=True)
+        if interfaces:
+            raise click.UsageError("--follow reads captures in directories; an interface needs none of it")
+        if not paths:
+            raise click.UsageError("--follow needs a directory")
+        return Source.of(paths, filter=options["filter"], follow=True)
     if bool(paths) == bool(interfaces):
         raise click.UsageError(
             "capture files and interfaces cannot be mixed" if paths else "name capture files, or an interface with -i"
         )
     if paths:
-        return Source.of(_captures(paths), filter=options["filter"], live=False)
+        return Source.of(paths, filter=options["filter"], live=False)
     return Source.of(
         interfaces,
         filter=options["filter"],
@@ -122,44 +118,3 @@ def _strings(value: Any) -> list[str]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else [str(one) for one in value]
-
-
-def _folders(paths: Sequence[str], interfaces: Sequence[str]) -> tuple[str, ...]:
-    """The directories to follow, each once."""
-    if interfaces:
-        raise click.UsageError("--follow reads captures in directories; an interface needs none of it")
-    if not paths:
-        raise click.UsageError("--follow needs a directory")
-    for path in paths:
-        if not os.path.isdir(path):
-            what = "standard input" if path == "-" else path
-            raise click.UsageError(f"--follow takes directories, and {what} is none")
-        if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
-            raise SourceError(f"{path}: no permission to read it")
-    return tuple({os.path.realpath(path): path for path in paths}.values())
-
-
-def _captures(paths: Sequence[str]) -> list[str]:
-    """The paths, with each directory replaced by the captures in it, sorted by name."""
-    files: list[str] = []
-    for path in paths:
-        if not os.path.isdir(path):
-            files.append(path)
-            continue
-        try:
-            names = sorted(entry.path for entry in os.scandir(path) if entry.is_file())
-        except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}") from None
-        found = [name for name in names if _is_capture(name)]
-        if not found:
-            raise SourceError(f"{path}: no capture file in this directory")
-        files += found
-    return files
-
-
-def _is_capture(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) in MAGIC
-    except OSError:
-        return True  # opening it says what is wrong

@@ -17,8 +17,8 @@ from aicore.delivery.counters import balance
 from aicore.delivery.deadletter import DeadLetters, deadletter_list
 from aicore.delivery.delivery import Delivery
 from aicore.delivery.health import State
-from aicore.delivery.manage import deadletter_replay, spool_check, spool_drop, spool_list
-from aicore.delivery.spool import Spool, SpoolInUse, spool_path
+from aicore.delivery.spool import Spool, SpoolInUse
+from aicore.delivery.spools import open_spool, spool_check, spool_drop, spool_list, spool_path
 
 __all__ = [
     "DeadLetters",
@@ -28,7 +28,7 @@ __all__ = [
     "State",
     "balance",
     "deadletter_list",
-    "deadletter_replay",
+    "open_spool",
     "spool_check",
     "spool_drop",
     "spool_list",

@@ -7,11 +7,13 @@ parts share one lock, `changed`; the spool has its own.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+from aicore.delivery import health
 from aicore.delivery.backlog import Backlog
 from aicore.delivery.connection import Connection
 from aicore.delivery.counters import Counters
@@ -29,7 +31,8 @@ class Delivery:
     """Takes the batches of a run to one adaptor, at least once each row, in order by flow.
 
     `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
-    put() waits while the queue is over its bound. `on_full(True)` asks for no new flows, on put()'s thread, and
+    put() waits while the queue is over its bound, and a store that has taken nothing for `wait` seconds since the start
+    (None: START_SECONDS) is given up. `on_full(True)` asks for no new flows, on put()'s thread, and
     `on_full(False)` takes it back, on the sender's.
     """
 
@@ -46,7 +49,7 @@ class Delivery:
         spool: Spool | None = None,
         spool_always: bool = False,
         deadletters: DeadLetters | None = None,
-        wait: bool = False,
+        wait: float | None = None,
         on_full: Callable[[bool], None] | None = None,
         backoff: tuple[float, float] = (0.1, 30.0),
         clock: Callable[[], float] = time.monotonic,
@@ -79,9 +82,8 @@ class Delivery:
             clock=clock,
         )
         self.connection = Connection(name, adaptor, url, clock)
-        self.health = Health(
-            name, connects=url is not None, patient=live or wait, changed=changed, clock=clock, rare=rare
-        )
+        patience = math.inf if live else health.START_SECONDS if wait is None else wait
+        self.health = Health(name, connects=url is not None, patience=patience, changed=changed, clock=clock, rare=rare)
         self._overload = Overload(self.backlog, rare, on_full, always=self._always) if live else None
         self.sender = Sender(
             name,

@@ -11,14 +11,14 @@ from aicore.delivery.timing import Clock, RareLog, log
 
 State = Literal["connecting", "ok", "retrying", "spooling", "fatal", "stuck", "closed"]
 
-#: A store of a file run that takes nothing for so long at the start has refused.
+#: A store of a file run that takes nothing for so long at the start has refused, unless something else is said.
 START_SECONDS = 5.0
 
 
 class Health:
     """What the sender learns, and whoever waits for it looks at. `changed` is the delivery's lock.
 
-    patient: a store that has taken nothing since the start is waited for, as that of a live run is.
+    `patience`: seconds after which a store that has taken nothing since the start is given up; math.inf for a live run.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Health:
         name: str,
         *,
         connects: bool,
-        patient: bool,
+        patience: float,
         changed: threading.Condition,
         clock: Clock = time.monotonic,
         rare: RareLog | None = None,
@@ -34,7 +34,7 @@ class Health:
         self.phase: Literal["connecting", "ok", "retrying", "fatal", "closed"] = "connecting" if connects else "ok"
         self.error: str | None = None  # the last one, without secrets
         self._name = name
-        self._patient = patient
+        self._patience = patience
         self._changed = changed
         self._clock = clock
         self._rare = rare or RareLog(name, clock)
@@ -82,13 +82,13 @@ class Health:
     def given_up(self) -> bool:
         """Failed for good. A store of a file run that has taken nothing since the start is an error of the command,
         not of now."""
-        if self._patient or self._delivered or self.phase == "fatal":
+        if self._delivered or self.phase == "fatal":
             return self.phase == "fatal"
         since = self._started if self.phase == "connecting" else self._failing_since
-        if since is None or self._clock() - since < START_SECONDS:
+        if since is None or self._clock() - since < self._patience:
             return False
         self.give_up(
-            f"the store has taken nothing for {START_SECONDS:.0f} s since the start: {self.error or 'no answer'}"
+            f"the store has taken nothing for {self._patience:.0f} s since the start: {self.error or 'no answer'}"
         )
         return True
 

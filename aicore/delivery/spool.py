@@ -10,20 +10,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aicore.delivery.recovery import Recovery, Segment, cursor_line
 from aicore.delivery.segment import HEADER, Frame, header, read_frame, scan
-
-if TYPE_CHECKING:
-    from aicore.plugins.url import AdaptorURL
 
 log = logging.getLogger("aicore.delivery")
 
@@ -35,14 +30,6 @@ FINAL_SHARE = 0.9  # the last tenth is for final rows
 
 class SpoolInUse(OSError):
     """Another process has this spool open."""
-
-
-def spool_path(base: Path, url: AdaptorURL) -> Path:
-    """Where the spool of that store lies: rows for one must not be replayed into another, or in another form.
-
-    User and password play no part, so that a new password finds the old rows.
-    """
-    return base / f"{url.scheme}-{hashlib.sha256(url.identity.encode()).hexdigest()[:8]}"
 
 
 class Spool:

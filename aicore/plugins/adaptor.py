@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aicore.plugins.options import Option
     from aicore.plugins.url import AdaptorURL
     from aicore.record.batch import FlowBatch
+    from aicore.run.context import RunContext
 
 Events = Literal["all", "net"]
 Threads = Literal["delivery", "caller"]
@@ -42,6 +43,8 @@ class DatabaseAdaptor:
     url: AdaptorURL | None = None
     #: What its URL says of the delivery.
     delivery: DeliveryOptions = DeliveryOptions()
+    #: The run: the fields of its records, its sensor, a logger. Set before `connect`; None outside a run.
+    context: RunContext | None = None
 
     @functools.cached_property
     def config(self) -> Mapping[str, Any]:

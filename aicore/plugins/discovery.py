@@ -281,9 +281,9 @@ def check_hooks(label: str, plugin: object) -> None:
 
 
 def hook_names(kind: PluginKind, plugin: object) -> list[str]:
-    """Hooks that a plugin implements, sorted; an adaptor's delivery implements flow_batch."""
+    """Hooks that a plugin implements, sorted. Adaptors implement none: their deliveries are called directly."""
     if kind == "adaptor":
-        return ["flow_batch"]
+        return []
     manager = pluggy.PluginManager("aicore")
     return sorted(name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None)
 

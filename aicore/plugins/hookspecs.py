@@ -104,7 +104,7 @@ def flow_detected(flows: FlowBatch, context: RunContext) -> None:
 
 @hookspec
 def flow_batch(flows: FlowBatch, context: RunContext) -> None:
-    """Every event in order of seq, enriched and sealed. The deliveries of adaptors implement it and are called last.
+    """Every event in order of seq, enriched and sealed. The stores get the batch afterwards.
 
     When: for every batch, after flow_detected. The batch may be kept.
     Thread: the caller of run(). May raise: anything, see above.

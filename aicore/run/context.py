@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hooks are told about the run, and what a run says at its end."""
+"""What plugins are told about the run, and what a run says at its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TopRow = tuple[str, int, int, int]
 
 @dataclass(frozen=True)
 class RunContext:
-    """The run, for its hooks. The same object in every call.
+    """The run, for its hooks and adaptors. The same object everywhere.
 
     run_id: names this run among all: the start in µs since the epoch.
     version_base: `version` of an event is this plus its seq.

@@ -11,27 +11,23 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aicore import _core
-from aicore.delivery import Delivery
 from aicore.errors import UsageError
-from aicore.plugins import hookspecs
-from aicore.plugins.adaptor import events_of, threads_of
-from aicore.plugins.discovery import Plugins, open_adaptor
-from aicore.plugins.url import AdaptorURL
+from aicore.plugins.discovery import Plugins
 from aicore.record.batch import FlowBatch, Kind
 from aicore.run.context import AdaptorSummary, RunContext, RunSummary
+from aicore.run.deliveries import Deliveries
+from aicore.run.follow import Follow
 from aicore.run.isolation import Interrupted
 from aicore.run.loading import Chain
 from aicore.run.source import Source
-from aicore.run.stack import TCP, UDP, Attached, StackLan
-
-if TYPE_CHECKING:
-    from aicore.delivery import Spool
+from aicore.run.stack import TCP, UDP, StackLan
 
 logger = logging.getLogger("aicore")
 
@@ -51,17 +47,6 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _KINDS: tuple[Kind, ...] = ("insert", "update", "remove")
 
 
-class _DeliveryHook:
-    """A delivery as the plugin that its adaptor is in the plugin manager."""
-
-    delivery: Delivery
-
-    @hookspecs.hookimpl(trylast=True)
-    def flow_batch(self, flows: FlowBatch) -> None:
-        with suppress(Interrupted):  # the delivery has the batch, and no more time for it
-            self.delivery.put(flows)
-
-
 class Run:
     """Runs a stack on a source, once. `stop`, `reload`, `counters`, `progress_info`, `adaptors` may be called from any
     thread; everything else belongs to the thread that calls run().
@@ -77,13 +62,17 @@ class Run:
         events: Collection[str] = (),
         top: bool = True,
         progress: Callable[[Run], None] | None = None,
-        spool: Callable[[str], Spool | None] | None = None,
-        **delivery: Any,
+        spool: Path | None = None,
+        ledgers: Path | None = None,
+        queue_bytes: int = 64 << 20,
+        wait: float | None = None,
     ) -> None:
         """Opens plugins and source. `events`: kinds that the caller of next_batch() wants itself. `top`: keep the lists
-        of the summary. `spool` gives each adaptor, by name, its spool. `delivery`: queue_bytes, spool_always, wait, as
-        Delivery takes them."""
+        of the summary. `spool`: directory of the stores' spools. `ledgers`: directory in which a source that follows
+        remembers what was read. `queue_bytes`: memory of each store. `wait`: seconds for which a run on files waits for
+        a store that has taken nothing yet; None is 5."""
         self.source = source
+        self.summary: RunSummary | None = None  # once it is over, also if run() raised
         self._progress = progress
         self._started = time.monotonic()
         self._next_progress = 0.0
@@ -93,15 +82,12 @@ class Run:
         self._interrupts = 0
         self._stopped = False
         self._reload = False
-        self._full: set[str] = set()
-        self._full_lock = threading.Lock()
         self._final_counters: dict[str, int] | None = None
 
         plugins = plugins or Plugins()
         self.chain = Chain(plugins, stack.uses)
         self._hooks = self.chain.hooks
         self._warnings += self.chain.problems
-        self._deliveries: list[tuple[Delivery, str]] = []
         version_base = time.time_ns() // 1000
         options = stack.engine_options()
         options.setdefault("sensor", source.sensor)
@@ -119,13 +105,6 @@ class Run:
             )
         except ValueError as error:
             raise UsageError(str(error)) from None
-        try:
-            for one in attached:
-                self._attach(plugins, one, spool, delivery)
-            source.open(self._engine)
-        except BaseException:
-            self._engine.close()
-            raise
         self.context = RunContext(
             run_id=str(version_base),
             version_base=version_base,
@@ -136,6 +115,18 @@ class Run:
             counters=self.counters,
             logger=logger,
         )
+        self._stores = Deliveries(self._engine.admit)
+        self._follow: Follow | None = None
+        try:
+            if source.follow:
+                hold = max(stack.idle_tcp, stack.idle_udp, stack.half_open, stack.linger)
+                self._follow = Follow(self._engine, source.names, ledgers, hold)
+            for one in attached:
+                self._stores.open(one, plugins, self.context, spool=spool, queue_bytes=queue_bytes, wait=wait)
+            source.open(self._engine)
+        except BaseException:
+            self._give_back()
+            raise
         stack._counters = self.counters
 
     def _events(self, wanted: set[str], adaptors: bool) -> list[str]:
@@ -144,44 +135,12 @@ class Run:
             return list(_KINDS)
         return [kind for kind in _KINDS if kind in wanted or self._hooks.wanted(f"flow_{kind}")]
 
-    def _attach(
-        self,
-        plugins: Plugins,
-        attached: Attached,
-        spool: Callable[[str], Spool | None] | None,
-        options: dict[str, Any],
-    ) -> None:
-        adaptor = attached.adaptor
-        if isinstance(adaptor, str):
-            adaptor = open_adaptor(adaptor, plugins)
-        given = getattr(adaptor, "url", None)
-        url = given if isinstance(given, AdaptorURL) else None
-        own = type(adaptor).__name__
-        hook = _DeliveryHook()
-        registered = plugins.register(f"adaptor:{url.scheme if url else own.lower()}", hook)
-        name = registered.partition(":")[2]
-        hook.delivery = Delivery(
-            name,
-            adaptor,
-            live=self.source.live,
-            events=events_of(adaptor),
-            transports=attached.transports,
-            spool=spool(name) if spool else None,
-            url=url,
-            on_full=lambda full: self._on_full(name, full),
-            **options,
-        )
-        self._hooks.trust(registered)
-        self._deliveries.append((hook.delivery, url.redacted if url else own))
-
-    def _on_full(self, name: str, full: bool) -> None:
-        """No new flows while any store is full. Called on threads of deliveries too."""
-        with self._full_lock:
-            if full:
-                self._full.add(name)
-            else:
-                self._full.discard(name)
-            self._engine.admit(not self._full)
+    def _give_back(self) -> None:
+        """What was opened for a run that does not begin."""
+        self._stores.abort()
+        if self._follow is not None:
+            self._follow.close()
+        self._engine.close()
 
     def run(self) -> RunSummary:
         """Runs until the source has ended or stop() was called, and the deliveries have drained.
@@ -195,7 +154,7 @@ class Run:
                 self.start()
                 while self.next_batch() is not None:
                     pass
-                self._drain()
+                self._stores.drain(self._tick)
             except BaseException:
                 self._abort()
                 raise
@@ -227,7 +186,7 @@ class Run:
         self.stop(INTERRUPT_DEADLINE if self._interrupts == 1 else 0)
         if self._interrupts > 2:
             raise KeyboardInterrupt
-        calling = self.chain.guard.calling or any(one.calling for one, _ in self._deliveries)
+        calling = self.chain.guard.calling or self._stores.calling
         if self._interrupts == 2 and calling and frame and not frame.f_code.co_filename.startswith(_PACKAGE):
             raise Interrupted
 
@@ -237,21 +196,7 @@ class Run:
         self._stopped = True
         self._engine.stop()
         if seconds is not None:
-            for delivery, _ in self._deliveries:
-                delivery.hurry(seconds)
-
-    def add_files(self, paths: Sequence[str]) -> None:
-        """Further captures for a source that follows. Safe from any thread."""
-        self._engine.add_files(paths)
-
-    def finished_files(self) -> list[tuple[str, int, int]]:
-        """Those that ended since the last call; see Engine.finished_files()."""
-        return self._engine.finished_files()
-
-    @property
-    def finished(self) -> bool:
-        """The input has ended, and all of its events were pulled."""
-        return self._engine.finished
+            self._stores.hurry(seconds)
 
     def reload(self) -> None:
         """Has the reload hooks called before the next batch. Safe from any thread and signal handler."""
@@ -267,8 +212,7 @@ class Run:
         except BaseException:
             self._abort()
             raise
-        for delivery, _ in self._deliveries:
-            delivery.start()
+        self._stores.start()
         self._engine.start()
         if self._stopped:
             self._engine.stop()
@@ -282,19 +226,20 @@ class Run:
             if core is not None:
                 batch = FlowBatch(core)
                 self._process(batch)
-            if not self.source.live and self._deliveries and all(one.state == "fatal" for one, _ in self._deliveries):
-                self.stop()  # nobody is left to read the files for
+            if self._stores.nobody_left(self.source.live):
+                self.stop()
             if batch is not None or self._engine.finished:
                 return batch
 
     def close(self) -> RunSummary | None:
         """Ends a run that was driven by next_batch(), at its end or before; None if it does not run."""
         if not self._running:
-            self._engine.close()
+            if self.summary is None:
+                self._give_back()
             return None
         if not self._engine.finished:
             self.stop()
-        self._drain()
+        self._stores.drain(self._tick)
         return self._finish()
 
     def counters(self) -> dict[str, int]:
@@ -307,12 +252,7 @@ class Run:
 
     def adaptors(self) -> list[AdaptorSummary]:
         """Where the output goes, and how far it is."""
-        return [
-            AdaptorSummary(
-                delivery.name, target, delivery.state, delivery.error, delivery.lag_seconds, delivery.counters()
-            )
-            for delivery, target in self._deliveries
-        ]
+        return self._stores.summaries()
 
     def _process(self, batch: FlowBatch) -> None:
         hooks, context = self._hooks, self.context
@@ -325,6 +265,7 @@ class Run:
             if rows is not None:
                 hooks.call(hook, units=len(rows), flows=rows, context=context)
         hooks.call("flow_batch", units=len(batch), flows=batch, context=context)
+        self._stores.put(batch)
 
     def _tick(self) -> None:
         """What is due now and then: reload, warnings, progress."""
@@ -339,6 +280,8 @@ class Run:
             self._next_trim = now + TRIM
             _core.trim_memory()
         self._take_warnings()
+        if self._follow is not None:
+            self._follow.tick(self._stores.summaries)
         if self._progress is not None:
             self._progress(self)
 
@@ -347,23 +290,6 @@ class Run:
             logger.warning("%s", warning)
             if len(self._warnings) < _WARNINGS:
                 self._warnings.append(warning)
-
-    def _drain(self) -> None:
-        """Waits for the deliveries, all at once, and for as long as stop() or an interrupt said."""
-        threads = [
-            threading.Thread(target=delivery.finish, args=(None,), name="aicore-finish", daemon=True)
-            for delivery, _ in self._deliveries
-            if threads_of(delivery.adaptor) != "caller"
-        ]
-        for thread in threads:
-            thread.start()
-        for delivery, _ in self._deliveries:
-            if threads_of(delivery.adaptor) == "caller":
-                delivery.finish(None)
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(PULL_MS / 1000)
-                self._tick()
 
     def _finish(self) -> RunSummary:
         """After the last event was delivered: counters, the last hook, the summary."""
@@ -380,7 +306,11 @@ class Run:
             error=self._engine.error,
             interrupted=self._interrupts > 0,
         )
+        self.summary = summary
         self._hooks.call("run_finished", always=True, context=self.context, summary=summary)
+        if self._follow is not None:
+            self._follow.finish(summary.counters["batches"], summary.adaptors)
+            self._follow.close()
         self._engine.close()
         self.chain.guard.close()
         return summary
@@ -390,6 +320,5 @@ class Run:
         if not self._running:
             return
         self._engine.stop()
-        for delivery, _ in self._deliveries:
-            delivery.abort()
+        self._stores.abort()
         self._finish()

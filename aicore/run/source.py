@@ -16,10 +16,17 @@ from aicore.errors import SourceError, UsageError
 SourceLike = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
+# First four bytes of pcap (µs, ns, modified; both byte orders) and pcapng files.
+_MAGIC = frozenset(
+    bytes.fromhex(magic)
+    for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1", "0a0d0d0a")
+)
+
+
 @dataclass(frozen=True)
 class Source:
-    """A checked source. `capture` holds the options of LiveSource. `follow`: the names are folders, and
-    Run.add_files() gives the captures in them, until the run is stopped."""
+    """A checked source. `capture` holds the options of LiveSource. `follow`: the names are directories, whose captures
+    are read as they come, until the run is stopped."""
 
     names: tuple[str, ...]
     live: bool
@@ -30,13 +37,18 @@ class Source:
     opened: _core.LiveSource | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, source: SourceLike, *, filter: str = "", live: bool | None = None, **capture: Any) -> Source:
-        """An existing interface wins, else a path; "-" is standard input; several files are read in the given order.
+    def of(
+        cls, source: SourceLike, *, filter: str = "", live: bool | None = None, follow: bool = False, **capture: Any
+    ) -> Source:
+        """An existing interface wins, else a path; "-" is standard input; several files are read in the given order; a
+        directory is the captures in it, in the order of their names, or with `follow` those that will come, too.
         `live` settles it where a file and an interface have the same name. SourceError if there is no such thing."""
         given = [source] if isinstance(source, str | os.PathLike) else list(source)
         names = tuple(os.fspath(name) for name in given)
         if not names or not all(names):
             raise UsageError("a source is an interface or a capture file; none was given")
+        if follow:
+            return cls(_followed(names), False, filter, follow=True)
         if live is None:
             known = {name for _, name in socket.if_nameindex()} | {"any"}
             kinds = {name in known for name in names}
@@ -47,6 +59,7 @@ class Source:
             for name in names:
                 if name != "-" and not Path(name).exists():
                     raise SourceError(f"{name}: neither an interface nor a file of that name exists")
+            names = tuple(path for name in names for path in _captures(name))
         return cls(names, live, filter, capture)
 
     @property
@@ -72,3 +85,41 @@ class Source:
             return _core.LiveSource(self.names, self.filter, **self.capture)
         except (OSError, ValueError) as error:
             raise SourceError(str(error)) from error
+
+
+def begins_as_capture(start: bytes) -> bool:
+    """The first bytes of a file are those of a pcap or pcapng file."""
+    return start[:4] in _MAGIC
+
+
+def _followed(paths: Iterable[str]) -> tuple[str, ...]:
+    """The directories, each once."""
+    for path in paths:
+        if not os.path.isdir(path):
+            what = "standard input" if path == "-" else path
+            raise UsageError(f"what is followed are directories, and {what} is none")
+        if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
+            raise SourceError(f"{path}: no permission to read it")
+    return tuple({os.path.realpath(path): path for path in paths}.values())
+
+
+def _captures(path: str) -> list[str]:
+    """The path, or, of a directory, the captures in it."""
+    if not os.path.isdir(path):
+        return [path]
+    try:
+        names = sorted(entry.path for entry in os.scandir(path) if entry.is_file())
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from None
+    found = [name for name in names if _is_capture(name)]
+    if not found:
+        raise SourceError(f"{path}: no capture file in this directory")
+    return found
+
+
+def _is_capture(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return begins_as_capture(file.read(4))
+    except OSError:
+        return True  # opening it says what is wrong

@@ -27,6 +27,7 @@ from aicore.errors import AicoreError, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.plugins.discovery import open_adaptor
 from aicore.record.batch import FlowBatch
+from aicore.run.standalone import standalone_context
 from aicore.testing.batches import event, flow_id, lives, make_batch
 
 #: What `lacks` may name, and what it means.
@@ -234,6 +235,7 @@ def connected(store: Store) -> DatabaseAdaptor:
     adaptor = open_adaptor(store.url)
     assert isinstance(adaptor, DatabaseAdaptor)
     assert adaptor.url is not None
+    adaptor.context = standalone_context()
     adaptor.connect(adaptor.url)
     return adaptor
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import stat
 import threading
@@ -161,7 +162,7 @@ def test_outage_after_outage_costs_nothing(seed: int) -> None:
         store.down = None
 
     flapping = threading.Thread(target=flap)
-    with balanced(delivery(store, wait=True), seconds=30) as one:
+    with balanced(delivery(store, wait=math.inf), seconds=30) as one:
         flapping.start()
         for start in range(0, 500, 50):
             one.put(lives(range(start, start + 50), version=start * 10 + 1))
@@ -410,7 +411,7 @@ def test_junk_from_write_is_a_failed_write(junk: Any) -> None:
 
     store = Junk()
     store.junk = junk
-    with balanced(delivery(store, wait=True)) as one:
+    with balanced(delivery(store, wait=math.inf)) as one:
         one.put(make_batch(5))
         until(lambda: one.state == "retrying")
         store.junk = None
@@ -437,7 +438,7 @@ def test_with_wait_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aicore.delivery.health.START_SECONDS", 0.05)
     store = FaultyAdaptor()
     store.down = ConnectionRefusedError(111, "refused")
-    with balanced(delivery(store, url="test://x", wait=True)) as one:
+    with balanced(delivery(store, url="test://x", wait=math.inf)) as one:
         one.put(make_batch(5))
         time.sleep(0.2)
         assert one.state == "connecting"
@@ -665,7 +666,7 @@ def test_at_the_deadline_the_rest_goes_to_the_spool_in_order(tmp_path: Path, fau
 def test_without_a_spool_the_rest_is_lost_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     store = FaultyAdaptor()
     store.down = ConnectionError("away")
-    with balanced(delivery(store, wait=True), seconds=0.2) as one:
+    with balanced(delivery(store, wait=math.inf), seconds=0.2) as one:
         one.put(make_batch(100))
     assert one.counters()["lost"] == 100
     assert "100 events are lost" in caplog.text
@@ -674,7 +675,7 @@ def test_without_a_spool_the_rest_is_lost_and_counted(caplog: pytest.LogCaptureF
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     store = FaultyAdaptor()
     store.down = ConnectionError("away")
-    one = delivery(store, wait=True, spool=spool(tmp_path))
+    one = delivery(store, wait=math.inf, spool=spool(tmp_path))
     one.put(make_batch(100))
     first = threading.Thread(target=one.finish, args=(60,))
     first.start()
@@ -706,7 +707,7 @@ def test_what_an_earlier_run_left_comes_first(tmp_path: Path) -> None:
     for live in (True, False):
         store = FaultyAdaptor("all")
         store.down = ConnectionError("away")
-        with balanced(delivery(store, live=live, wait=True, spool=spool(tmp_path)), seconds=0.1) as one:
+        with balanced(delivery(store, live=live, wait=math.inf, spool=spool(tmp_path)), seconds=0.1) as one:
             one.put(FlowBatch.from_rows(event("insert", n, n + 1) for n in range(50)))
         assert one.counters()["spooled"] == 50
 
@@ -722,7 +723,7 @@ def test_spool_always_survives_without_an_end(tmp_path: Path, live: bool) -> Non
     store = FaultyAdaptor("all")
     store.down = ConnectionError("away")
     first = spool(tmp_path)
-    one = delivery(store, live=live, wait=True, spool=first, spool_always=True)
+    one = delivery(store, live=live, wait=math.inf, spool=first, spool_always=True)
     one.put(lives(range(100)))
     assert one.counters()["spooled"] == 300
     # As after SIGKILL: the descriptors are gone, nobody tidied up.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 import tempfile
@@ -56,7 +57,7 @@ class DeliveryModel(RuleBasedStateMachine):
             transports={6},
             queue_bytes=self.queue,
             spool=Spool(self.path / "spool", min_free=0.0, segment_bytes=10_000),
-            wait=True,
+            wait=math.inf,
             backoff=(0.0005, 0.005),
         )
         self.one.start()

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from aicore.delivery.segment import HEADER, Frame, scan
-from aicore.delivery.spool import Spool, SpoolInUse, spool_path
-from aicore.plugins.url import AdaptorURL
+from aicore.delivery.spool import Spool, SpoolInUse
 
 
 def open_spool(path: Path, **options: object) -> Spool:
@@ -175,15 +174,6 @@ def test_rows_that_vanish_while_running_are_counted(tmp_path: Path) -> None:
     assert spool.vanished == 5
     spool.ack()
     assert spool.rows == 0
-
-
-def test_paths_tell_targets_apart_but_not_passwords(tmp_path: Path) -> None:
-    url = AdaptorURL.parse
-    one = spool_path(tmp_path, url("redis://user:canary-1@host:1/0?ended=keep"))
-    assert one == spool_path(tmp_path, url("redis://user:canary-2@host:1/0?ended=keep"))
-    assert one != spool_path(tmp_path, url("redis://host:1/0"))
-    assert one != spool_path(tmp_path, url("redis://host:2/0?ended=keep"))
-    assert "canary" not in str(one)
 
 
 # -- damage at random places: it always starts, and loses at most what was damaged ---------------------------------

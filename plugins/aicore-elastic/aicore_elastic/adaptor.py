@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aicore import AdaptorURL, DatabaseAdaptor, Option
+from aicore import AdaptorURL, DatabaseAdaptor, Option, record_fields
 from aicore.errors import Fatal, RowError, UsageError
 from aicore_elastic.clients import Address, Client, ElasticsearchClient, Login, OpensearchClient, status_of
 from aicore_elastic.documents import Documents
@@ -81,7 +81,7 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
         self._suffix = _PERIODS[self.config["period"]]
         self._most_indices = self.config["indices"]
         self._delete_ended = self.config["ended"] == "delete"
-        self._documents = Documents()
+        self._documents = self.documents()
         self._names: dict[int, str] = {}  # day since the epoch -> index
         self._homes: dict[str, str] = {}  # flow_id -> index, of live flows
         self._rows = _ROWS
@@ -142,6 +142,10 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
                 f"{url.scheme}: credentials go over TLS only: use the scheme with +https, or allow_plaintext=yes"
             )
         return address, login
+
+    def documents(self) -> Documents:
+        """How the records of the run become documents."""
+        return Documents(self.context.fields if self.context else record_fields())
 
     def _open(self, address: Address, login: Login) -> Client:
         return ElasticsearchClient(address, login)

@@ -10,13 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aicore import schema
-from aicore.errors import AicoreError
-from aicore.plugins.discovery import Plugins
-from aicore.plugins.protocol import ProtocolRegistry
 
 if TYPE_CHECKING:
     from aicore import FlowBatch
@@ -34,21 +30,23 @@ _TYPES = {
 # Where ECS has another type than ours. Addresses are told by their name.
 _ECS_TYPES = {"network.iana_number": "keyword", "network.vlan.id": "keyword", "network.inner.vlan.id": "keyword"}
 
-_OWN = ("dns", "http", "tls")  # the protocols of aicore itself
+_OWN = ("core", "dns", "http", "tls")  # of aicore itself
 
 
 class Documents:
     """Knows where each field stands in a document. Used by one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: Iterable[schema.Field]) -> None:
+        """The fields of the run's records. Others of a batch, from a spool of a run with other plugins, stand under
+        `aicore.`"""
         self._places: dict[str, str] = {}  # field -> its dotted path
         self._properties: dict[str, dict[str, Any]] = {}  # path of a field -> its mapping
         self._objects: set[str] = set()  # paths of objects
-        self._hooks_read = False
-        protocols = _protocol_fields()
-        # First those that are installed everywhere: no other protocol can take their names.
-        self._place((*schema.CORE, *(field for field in protocols if field.protocol in _OWN)))
-        self._place(protocols)
+        fields = tuple(fields)
+        # First those that are there in every run: no other plugin can take their names. Then protocols, then hooks.
+        self._place(field for field in fields if field.protocol in _OWN)
+        self._place(field for field in fields if not field.protocol.startswith("hook:"))
+        self._place(fields)
 
     def mappings(self) -> dict[str, Any]:
         """The mapping of the fields known so far, and how others become mapped."""
@@ -73,17 +71,8 @@ class Documents:
     def of(self, batch: FlowBatch) -> list[bytes]:
         """One document a row, as JSON without line ends."""
         if any(name not in self._places for name in batch.names()):
-            self._place(self._unknown(batch))
+            self._place(schema.of_batch(batch))
         return batch.nested_json(self._places)
-
-    def _unknown(self, batch: FlowBatch) -> Iterable[schema.Field]:
-        """The fields of a batch, described by the hook plugins that declare them."""
-        known: tuple[schema.Field, ...] = ()
-        if not self._hooks_read:
-            self._hooks_read = True
-            known = _hook_fields()
-            self._place(known)
-        return schema.of_batch(batch, known)
 
     def _place(self, fields: Iterable[schema.Field]) -> None:
         """Gives each new field its place: that of its ECS name if no other has or claims it. Of several that do
@@ -128,26 +117,3 @@ def _type_of(field: schema.Field) -> str:
     if leaf == "ip" or leaf.endswith("_ip"):
         return "ip"
     return _ECS_TYPES.get(field.ecs or "", _TYPES[field.type])
-
-
-def _protocol_fields() -> tuple[schema.Field, ...]:
-    """Those of the installed protocols, whether this run uses them or not: a field must have the same name in every
-    run."""
-    plugins = Plugins()
-    registry = ProtocolRegistry()
-    for name in plugins.names("protocol"):
-        with suppress(AicoreError):  # the run says so; a field that nobody fills needs no name
-            registry.add(plugins.load("protocol", name))
-    return schema.declared(registry.core.fields())
-
-
-def _hook_fields() -> tuple[schema.Field, ...]:
-    """What the installed hook plugins declare. Read only when a batch has a field that is neither core nor protocol."""
-    plugins = Plugins()
-    fields: list[schema.Field] = []
-    for name in plugins.names("hook"):
-        with suppress(AicoreError):
-            declared = getattr(plugins.load("hook", name), "fields", ())
-            # Where they depend on the plugin's options only the run knows them; then they stand under `aicore.`.
-            fields += () if isinstance(declared, property) else declared
-    return tuple(fields)

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from aicore_elastic.adaptor import ElasticsearchAdaptor
 from aicore_elastic.documents import Documents
 
 import aicore
 from aicore import FlowBatch
 from aicore.plugins.discovery import Plugins
-from aicore.run.loading import Chain
+from aicore.run.standalone import standalone_context
 from aicore.testing import event
 
 FULL: dict[str, Any] = event(
@@ -33,31 +31,21 @@ FULL: dict[str, Any] = event(
 
 
 def documents(*rows: dict[str, Any]) -> list[dict[str, Any]]:
-    return [json.loads(document) for document in Documents().of(FlowBatch.from_rows(rows))]
+    return [json.loads(document) for document in Documents(aicore.record_fields()).of(FlowBatch.from_rows(rows))]
 
 
-@pytest.fixture
-def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A hook plugin that declares fields, as importlib.metadata finds it."""
-    info = tmp_path / "aicore_where-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aicore-where\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[aicore.hooks]\nwhere = where_plugin:Where\n")
-    (tmp_path / "where_plugin.py").write_text(
-        "import aicore\n"
-        "class Where:\n"
-        "    fields = [\n"
-        "        aicore.Field('postal', 'str', 'claimed by no other plugin', ecs='destination.geo.postal_code'),\n"
-        "        aicore.Field('clash', 'str', 'stands where another is', ecs='source.ip'),\n"
-        "        aicore.Field('under', 'str', 'stands under a field', ecs='source.ip.name'),\n"
-        "        aicore.Field('over', 'str', 'stands where an object is', ecs='dns.question'),\n"
-        "    ]\n"
-        "    @aicore.hookimpl\n"
-        "    def flow_enrich(self, flows, context): pass\n"
+class Where:
+    """A hook that declares fields."""
+
+    fields = (
+        aicore.Field("postal", "str", "claimed by no other plugin", ecs="destination.geo.postal_code"),
+        aicore.Field("clash", "str", "stands where another is", ecs="source.ip"),
+        aicore.Field("under", "str", "stands under a field", ecs="source.ip.name"),
+        aicore.Field("over", "str", "stands where an object is", ecs="dns.question"),
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield
-    sys.modules.pop("where_plugin", None)
+
+    @aicore.hookimpl
+    def flow_enrich(self, flows: FlowBatch) -> None: ...
 
 
 def test_names_are_ecs_and_the_rest_is_ours() -> None:
@@ -77,8 +65,9 @@ def test_names_are_ecs_and_the_rest_is_ours() -> None:
 
 
 def test_every_known_field_is_mapped_with_its_type() -> None:
-    mapped = Documents().mappings()["properties"]
-    for field in Chain(Plugins(), []).fields:
+    fields = aicore.record_fields()
+    mapped = Documents(fields).mappings()["properties"]
+    for field in fields:
         name = f"aicore.{field.name}"
         assert (field.ecs or name) in mapped, field.name
         assert field.ecs is None or name not in mapped or mapped[name]["copy_to"] == field.ecs
@@ -109,7 +98,7 @@ def test_a_name_of_several_fields_is_filled_by_copies(monkeypatch: pytest.Monkey
     load = Plugins.load
     monkeypatch.setattr(Plugins, "names", lambda _, kind: ["http", "users"] if kind == "protocol" else [])
     monkeypatch.setattr(Plugins, "load", lambda self, kind, name: Users if name == "users" else load(self, kind, name))
-    documents = Documents()
+    documents = Documents(aicore.record_fields())
     mapped = documents.mappings()["properties"]
     assert documents.place("httphost") == "url.domain"
     assert mapped["aicore.usershost"] == {"type": "keyword", "copy_to": "url.domain"}
@@ -124,9 +113,10 @@ def test_a_field_of_nobody_stands_under_aicore() -> None:
     assert document["aicore"]["tags"] == ["a"]
 
 
-@pytest.mark.usefixtures("hook")
 def test_hook_plugins_say_where_their_fields_stand() -> None:
-    (document,) = documents(event("update", 1, 1, postal="D02", clash="a", under="b", over="c"))
+    row = event("update", 1, 1, postal="D02", clash="a", under="b", over="c")
+    (found,) = Documents(aicore.record_fields([Where()])).of(FlowBatch.from_rows([row]))
+    document = json.loads(found)
     assert document["destination"]["geo"] == {"postal_code": "D02"}
     assert document["source"]["ip"] == "10.0.0.1"
     # What would take another field's place, or break an object, is not worth losing a row for.
@@ -137,7 +127,9 @@ def test_hook_plugins_say_where_their_fields_stand() -> None:
     }
 
 
-@pytest.mark.usefixtures("hook")
-def test_a_hook_plugin_that_is_not_needed_is_not_imported() -> None:
-    documents(FULL)
-    assert "where_plugin" not in sys.modules
+def test_no_plugin_is_loaded_for_the_fields_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = aicore.record_fields()
+    monkeypatch.setattr(Plugins, "load", lambda *_: pytest.fail("a plugin is loaded again"))
+    adaptor = ElasticsearchAdaptor()
+    adaptor.context = standalone_context(fields)
+    assert adaptor.documents().place("httphost") == "url.domain"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aicore import AdaptorURL, DatabaseAdaptor, Fatal, Option, UsageError, check_file, path_of, schema
+from aicore import AdaptorURL, DatabaseAdaptor, Fatal, Option, UsageError, check_file, path_of, record_fields, schema
 
 if TYPE_CHECKING:
     from aicore import FlowBatch
@@ -60,7 +60,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
         self._check_fields()
         self.cut = 0  # strings of this object's rows that were too long
         self._seen: list[schema.Field] = []
-        self._layout, self._unknown = layout(self._wanted)
+        self._layout, self._unknown = layout(self._wanted, self._fields())
         self.close()
         self._check_path()
         self._open()
@@ -115,16 +115,20 @@ class Hdf5Adaptor(DatabaseAdaptor):
         return self._file
 
     def _learn(self, batch: FlowBatch) -> None:
-        """A wanted field that no installed plugin declares has the type that it first comes with."""
+        """A wanted field that the run does not have has the type that it first comes with."""
         from aicore_hdf5.columns import layout
 
         found = [field for field in schema.of_batch(batch) if field.name in self._unknown]
         if found:
             self._seen += found
-            self._layout, self._unknown = layout(self._wanted, self._seen)
+            self._layout, self._unknown = layout(self._wanted, self._fields(), self._seen)
             if self._file is not None:
                 self._locked(lambda file: file.close(pack=False))
             self._open()  # the file has another layout now, and is set aside if it has rows
+
+    def _fields(self) -> tuple[schema.Field, ...]:
+        """Of the run's records."""
+        return self.context.fields if self.context else record_fields()
 
     def _open(self) -> None:
         from aicore_hdf5.file import LOCK

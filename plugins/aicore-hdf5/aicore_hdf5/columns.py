@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from aicore import Place, schema
-from aicore.errors import AicoreError
-from aicore.plugins.discovery import Plugins
-from aicore.plugins.protocol import ProtocolRegistry
 
 if TYPE_CHECKING:
     from aicore import FlowBatch
@@ -29,7 +25,7 @@ COLUMNS = {"key": "name", "layer7": "l7"}
 #: The first of these that a flow has is its `layer7info`.
 INFO = ("httphost", "sslhost", "dnsdomain")
 _INFO_WIDTH = 255
-_OWN = ("http", "tls", "dns")
+_OWN = ("core", "http", "tls", "dns")
 
 
 @dataclass(frozen=True)
@@ -94,34 +90,16 @@ class Layout:
             yield {**record, "version": version, "cut": cut}
 
 
-def layout(wanted: Iterable[str], seen: Sequence[schema.Field] = ()) -> tuple[Layout, tuple[str, ...]]:
-    """The core's fields, those of its own protocols, and the wanted ones that an installed plugin declares or that
-    `seen` has; and the names that nobody knows yet."""
-    wanted = tuple(dict.fromkeys(wanted))
-    fields = {field.name: field for field in (*schema.CORE, *_of_protocols(_OWN))}
-    missing = [name for name in wanted if name not in fields]
-    if missing:
-        plugins = Plugins()
-        known = {field.name: field for field in (*seen, *_of_hooks(plugins), *_of_protocols(plugins.names("protocol")))}
-        fields.update((name, known[name]) for name in missing if name in known)
-    return Layout(tuple(fields.values())), tuple(name for name in missing if name not in fields)
+def layout(
+    wanted: Iterable[str], fields: Iterable[schema.Field], seen: Sequence[schema.Field] = ()
+) -> tuple[Layout, tuple[str, ...]]:
+    """Of the run's fields the core's, those of its own protocols and the wanted ones; of those that the run does not
+    have, what `seen` knows; and the names that nobody knows yet."""
+    known = {field.name: field for field in (*seen, *fields)}
+    found = {name: field for name, field in known.items() if field.protocol in _OWN}
+    found.update((name, known[name]) for name in wanted if name in known)
+    return Layout(tuple(found.values())), tuple(name for name in dict.fromkeys(wanted) if name not in found)
 
 
 def _dtype_of(field: schema.Field) -> str:
     return {"int": "<i8", "float": "<f8"}.get(field.column_type, f"S{field.width}")
-
-
-def _of_protocols(names: Iterable[str]) -> tuple[schema.Field, ...]:
-    plugins, registry = Plugins(), ProtocolRegistry()
-    for name in names:
-        with suppress(AicoreError):  # the run says what cannot be loaded
-            registry.add(plugins.load("protocol", name))
-    return schema.declared(registry.core.fields())
-
-
-def _of_hooks(plugins: Plugins) -> Iterator[schema.Field]:
-    for name in plugins.names("hook"):
-        with suppress(AicoreError):
-            declared = getattr(plugins.load("hook", name), "fields", ())
-            # Where they depend on the plugin's options only a batch tells them.
-            yield from () if isinstance(declared, property) else declared

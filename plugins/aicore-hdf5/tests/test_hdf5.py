@@ -23,7 +23,7 @@ from captures.build import CAPTURES
 from commandline import call
 from support import opened, write
 
-from aicore import Fatal, FlowBatch, UsageError, open_adaptor
+from aicore import Fatal, FlowBatch, UsageError, open_adaptor, record_fields
 from aicore.testing import event, flow_id, make_batch
 
 DEMO = Path(__file__).resolve().parents[3] / "tests" / "captures" / "demo.pcap"
@@ -70,7 +70,7 @@ def test_the_tables_of_the_seed(tmp_path: Path) -> None:
 
 
 def test_columns_have_the_widths_of_the_schema() -> None:
-    dtype = layout(["sipfrom", "quicversion"])[0].dtype
+    dtype = layout(["sipfrom", "quicversion"], record_fields())[0].dtype
     widths = {name: dtype[name].itemsize for name in ("name", "l7", "httphost", "httpuri", "useragent", "flow_id")}
     assert widths == {"name": 104, "l7": 64, "httphost": 255, "httpuri": 512, "useragent": 255, "flow_id": 64}
 
@@ -149,7 +149,7 @@ def check(path: Path, records: Sequence[dict[str, Any]], fields: set[str]) -> in
     return sum(record["cut"] for record in found.values())
 
 
-FIELDS = {field.name for field in layout([])[0].fields}
+FIELDS = {field.name for field in layout([], record_fields())[0].fields}
 
 
 @pytest.mark.parametrize("name", ["demo", "vlan_twins", "port_reuse", "dns_many", "out_of_order", "jumbo", "half_open"])

@@ -9,8 +9,7 @@ from typing import Any
 from aicore_elastic.documents import Documents
 from servers.elastic.server import Node
 
-from aicore.plugins.discovery import Plugins
-from aicore.run.loading import Chain
+from aicore import record_fields
 
 
 def search(node: Node, index: str, *, source: bool = True) -> list[dict[str, Any]]:
@@ -35,8 +34,9 @@ def search(node: Node, index: str, *, source: bool = True) -> list[dict[str, Any
 
 def records(node: Node, index: str) -> list[dict[str, Any]]:
     """The same as records."""
-    documents = Documents()
-    names = {documents.place(field.name): field.name for field in Chain(Plugins(), []).fields}
+    fields = record_fields()
+    documents = Documents(fields)
+    names = {documents.place(field.name): field.name for field in fields}
     return [
         {names.get(path) or path.removeprefix("aicore."): value for path, value in flat(hit["_source"])}
         for hit in search(node, index)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--follow`: captures that others drop into folders, each read once and only when it is finished."""
+"""Captures that others drop into folders, each read once and only when it is finished."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import signal
 import stat
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from aicore.cli.ledger import Ledger, Seen
-from aicore.cli.run_setup import MAGIC
-from aicore.plugins.hookspecs import hookimpl
+from aicore.run.context import AdaptorSummary
+from aicore.run.ledger import Ledger, Seen
+from aicore.run.source import begins_as_capture
 
 if TYPE_CHECKING:
-    from aicore.run.context import AdaptorSummary, RunSummary
-    from aicore.run.loop import Run
+    from aicore import _core
 
 logger = logging.getLogger("aicore")
 
@@ -85,7 +84,7 @@ class Folder:
                 return None
             self._known.add(seen)
             self._changed.pop(name, None)
-            return seen if os.pread(fd, 4, 0) in MAGIC else None
+            return seen if begins_as_capture(os.pread(fd, 4, 0)) else None
         except OSError as error:
             self._fails(name, error.strerror or "?")
             return None
@@ -157,34 +156,39 @@ class _Read(NamedTuple):
 
 
 class Follow:
-    """Gives a run the captures of folders, and keeps their ledgers. Everything is called on the thread of run().
+    """Gives an engine the captures of folders, and keeps their ledgers. Everything is called on the thread of run().
 
     A file is entered once `hold` seconds of later packets have ended the flows that were silent since, and each store
     or its spool has all that was known by then. What SIGKILL keeps from being entered is read again, which gives the
     same flows. Flows that went on all that time are the exception: they are cut in two.
     """
 
-    def __init__(self, folders: Iterable[str], ledgers: Path, hold: float) -> None:
-        self._folders = [Folder(path, Ledger(ledgers, path)) for path in folders]
+    def __init__(self, engine: _core.Engine, folders: Iterable[str], ledgers: Path | None, hold: float) -> None:
+        """Opens the ledgers. UsageError if one cannot be used."""
+        self._engine = engine
+        self._folders: list[Folder] = []
+        try:
+            self._folders.extend(Folder(path, Ledger(ledgers, path)) for path in folders)
+        except BaseException:
+            self.close()
+            raise
         self._hold = int((hold + 2) * 1e9)  # the flow table looks at a flow's time to the second
         self._found: deque[tuple[Folder, str]] = deque()
         self._next_look = 0.0
         self._given: deque[_File] = deque()
         self._read: list[_Read] = []
         self._handed: dict[int, float] = {}  # number of a batch: when all up to it were with the deliveries
-        self._run: Run | None = None
 
     def close(self) -> None:
         for folder in self._folders:
             folder.ledger.close()
 
-    def tick(self, run: Run) -> None:
+    def tick(self, stores: Callable[[], Sequence[AdaptorSummary]]) -> None:
         """To be called several times a second."""
-        self._run = run
         now = time.monotonic()
-        self._take_read(run)
-        self._enter_safe(run.adaptors() if self._read else [], now)
-        if run.finished:
+        self._take_read()
+        self._enter_safe(stores() if self._read else [], now)
+        if self._engine.finished:
             return
         if not self._found and now >= self._next_look:
             self._next_look = now + _POLL
@@ -196,20 +200,17 @@ class Follow:
             if (seen := folder.finished(name)) is not None:
                 paths.append(os.path.join(folder.path, name))
                 self._given.append(_File(paths[-1], folder, seen))
-        run.add_files(paths)
+        self._engine.add_files(paths)
 
-    @hookimpl
-    def run_finished(self, summary: RunSummary) -> None:
-        """At the end of the input all flows have ended. After a second signal not all is delivered."""
-        if self._run is None:
-            return
-        self._take_read(self._run)
-        batches = summary.counters["batches"]
-        if self._run.finished and all(one.counters["batches"] >= batches for one in summary.adaptors):
-            self._enter(self._read if not _lost(summary.adaptors) else [])
+    def finish(self, batches: int, stores: Sequence[AdaptorSummary]) -> None:
+        """At the end of the run, which had so many batches: all flows have ended. After a second signal not all is
+        delivered."""
+        self._take_read()
+        if self._engine.finished and all(one.counters["batches"] >= batches for one in stores):
+            self._enter(self._read if not _lost(stores) else [])
 
-    def _take_read(self, run: Run) -> None:
-        for path, batches, clock in run.finished_files():
+    def _take_read(self) -> None:
+        for path, batches, clock in self._engine.finished_files():
             while self._given:
                 file = self._given.popleft()
                 if file.path == path:

@@ -34,34 +34,47 @@ class Seen(NamedTuple):
 
 
 class Ledger:
-    """The ledger of one folder. One process at a time has it open.
+    """The ledger of one folder, in a file below `base`, or in memory alone. One process at a time has a file open.
 
     Losing lines, as by a power failure, is safe: those files are read again. So only whole rewrites are synced."""
 
-    def __init__(self, base: Path, folder: str) -> None:
+    def __init__(self, base: Path | None, folder: str) -> None:
         """UsageError if it cannot be used; damage in it is none."""
-        self._folder = folder
+        self._entries: dict[Seen, str] = {}
+        self._lines = 0
+        self._lock = -1
+        self._path: Path | None = None
+        if base is not None:
+            self._open(base, folder)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        assert self._path is not None
+        return self._path
+
+    def _open(self, base: Path, folder: str) -> None:
         place = os.path.realpath(folder)
         name = f"{os.path.basename(place)}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}"
-        self.path = base / f"{name}.jsonl"
+        self._path = base / f"{name}.jsonl"
         try:
             base.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(base / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(self._lock)
-                raise UsageError(
-                    f"another run follows {folder}; --spool DIR gives this one a ledger of its own"
-                ) from None
+                self.close()
+                raise UsageError(f"another run follows {folder}, with its ledger in {base}") from None
             self._entries = self._read()
-            self._lines = 0
             self._rewrite()
         except OSError as error:
-            raise UsageError(f"the ledger {self.path} cannot be used: {error.strerror}; see --spool") from error
+            raise UsageError(f"the ledger {self.path} cannot be used: {error.strerror}") from error
 
     def close(self) -> None:
-        os.close(self._lock)
+        """Idempotent."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def __contains__(self, seen: Seen) -> bool:
         return seen in self._entries
@@ -71,6 +84,8 @@ class Ledger:
         fresh = dict(files)
         self._entries.update(fresh)
         self._lines += len(fresh)
+        if self._path is None:
+            return
         try:
             with self.path.open("ab") as file:
                 file.writelines(_line(seen, name) for seen, name in fresh.items())
@@ -83,7 +98,7 @@ class Ledger:
         if not there or self._entries.keys() <= there:
             return
         self._entries = {seen: name for seen, name in self._entries.items() if seen in there}
-        if self._lines > 2 * len(self._entries) + _SLACK:
+        if self._path is not None and self._lines > 2 * len(self._entries) + _SLACK:
             try:
                 self._rewrite()
             except OSError as error:

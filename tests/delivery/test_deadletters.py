@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the command line sees of spools and dead letters, and the replay of those."""
+"""Dead letters: written, listed, and given to the store again."""
 
 from __future__ import annotations
 
@@ -9,86 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from aicore.delivery import (
-    DeadLetters,
-    Spool,
-    deadletter_list,
-    deadletter_replay,
-    spool_check,
-    spool_drop,
-    spool_list,
-    spool_path,
-)
+from aicore.delivery import DeadLetters, deadletter_list
 from aicore.errors import UsageError
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.plugins.url import AdaptorURL
 from aicore.record.batch import FlowBatch
+from aicore.run.replay import deadletter_replay
 from aicore.testing import flow_id, make_batch
-
-
-def filled(path: Path, frames: int = 4) -> Spool:
-    spool = Spool(path, min_free=0.0)
-    for number in range(frames):
-        batch = make_batch(10, first=number * 10, version=number * 10 + 1)
-        spool.append(batch.json_lines(True), len(batch))
-    return spool
-
-
-def test_list_tells_what_waits(tmp_path: Path) -> None:
-    assert spool_list(tmp_path / "absent") == []
-    first = filled(tmp_path / "redis-1")
-    first.read()
-    first.ack()
-    filled(tmp_path / "sqlite-2").close()
-    (tmp_path / "deadletter").mkdir()
-    one, two = spool_list(tmp_path)
-    assert (one["name"], one["rows"], one["in_use"], one["segments"]) == ("redis-1", 30, True, 1)
-    assert (two["name"], two["rows"], two["in_use"], two["damaged_bytes"]) == ("sqlite-2", 40, False, 0)
-    assert two["bytes"] > 10_000
-    assert two["oldest"] > 1_700_000_000
-    first.close()
-
-
-def test_check_names_damage_and_changes_nothing(tmp_path: Path) -> None:
-    filled(tmp_path / "a").close()
-    assert spool_check(tmp_path) == []
-    (segment,) = (tmp_path / "a").glob("*.seg")
-    whole = segment.read_bytes()
-    segment.write_bytes(whole[:40] + b"XXXX" + whole[44:-3])
-    (problem, torn) = spool_check(tmp_path)
-    assert problem.startswith(f"a: {segment.name}: ")
-    assert problem.endswith("bytes at 0 are damaged")
-    assert "torn" in torn
-    assert spool_check(tmp_path) == [problem, torn]
-    segment.write_bytes(b"AIS7" + whole)
-    assert spool_check(tmp_path) == [f"a: {segment.name} is of version 7"]
-
-
-def test_drop_deletes_one_that_nobody_uses(tmp_path: Path) -> None:
-    spool = filled(tmp_path / "redis-1")
-    with pytest.raises(UsageError, match="in use"):
-        spool_drop(tmp_path, "redis-1")
-    spool.close()
-    with pytest.raises(UsageError, match="did you mean redis-1"):
-        spool_drop(tmp_path, "redis-2")
-    with pytest.raises(UsageError, match="no spool"):
-        spool_drop(tmp_path, "../redis-1")
-    assert spool_drop(tmp_path, "redis-1") == 40
-    assert not (tmp_path / "redis-1").exists()
-
-
-def test_each_target_has_its_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    url = AdaptorURL.parse
-    here = spool_path(tmp_path, url("sqlite:flows.db"))
-    assert here == spool_path(tmp_path, url(f"sqlite:{tmp_path}/flows.db"))
-    assert here != spool_path(tmp_path, url("sqlite:flows.db?table=other"))
-    (tmp_path / "other").mkdir()
-    monkeypatch.chdir(tmp_path / "other")
-    assert here != spool_path(tmp_path, url("sqlite:flows.db"))
-
-
-# -- dead letters ----------------------------------------------------------------------------------------------------
 
 
 def buried(path: Path, batch: FlowBatch) -> Path:
@@ -149,7 +76,7 @@ class RowByRow(DatabaseAdaptor):
 
 def test_replay_into_a_store_that_cannot_compare_needs_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = buried(tmp_path, make_batch(3))
-    monkeypatch.setattr("aicore.delivery.manage.open_adaptor", lambda _: RowByRow())
+    monkeypatch.setattr("aicore.run.replay.open_adaptor", lambda _: RowByRow())
     with pytest.raises(UsageError, match="--force"):
         deadletter_replay(file, "rows:x")
     assert RowByRow.calls == []

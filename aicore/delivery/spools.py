@@ -1,29 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the command line does with spools and dead letters: look, check, drop, replay."""
+"""The spools of a directory: which belongs to which store, what waits in them, what is damaged."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aicore.delivery.deadletter import read_letters
-from aicore.delivery.delivery import Delivery
 from aicore.delivery.recovery import read_cursor, segment_files
 from aicore.delivery.segment import MAGIC, Frame, scan
+from aicore.delivery.spool import Spool, SpoolInUse
 from aicore.errors import UsageError
-from aicore.plugins.adaptor import DatabaseAdaptor, events_of
-from aicore.plugins.discovery import open_adaptor
 from aicore.plugins.options import nearest
-from aicore.record.batch import FlowBatch
+from aicore.plugins.url import AdaptorURL
 
-#: File in a spool that says, for people, which store it belongs to: the URL without secrets.
-STORE = "store"
-_REPLAY_ROWS = 1000
+# File in a spool that says, for people, which store it belongs to: the URL without secrets.
+_STORE = "store"
+# Runs of one host into one store, each with a spool of its own.
+_SLOTS = 64
+
+
+def spool_path(base: Path, url: AdaptorURL) -> Path:
+    """Where the spool of that store lies: rows for one must not be replayed into another, or in another form.
+
+    User and password play no part, so that a new password finds the old rows.
+    """
+    return base / f"{url.scheme}-{hashlib.sha256(url.identity.encode()).hexdigest()[:8]}"
+
+
+def open_spool(base: Path, url: AdaptorURL) -> Spool | None:
+    """The store's spool: one that nobody else has open, rather one in which rows wait. None for stores that end with
+    this process. UsageError if there is none to be had."""
+    if url.path == "-" or url.scheme == "memory":
+        return None
+    first = spool_path(base, url)
+    slots = [first, *(first.with_name(f"{first.name}.{number}") for number in range(2, _SLOTS + 1))]
+    for path in sorted(slots, key=lambda slot: not any(slot.glob("*.seg"))):
+        spool = _opened(path)
+        if spool is not None:
+            with suppress(OSError):  # only spool_list() looks at it
+                absolute = url.hosts or url.path.startswith("/")
+                shown = url.redacted if absolute else f"{url.redacted} (in {os.getcwd()})"
+                (path / _STORE).write_text(shown, encoding="utf-8", errors="backslashreplace")
+            return spool
+    raise UsageError(f"all {_SLOTS} spools of {url.redacted} in {base} are in use; another spool directory has others")
+
+
+def _opened(path: Path) -> Spool | None:
+    try:
+        return Spool(path)
+    except SpoolInUse:
+        return None
+    except OSError as error:
+        raise UsageError(f"the spool {path} cannot be used: {error.strerror or error}") from error
 
 
 def _spools(directory: Path) -> Iterator[Path]:
@@ -79,7 +113,7 @@ def spool_list(directory: Path | str) -> list[dict[str, Any]]:
 
 def _store(path: Path) -> str:
     try:
-        return (path / STORE).read_text(encoding="utf-8")
+        return (path / _STORE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 
@@ -118,51 +152,6 @@ def spool_drop(directory: Path | str, name: str) -> int:
     rows = next(int(entry["rows"]) for entry in spool_list(directory) if entry["name"] == name)
     shutil.rmtree(Path(directory) / name)
     return rows
-
-
-def deadletter_replay(
-    path: Path | str, url: str, *, force: bool = False, seconds: float | None = 60.0
-) -> dict[str, int]:
-    """Gives the rows of a dead-letter file to the adaptor of a URL, and returns the delivery's counters.
-
-    The store keeps what it has where that is newer: it compares versions. With `force` the rows get new versions and so
-    win. Rows that are refused again stay in the file only. UsageError for an adaptor that cannot compare.
-    """
-    adaptor = open_adaptor(url)
-    assert adaptor.url is not None  # open_adaptor sets it
-    if not force and isinstance(adaptor, DatabaseAdaptor) and type(adaptor).write is DatabaseAdaptor.write:
-        raise UsageError(f"{adaptor.url.scheme} cannot tell which rows are older than its own; --force writes them all")
-    delivery = Delivery(
-        f"replay-{adaptor.url.scheme}",
-        adaptor,
-        live=False,
-        events=events_of(adaptor),
-        transports={6, 17},
-        url=adaptor.url,
-    )
-    delivery.start()
-    try:
-        for records in _letters(Path(path), force):
-            delivery.put(FlowBatch.from_rows(records))
-    finally:
-        delivery.finish(seconds)
-    return delivery.counters()
-
-
-def _letters(path: Path, force: bool) -> Iterator[list[dict[str, Any]]]:
-    version = time.time_ns() // 1000
-    records: list[dict[str, Any]] = []
-    for entry in read_letters(path):
-        record = dict(entry["record"])
-        if force:
-            version += 1
-            record["version"] = version
-        records.append(record)
-        if len(records) == _REPLAY_ROWS:
-            yield records
-            records = []
-    if records:
-        yield records
 
 
 def _waiting(path: Path) -> Iterator[tuple[Path, int]]:

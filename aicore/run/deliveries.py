@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stores of a run: opened, each with a delivery of its own, and ended together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aicore.delivery import Delivery, open_spool
+from aicore.plugins.adaptor import DatabaseAdaptor, events_of, threads_of
+from aicore.plugins.discovery import Plugins, open_adaptor
+from aicore.plugins.url import AdaptorURL
+from aicore.record.batch import FlowBatch
+from aicore.run.context import AdaptorSummary, RunContext
+from aicore.run.isolation import Interrupted
+from aicore.run.stack import Attached
+
+#: Seconds between two looks whether a store has ended.
+_TICK = 0.1
+
+
+class _Store(NamedTuple):
+    delivery: Delivery
+    #: For people: the URL without secrets, or the class of a program's object.
+    target: str
+    by_url: bool
+
+
+class Deliveries:
+    """Calls the deliveries directly; each isolates its adaptor. For the thread of run(), but for `hurry`, `calling`
+    and `summaries`, which take no lock of this class. `admit` is told whether new flows may be opened."""
+
+    def __init__(self, admit: Callable[[bool], None]) -> None:
+        self._all: list[_Store] = []
+        self._admit = admit
+        self._full: set[str] = set()  # names of deliveries
+        self._full_lock = threading.Lock()  # guards _full: deliveries tell on threads of their own
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def open(
+        self, attached: Attached, plugins: Plugins, context: RunContext, *, spool: Path | None, **options: Any
+    ) -> None:
+        """Adds a store. `spool`: the directory in which stores opened by URL have theirs. `options`: queue_bytes and
+        wait, as Delivery takes them."""
+        adaptor = attached.adaptor
+        if isinstance(adaptor, str):
+            adaptor = open_adaptor(adaptor, plugins)
+        given = getattr(adaptor, "url", None)
+        url = given if isinstance(given, AdaptorURL) else None
+        if isinstance(adaptor, DatabaseAdaptor):
+            adaptor.context = context
+        own = type(adaptor).__name__
+        kind = url.scheme if url else own.lower()
+        same = sum(one.delivery.name.partition("#")[0] == kind for one in self._all)
+        name = f"{kind}#{same + 1}" if same else kind
+        delivery = Delivery(
+            name,
+            adaptor,
+            live=context.live,
+            events=events_of(adaptor),
+            transports=attached.transports,
+            spool=open_spool(spool, url) if spool is not None and url is not None else None,
+            url=url,
+            on_full=lambda full: self._on_full(name, full),
+            **options,
+        )
+        self._all.append(_Store(delivery, url.redacted if url else own, url is not None))
+        plugins.register(f"adaptor:{name}", delivery)
+
+    def start(self) -> None:
+        for one in self._all:
+            one.delivery.start()
+
+    def put(self, batch: FlowBatch) -> None:
+        """Every store gets the batch, whatever becomes of the others."""
+        for one in self._all:
+            with suppress(Interrupted):  # the delivery has the batch, and no more time for it
+                one.delivery.put(batch)
+
+    def nobody_left(self, live: bool) -> bool:
+        """No store takes anything more: their readers have gone (`| head`), or have failed for good. A live run goes on
+        all the same, as the spools take what they can."""
+        return bool(self._all) and all(
+            (one.by_url and getattr(one.delivery.adaptor, "ended", False))
+            or (not live and one.delivery.state == "fatal")
+            for one in self._all
+        )
+
+    @property
+    def calling(self) -> bool:
+        """An adaptor is at work on the thread of run()."""
+        return any(one.delivery.calling for one in self._all)
+
+    def hurry(self, seconds: float) -> None:
+        """From now on no store has more time than that. Safe in a signal handler."""
+        for one in self._all:
+            one.delivery.hurry(seconds)
+
+    def drain(self, tick: Callable[[], None]) -> None:
+        """Waits for all at once, as long as hurry() said."""
+        here = [one.delivery for one in self._all if threads_of(one.delivery.adaptor) == "caller"]
+        threads = [
+            threading.Thread(target=one.delivery.finish, args=(None,), name="aicore-finish", daemon=True)
+            for one in self._all
+            if one.delivery not in here
+        ]
+        for thread in threads:
+            thread.start()
+        for delivery in here:
+            delivery.finish(None)
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_TICK)
+                tick()
+
+    def abort(self) -> None:
+        """Waits for nothing: what is not delivered goes to the spools."""
+        for one in self._all:
+            one.delivery.abort()
+
+    def summaries(self) -> list[AdaptorSummary]:
+        """Where the output goes, and how far it is."""
+        return [
+            AdaptorSummary(
+                name=one.delivery.name,
+                target=one.target,
+                state=one.delivery.state,
+                error=one.delivery.error,
+                lag_seconds=one.delivery.lag_seconds,
+                counters=one.delivery.counters(),
+            )
+            for one in self._all
+        ]
+
+    def _on_full(self, name: str, full: bool) -> None:
+        """No new flows while any store is full. Called on threads of deliveries too."""
+        with self._full_lock:
+            if full:
+                self._full.add(name)
+            else:
+                self._full.discard(name)
+            self._admit(not self._full)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Giving dead letters to a store again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aicore.delivery import Delivery
+from aicore.delivery.deadletter import read_letters
+from aicore.errors import UsageError
+from aicore.plugins.adaptor import DatabaseAdaptor, events_of
+from aicore.plugins.discovery import open_adaptor
+from aicore.record.batch import FlowBatch
+from aicore.run.standalone import standalone_context
+
+_ROWS = 1000
+
+
+def deadletter_replay(
+    path: Path | str, url: str, *, force: bool = False, seconds: float | None = 60.0
+) -> dict[str, int]:
+    """Gives the rows of a dead-letter file to the adaptor of a URL, and returns the delivery's counters.
+
+    The store keeps what it has where that is newer: it compares versions. With `force` the rows get new versions and so
+    win. Rows that are refused again stay in the file only. UsageError for an adaptor that cannot compare.
+    """
+    adaptor = open_adaptor(url)
+    assert adaptor.url is not None  # open_adaptor sets it
+    if not force and isinstance(adaptor, DatabaseAdaptor) and type(adaptor).write is DatabaseAdaptor.write:
+        raise UsageError(f"{adaptor.url.scheme} cannot tell which rows are older than its own; --force writes them all")
+    adaptor.context = standalone_context()
+    delivery = Delivery(
+        f"replay-{adaptor.url.scheme}",
+        adaptor,
+        live=False,
+        events=events_of(adaptor),
+        transports={6, 17},
+        url=adaptor.url,
+    )
+    delivery.start()
+    try:
+        for records in _letters(Path(path), force):
+            delivery.put(FlowBatch.from_rows(records))
+    finally:
+        delivery.finish(seconds)
+    return delivery.counters()
+
+
+def _letters(path: Path, force: bool) -> Iterator[list[dict[str, Any]]]:
+    version = time.time_ns() // 1000
+    records: list[dict[str, Any]] = []
+    for entry in read_letters(path):
+        record = dict(entry["record"])
+        if force:
+            version += 1
+            record["version"] = version
+        records.append(record)
+        if len(records) == _ROWS:
+            yield records
+            records = []
+    if records:
+        yield records
