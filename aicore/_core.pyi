@@ -5,7 +5,7 @@ a time; pull(), json(), close() and trim_memory() release the GIL while they wor
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, Protocol, final
 
 FieldType = Literal["str", "int", "float", "bool", "time", "list[str]", "list[int]", "list[float]"]
 
@@ -30,6 +30,18 @@ def interfaces() -> list[dict[str, Any]]:
 
 def trim_memory() -> None:
     """Gives free memory of the heap back to the system, where the C library can. Milliseconds."""
+
+def arrow_schema(fields: Sequence[tuple[str, str]]) -> object:
+    """PyCapsule "arrow_schema" of fields by name and type."""
+
+class _BatchSource(Protocol):
+    def next(self) -> Batch | None: ...
+    def close(self) -> None: ...
+
+def arrow_stream(source: _BatchSource, fields: Sequence[tuple[str, str]]) -> object:
+    """PyCapsule "arrow_array_stream" of the batches that next() returns, None at the end; what it raises is the
+    stream's error, and a field that a batch has not is null there. close() is called as the stream is released. Both
+    are called on the consumer's threads."""
 
 @final
 class Registry:
@@ -97,6 +109,12 @@ class Batch:
         """Rows of `size` bytes; a place is kind, fields, offset, width. ValueError for places that do not fit."""
     def json_lines(self, meta: bool = False) -> bytes:
         """The same as one buffer, each line ended by a newline."""
+    def arrow_schema(self) -> object:
+        """PyCapsule "arrow_schema": the record's columns, then event, new and version."""
+    def arrow_array(self) -> tuple[object, object]:
+        """PyCapsules "arrow_schema" and "arrow_array". ValueError for a column of more than 2 GiB of text."""
+    def arrow_stream(self) -> object:
+        """PyCapsule "arrow_array_stream" of as few arrays as the text allows."""
     def schema_bytes(self) -> bytes:
         """What BinaryReader needs to know of the batch, the same for all batches of a run."""
     def to_bytes(self) -> bytes:

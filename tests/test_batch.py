@@ -338,6 +338,6 @@ class TestFlows:
 
 def test_arrow_with_meta() -> None:
     rows = aicore.FlowBatch.from_rows([made("insert", 1, 7), made("remove", 1, 8)]).net()
-    plain, table = rows.to_arrow(), rows.to_arrow(meta=True)
-    assert table.column_names == [*plain.column_names, "event", "new", "version"]
-    assert table.select(["event", "new", "version"]).to_pylist() == [{"event": "remove", "new": 1, "version": 8}]
+    table = rows.to_arrow()
+    assert table.column_names == [*rows.names(), "event", "new", "version"]
+    assert table.select(["event", "new", "version"]).to_pylist() == [{"event": "remove", "new": True, "version": 8}]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hooks: what a plugin may implement, marked with `aicore.hookimpl`.
 
-All of them are called on the thread that called run(), never concurrently. An implementation takes any subset of the
-arguments, by name. Plugins are called in the order in which the run names them. Return values are ignored.
+All of them are called on the thread that called run() or iterates `aicore.flows`, never concurrently; where flows are
+read as an Arrow stream, on one thread of its own. An implementation takes any subset of the arguments, by name. Plugins
+are called in the order in which the run names them. Return values are ignored.
 
 An error, unless a hook says otherwise: the exception is logged and counted by plugin, every other plugin is called all
 the same, and after five errors in a row the plugin is set aside for the rest of the run. So is one that takes more than

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["insert", "update", "remove"]
 
-_TIMES = ("first_seen", "last_seen")
-# By the format and size of a memoryview; "l" and "q" are the same where long has 64 bits.
-_ARROW = {**dict.fromkeys("bhilq", "int"), **dict.fromkeys("BHILQ", "uint"), **dict.fromkeys("fd", "float")}
-
 
 class Place(NamedTuple):
     """Where something stands in a row of `FlowBatch.packed`.
@@ -80,6 +76,13 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<Flow {self.key} {self.event} layer7={self.layer7} bytes={self.bytes}>"
+
+
+def pandas_frame(table: pyarrow.Table) -> pandas.DataFrame:
+    """With pandas' Arrow types: an integer that may be absent stays one."""
+    import pandas as pd
+
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 @lru_cache(maxsize=8)
@@ -234,43 +237,36 @@ class FlowBatch:
         """From now on the batch cannot change."""
         self._core.seal()
 
-    def to_arrow(self, meta: bool = False) -> pyarrow.Table:
-        """Times become timestamp[ns, UTC]. With meta also `event`, `new` and `version` stand in it. Needs pyarrow."""
+    def __arrow_c_schema__(self) -> object:
+        """The columns as an Arrow schema: the record's, then `event`, `new` and `version`."""
+        return self._core.arrow_schema()
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """The rows as one Arrow struct array. Columns that hooks added as numbers are shared, everything else is
+        copied. ValueError where a column has more than 2 GiB of text; the stream splits the rows. There is one schema,
+        whatever is requested."""
+        return self._core.arrow_array()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The same as a stream of as few arrays as possible."""
+        return self._core.arrow_stream()
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The record's columns, then `event`, `new` and `version`; times are timestamp[ns, UTC]. Needs pyarrow. So does
+        whatever reads Arrow's PyCapsule interface: polars.DataFrame(batch), duckdb.sql("... FROM batch")."""
         import pyarrow as pa
 
-        names = [*self.names(), *(("event", "new", "version") if meta else ())]
-        return pa.table({name: self._arrow_column(pa, name) for name in names})
+        return pa.table(self)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Needs pandas and pyarrow. Numbers that may be absent keep their integer type (pandas' Arrow types)."""
-        import pandas as pd
-
-        return self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
+        return pandas_frame(self.to_arrow())
 
     def to_polars(self) -> polars.DataFrame:
-        """Needs polars and pyarrow."""
+        """Needs polars."""
         import polars as pl
 
-        return pl.DataFrame(self.to_arrow())
-
-    def _arrow_column(self, pa: Any, name: str) -> Any:
-        kind = self.type(name)
-        column = self.column(name)
-        if kind == "str":
-            return pa.array(column, pa.string())
-        if kind.startswith("list"):
-            items = {"list[str]": pa.string(), "list[int]": pa.int64(), "list[float]": pa.float64()}[kind]
-            return pa.array(column, pa.list_(items))
-        if kind == "bool":
-            values = [value if has else None for value, has in zip(column, self.valid(name), strict=True)]
-            return pa.array(values, pa.bool_())
-        # From buffers, because a list of integers costs 50 ns a value; tobytes() makes a strided view contiguous.
-        size = len(self)
-        flags = pa.Array.from_buffers(pa.uint8(), size, [None, pa.py_buffer(self.valid(name).tobytes())])
-        bitmap = flags.cast(pa.bool_()).buffers()[1]
-        plain = getattr(pa, f"{_ARROW[column.format]}{column.itemsize * 8}")
-        arrow_type = pa.timestamp("ns", tz="UTC") if name in _TIMES else plain()
-        return pa.Array.from_buffers(arrow_type, size, [bitmap, pa.py_buffer(column.tobytes())])
+        return pl.DataFrame(self)
 
     def _value(self, name: str, row: int) -> Any:
         """One value as a Flow shows it."""

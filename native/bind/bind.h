@@ -52,11 +52,15 @@ py::object attribute_value(const aicore::Batch &batch, const aicore::Row &row, i
 py::object added_value(const aicore::AddedColumn &column, size_t row);                     // the same
 [[noreturn]] void unknown(const std::string &name);                                        // KeyError
 
+py::object batch_arrow_schema(const PyBatch &self);
+py::tuple batch_arrow_array(const PyBatch &self);
+py::object batch_arrow_stream(const PyBatch &self);
 py::bytes batch_schema_bytes(const PyBatch &self);
 py::bytes batch_to_bytes(const PyBatch &self);
 py::tuple distinct(const PyBatch &self, const std::string &name);
 
 void bind_columns(py::module_ &m);
+void bind_arrow(py::module_ &m);
 void bind_batch(py::module_ &m);
 void bind_binary(py::module_ &m);
 void bind_lookup(py::module_ &m);

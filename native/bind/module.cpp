@@ -65,6 +65,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("interfaces", interfaces);
     m.def("trim_memory", trim_memory, py::call_guard<py::gil_scoped_release>());
     bind_columns(m);
+    bind_arrow(m);
     bind_batch(m);
     bind_binary(m);
     bind_lookup(m);

@@ -18,7 +18,7 @@ def table_of(batch: FlowBatch) -> pyarrow.Table:
     """The record and its version; times are TIMESTAMP_NS for DuckDB, lists are lists."""
     import pyarrow as pa
 
-    table = batch.to_arrow(meta=True).drop_columns(["event", "new"])
+    table = batch.to_arrow().drop_columns(["event", "new"])
     for name in _TIMES:
         where = table.column_names.index(name)
         table = table.set_column(where, name, table.column(where).cast(pa.timestamp("ns")))
