@@ -3,8 +3,9 @@
 
 python native/fuzz/run.py FOLDER [TARGET...]
 
-FOLDER keeps the builds, what was learnt (corpus) and the inputs of reports. A target is decode, packets, capture, or
-the name of a protocol of the core, aicore-protocols or aicore-quic. As many run at once as there are processors.
+FOLDER keeps the builds, what was learnt (corpus) and the inputs of reports. A target is binary, decode, packets,
+capture, or the name of a protocol of the core, aicore-protocols or aicore-quic. As many run at once as there are
+processors.
 """
 
 from __future__ import annotations

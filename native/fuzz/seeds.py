@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
+from binary_form import EXAMPLES
 from captures import payloads as pay
 from captures.build import CAPTURES
 from captures.files import CHDLC, ETHERNET, LOOP, NULL, PPP, RAW, SLL, SLL2, Capture
@@ -98,6 +99,8 @@ def core() -> Seeds:
         for pipe in range(2):
             yield "capture", bytes([pipe]) + capture.pcap("<>"[pipe], bool(pipe))
             yield "capture", bytes([pipe]) + capture.pcapng("<>"[pipe], bool(pipe))
+    for form in EXAMPLES:
+        yield "binary", short(form.schema()) + form.batch()
     for name, port, udp, turns in conversations():
         yield name, dissect(turns, udp)
         yield "packets", b"\x20" + steps(turns, port, udp)

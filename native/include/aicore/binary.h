@@ -13,7 +13,9 @@
 //           | u16 names: text...                        what layer7, anomaly and sensor of the rows mean, from 1 on
 //           | numbers(attributes) fields | texts: u32 count, numbers(count) lengths, bytes
 //           | numbers: text indexes | numbers: integers | numbers: bits of reals
-//           | for each added column u8 whether it is there, then rows bytes of 0 or 1 (has a value), then the values
+//           | for each added column u8 whether it is there, then rows bytes of 0 or 1 (has a value), then the values of
+//             all rows: numbers, or numbers of the lengths and the bytes of the texts; for lists numbers of how many
+//             items a row has, then the items
 //   numbers(n): u8 width 0..8, i64 least, n * width bytes: each number less the least
 //   text:   u32 length, UTF-8
 //

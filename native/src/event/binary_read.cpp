@@ -103,14 +103,15 @@ void read_added(Reader &in, AddedColumn &column, size_t rows) {
     column.valid.assign(valid.begin(), valid.end());
     for (const uint8_t value : column.valid)
         if (value > 1) bad("a flag is neither 0 nor 1");
+    std::vector<int64_t> bits;
     switch (column.type) {
     case FieldType::integer:
         in.numbers(column.integers, rows);
         break;
     case FieldType::real:
-        column.reals.reserve(rows);
-        for (size_t i = 0; i < rows; ++i)
-            column.reals.push_back(std::bit_cast<double>(in.number<uint64_t>()));
+        in.numbers(bits, rows);
+        for (const int64_t real : bits)
+            column.reals.push_back(std::bit_cast<double>(real));
         break;
     case FieldType::string:
         column.strings.resize(rows);

@@ -145,13 +145,14 @@ template <typename Range> void texts(Writer &out, const Range &values) {
 void added(Writer &out, const AddedColumn &column) {
     out.number(uint8_t{1});
     out.bytes({reinterpret_cast<const char *>(column.valid.data()), column.valid.size()});
+    std::vector<int64_t> bits;
     switch (column.type) {
     case FieldType::integer:
         return out.numbers(column.integers);
     case FieldType::real:
-        for (const double value : column.reals)
-            out.number(std::bit_cast<uint64_t>(value));
-        return;
+        for (const double real : column.reals)
+            bits.push_back(std::bit_cast<int64_t>(real));
+        return out.numbers(bits);
     case FieldType::string:
         return texts(out, column.strings);
     case FieldType::strings: {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arrow arrays against their specification: buffers, nulls, offsets, splitting, ownership. AddressSanitizer sees what is
-// released twice or never; tests/test_arrow.py reads them with Arrow libraries.
+// Arrow arrays against their specification: buffers, nulls, offsets, splitting, ownership. AddressSanitizer sees what
+// is released twice or never; tests/test_arrow.py reads them with Arrow libraries.
 #include "aicore/arrow.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +40,8 @@ bool valid(const ArrowArray &column, size_t i) {
 }
 std::string text(const ArrowArray &column, size_t i) {
     const auto *offsets = static_cast<const int32_t *>(column.buffers[1]);
-    return {static_cast<const char *>(column.buffers[2]) + offsets[i], static_cast<size_t>(offsets[i + 1] - offsets[i])};
+    return {static_cast<const char *>(column.buffers[2]) + offsets[i],
+            static_cast<size_t>(offsets[i + 1] - offsets[i])};
 }
 template <typename T> T value(const ArrowArray &column, size_t i) {
     return static_cast<const T *>(column.buffers[1])[i];
