@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from aicore.delivery.queue import join
 from aicore.record.batch import FlowBatch
 
 #: What ends a row's way.
@@ -52,12 +51,24 @@ class InFlight:
             return self if rows else None
         return self.part(rows) if rows else None
 
-    @staticmethod
-    def join(several: Iterable[InFlight | None]) -> InFlight | None:
-        """The open rows of several, in that order."""
-        parts = [rest for one in several if one and (rest := one.rest())]
-        if len(parts) < 2:
-            return parts[0] if parts else None
-        spooled = (bool(flag) for part in parts for flag in part.spooled)
-        batch = join([part.batch for part in parts])
-        return InFlight(batch, spooled, min(part.since for part in parts), any(part.merged for part in parts))
+    def joined(self, other: InFlight) -> InFlight | None:
+        """The open rows of both, in that order; None where the batches have other columns, as one that a run with
+        other plugins left in the spool."""
+        first, second = self.rest(), other.rest()
+        if first is None or second is None:
+            return first or second
+        batch = _concat(first.batch, second.batch)
+        if batch is None:
+            return None
+        since, merged = min(first.since, second.since), first.merged or second.merged
+        return InFlight(batch, map(bool, first.spooled + second.spooled), since, merged)
+
+
+def _concat(first: FlowBatch, second: FlowBatch) -> FlowBatch | None:
+    try:
+        return FlowBatch.concat([first, second])
+    except ValueError:  # of two runs
+        schema = first.schema_bytes()
+        if schema != second.schema_bytes():
+            return None
+        return FlowBatch.concat([FlowBatch.from_bytes(schema, one.to_bytes()) for one in (first, second)])

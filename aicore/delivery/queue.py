@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -129,34 +128,11 @@ class BatchQueue:
 
 
 def _net(batches: Sequence[FlowBatch]) -> FlowBatch | None:
-    """Several batches merged; None where the core cannot join them, as when a plugin's field has changed its type. The
-    way through rows would keep put() too long."""
+    """Several batches merged; None where they cannot be joined."""
     try:
         return FlowBatch.concat(batches).net()
     except ValueError:
         return None
-
-
-def join(batches: Sequence[FlowBatch]) -> FlowBatch:
-    """One batch of several. The core joins those of one run; others, such as those of the spool, go through rows."""
-    if len(batches) == 1:
-        return batches[0]
-    try:
-        return FlowBatch.concat(batches)
-    except ValueError:
-        rows = [json.loads(line) for batch in batches for line in batch.json(True)]
-        kinds: dict[str, set[type]] = {}
-        for row in rows:
-            for name, value in row.items():
-                kinds.setdefault(name, set()).add(type(value))
-        # A plugin may give a field another type from batch to batch; as text it fits any column.
-        for name in [
-            name for name, found in kinds.items() if len(found - {int, float, bool}) + 1 > 1 and len(found) > 1
-        ]:
-            for row in rows:
-                if name in row:
-                    row[name] = str(row[name])
-        return FlowBatch.from_rows(rows)
 
 
 def lasting(batch: FlowBatch) -> list[int]:

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,13 +104,16 @@ class Recovery:
         length = part.end - part.start
         self.damaged_bytes += length
         log.warning("spool %s: %s: %d damaged bytes at %d skipped", self.path, path.name, length, part.start)
-        kept = sum(bad.stat().st_size for bad in self.path.glob("*.bad"))
-        if kept + length > self.max_bad:
-            return
-        try:
-            (self.path / f"{path.stem}-{part.start}.bad").write_bytes(os.pread(fd, length, part.start))
-        except OSError as error:
-            log.warning("spool %s: damaged bytes cannot be kept: %s", self.path, error.strerror)
+        keep_bad(path, part.start, lambda: os.pread(fd, length, part.start), length, self.max_bad)
+
+
+def keep_bad(segment: Path, start: int, read: Callable[[], bytes], length: int, most: int) -> None:
+    """Writes what stood in a segment to a `.bad` file beside it, unless those would have more than `most` bytes."""
+    try:
+        if sum(bad.stat().st_size for bad in segment.parent.glob("*.bad")) + length <= most:
+            (segment.parent / f"{segment.stem}-{start}.bad").write_bytes(read())
+    except OSError as error:
+        log.warning("spool %s: damaged bytes cannot be kept: %s", segment.parent, error.strerror)
 
 
 def segment_files(path: Path) -> list[tuple[Path, bool, int]]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Segments: the files of a spool. A segment is frames and nothing else; a frame is checked by itself.
 
-Frame, little endian: magic ``AIS1`` (4 bytes, the digit is the format's version), payload length u32, CRC-32 u32
-(over the two numbers that follow and the payload), rows u32, first_seq u64, payload (JSON lines, one a row).
+Frame, little endian: magic ``AIS2`` (4 bytes, the digit is the format's version), payload length u32, CRC-32 u32
+(over the two numbers that follow and the payload), rows u32, first_seq u64, payload (see `payload`).
 first_seq counts the rows ever appended to the spool: a jump tells how many rows damage has cost.
 """
 
@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MAGIC = b"AIS1"
+MAGIC = b"AIS2"
 HEADER = struct.Struct("<4sIIIQ")
 _TAIL = struct.Struct("<IQ")
 MAX_PAYLOAD = 64 << 20

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from aicore.delivery.recovery import Recovery, Segment, cursor_line
+from aicore.delivery.recovery import Recovery, Segment, cursor_line, keep_bad
 from aicore.delivery.segment import HEADER, Frame, header, read_frame, scan
 
 log = logging.getLogger("aicore.delivery")
@@ -182,6 +182,12 @@ class Spool:
                     return None
                 self._next_segment()
             return None
+
+    def keep_unread(self, frame: Frame) -> None:
+        """Copies a frame that was read, and that nobody can make a batch of, to a `.bad` file."""
+        with self._lock:
+            segment = self._open_rows[-1][0]
+        keep_bad(segment.path, frame.start, lambda: frame.payload, len(frame.payload), self.max_bytes)
 
     def ack(self) -> None:
         """Every frame read so far is safe in the store: moves the cursor, then frees the segments before it."""

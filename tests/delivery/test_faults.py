@@ -25,6 +25,7 @@ import commandline
 import pytest
 
 from aicore.delivery import Delivery, Spool, balance, spool_check, spool_list
+from aicore.delivery.payload import decode
 from aicore.record.batch import FlowBatch
 from aicore.testing import FaultyAdaptor, event, flow_id, lives, make_batch
 
@@ -269,7 +270,7 @@ def terminate(directory: Path, mode: str, rng: random.Random) -> None:
 def read_all(path: Path) -> Iterator[dict[str, Any]]:
     spool = Spool(path, min_free=0.0)
     while frame := spool.read():
-        yield from map(json.loads, frame.payload.splitlines())
+        yield from map(json.loads, decode(frame.payload).json(True))
     spool.close()
 
 

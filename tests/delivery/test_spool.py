@@ -155,11 +155,12 @@ def test_damage_in_the_middle_costs_one_frame_and_is_kept(tmp_path: Path) -> Non
     assert bad.read_bytes() == data[2 * size : 3 * size]
 
 
-def test_another_version_is_set_aside(tmp_path: Path) -> None:
-    (tmp_path / f"{7:020d}.seg").write_bytes(b"AIS2 of the future")
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_version_is_set_aside(tmp_path: Path, version: int) -> None:
+    (tmp_path / f"{7:020d}.seg").write_bytes(b"AIS%d of another time" % version)
     spool = open_spool(tmp_path)
     assert spool.set_aside == 1
-    assert (tmp_path / f"{7:020d}.seg-v2").read_bytes() == b"AIS2 of the future"
+    assert (tmp_path / f"{7:020d}.seg-v{version}").read_bytes() == b"AIS%d of another time" % version
     assert spool.append(b"x:\n", 1)
 
 
