@@ -19,6 +19,7 @@ from servers.cassandra.server import free_port
 from support import connected, kinds, write
 
 import aicore
+from aicore import Option, open_adaptor
 from aicore.errors import Fatal, UsageError
 from aicore.testing import lives, make_batch
 
@@ -48,11 +49,12 @@ def test_hosts_keyspace_and_login() -> None:
         ("cassandra://h/flows?ttl=-1", "ttl must be at least 0"),
         ("cassandra://h/flows?consistency=most", "consistency must be one of"),
         ("cassandra://h/flows?by_hosts=no", "did you mean by_host"),
+        ("cassandra://h/flows?by_host=no&preset=seed", "by_host means nothing with preset=seed"),
     ],
 )
 def test_wrong_urls(url: str, text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        connected(url)
+        open_adaptor(url)
 
 
 def test_not_connected() -> None:
@@ -132,7 +134,7 @@ def test_the_command_line_takes_the_password_from_the_environment(keyspace: Keys
 
 def test_a_program_opens_it_as_the_seed_does(keyspace: Keyspace) -> None:
     class Mine(CassandraAdaptor):
-        options = {**CassandraAdaptor.options, "create": True}
+        options = {**CassandraAdaptor.options, "create": Option(bool, default=True)}
 
     adaptor = Mine()
     adaptor.connect(f"cassandra:cassandra@{keyspace.server.address}/{keyspace.name}")

@@ -9,9 +9,8 @@ import pytest
 from conftest import Keyspace
 from support import connected, kinds, write
 
-import aicore
 from aicore import FlowBatch, schema
-from aicore.errors import Fatal, UsageError
+from aicore.errors import Fatal
 from aicore.testing import event, flow_id, lives, make_batch
 
 FLOWS = "day date, bucket text, flow_id text, version bigint"
@@ -177,9 +176,3 @@ def test_in_the_seeds_table_the_key_belongs_to_the_last_flow_of_it(keyspace: Key
     assert keyspace.ask("SELECT bytes FROM {}.flows") == [{"bytes": 400}]
     write(f"{keyspace.url}&preset=seed&ended=delete", FlowBatch.from_rows([event("remove", 2, 5, **same)]))
     assert keyspace.ask("SELECT bytes FROM {}.flows") == []
-
-
-def test_the_seeds_table_has_no_hosts() -> None:
-    adaptor = aicore.open_adaptor("cassandra://127.0.0.1:1/demo?preset=seed&by_host=yes")
-    with pytest.raises(UsageError, match="by_host means nothing with preset=seed"):
-        adaptor.connect(adaptor.url)

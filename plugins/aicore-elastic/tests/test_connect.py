@@ -12,14 +12,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from aicore_elastic import ElasticsearchAdaptor
 from aicore_elastic.clients import Address, Login
 from servers.elastic.front import certificate, tls_front
 from servers.elastic.reading import search
 from servers.elastic.server import Node, free_port
 
-from aicore import DatabaseAdaptor
+from aicore import AdaptorURL, DatabaseAdaptor, open_adaptor
 from aicore.errors import Fatal, UsageError
-from aicore.plugins.discovery import open_adaptor
 from aicore.testing import make_batch
 
 pytestmark = pytest.mark.timeout(400)
@@ -45,13 +45,13 @@ def opened(url: str) -> DatabaseAdaptor:
     ],
 )
 def test_addresses(url: str, hosts: list[tuple[str, int]], index: str) -> None:
-    address = Address.parse(url)
+    address = Address.of(AdaptorURL.parse(url))
     assert (list(address.hosts), address.index, address.https) == (hosts, index, False)
     assert (address.user, address.password) == (None, None)
 
 
 def test_an_address_with_a_log_in_does_not_show_it() -> None:
-    address = Address.parse("elasticsearch+https://me:a%2Fb%40c@h:443/x")
+    address = Address.of(AdaptorURL.parse("elasticsearch+https://me:a%2Fb%40c@h:443/x"))
     assert (address.user, address.password, address.https) == ("me", "a/b@c", True)
     assert "a/b@c" not in repr(address)
     assert "canary" not in repr(Login(api_key="canary"))
@@ -60,18 +60,23 @@ def test_an_address_with_a_log_in_does_not_show_it() -> None:
 @pytest.mark.parametrize("place", ["h/UPPER", "h/a*", "h/-a", "h:x", "h:70000", "user@h"])
 def test_wrong_addresses(place: str) -> None:
     with pytest.raises(UsageError):
-        Address.parse(f"elasticsearch://{place}")
-    with pytest.raises(Fatal):
-        opened(f"elasticsearch://{place}")
+        open_adaptor(f"elasticsearch://{place}")
+    with pytest.raises(UsageError):
+        ElasticsearchAdaptor().connect(place)
 
 
 @pytest.mark.parametrize(
     "url", ["elasticsearch://u:canary-4711@192.0.2.1:9", "opensearch://192.0.2.1:9?api_key=canary-4711"]
 )
 def test_credentials_go_over_tls_only(url: str) -> None:
-    with pytest.raises(Fatal, match=r"\+https") as error:
-        opened(url)
+    with pytest.raises(UsageError, match=r"\+https") as error:
+        open_adaptor(url)
     assert "canary" not in str(error.value)
+
+
+def test_a_file_of_authorities_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="elasticsearch\\+https: ca: there is no file"):
+        open_adaptor(f"elasticsearch+https://h?ca={tmp_path}/ca.pem")
 
 
 def test_a_server_that_is_not_there_is_worth_another_attempt() -> None:
