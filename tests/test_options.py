@@ -9,6 +9,7 @@ import pytest
 
 from aicore import Option, UsageError
 from aicore.plugins.options import check_options, parse_plugin, parse_query
+from aicore.plugins.secrets import scrub
 
 DECLARED = {
     "table": Option(str, default="flows"),
@@ -61,6 +62,12 @@ def test_a_secret_is_not_quoted() -> None:
     with pytest.raises(UsageError) as error:
         check(token="hunter2")
     assert "hunter2" not in str(error.value)
+
+
+def test_secrets_are_known_from_then_on() -> None:
+    declared = {"key": Option(str, secret=True), "token": Option(str), "text": Option(str)}
+    check_options("hook:x", declared, {"key": "canary-101", "token": "canary-102", "text": "plain-103"})
+    assert scrub("canary-101 and canary-102, plain-103") == "*** and ***, plain-103"
 
 
 def test_required_and_own_types() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aicore import AdaptorURL, Option, UsageError
-from aicore.plugins.url import redact, scrub
+from aicore.plugins.secrets import redact, scrub
 
 ENVIRON = {"PW": "p@ss/w?rd#1", "HOST": "db.example", "URL": "redis://u:fromenv@h/0?ended=keep", "KEY": "k&y=1"}
 

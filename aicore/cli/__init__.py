@@ -110,7 +110,7 @@ def _os_error(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    from aicore.plugins.url import scrub
+    from aicore.plugins.secrets import scrub
 
     return scrub(" ".join(text.split()))
 

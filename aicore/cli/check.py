@@ -80,7 +80,7 @@ def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _connect(adaptor: Any) -> str | None:
-    from aicore.plugins.url import scrub
+    from aicore.plugins.secrets import scrub
 
     try:
         adaptor.connect(adaptor.url)

@@ -44,7 +44,7 @@ class _JsonLines(logging.Handler):
 
 def set_up(verbose: int, quiet: bool, as_json: bool) -> None:
     """Warnings and errors by default, with -v what a run does, with -vv everything, with -q errors alone."""
-    from aicore.plugins.url import ScrubFilter
+    from aicore.plugins.secrets import ScrubFilter
 
     logger = logging.getLogger("aicore")
     for old in [handler for handler in logger.handlers if isinstance(handler, _Lines | _JsonLines)]:

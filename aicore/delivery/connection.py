@@ -11,7 +11,7 @@ from typing import Any
 from aicore.delivery.timing import Clock, log
 from aicore.errors import RowError
 from aicore.plugins.adaptor import DatabaseAdaptor, write_batch, write_rows
-from aicore.plugins.url import scrub
+from aicore.plugins.secrets import scrub
 from aicore.record.batch import FlowBatch
 
 #: A call that has not returned for so long is named.

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from aicore.plugins.url import scrub
+from aicore.plugins.secrets import scrub
 
 log = logging.getLogger("aicore.delivery")
 

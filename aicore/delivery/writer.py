@@ -15,7 +15,7 @@ from aicore.delivery.inflight import InFlight, Outcome
 from aicore.delivery.suspects import STRIKES, WEAK_STRIKES, RefusedShare, Suspects
 from aicore.delivery.timing import Backoff
 from aicore.errors import Fatal, PartialWrite, RowError
-from aicore.plugins.url import scrub
+from aicore.plugins.secrets import scrub
 from aicore.record.batch import FlowBatch
 
 #: Writes of single bad rows in a row, before the next batch has to show that the store takes others.

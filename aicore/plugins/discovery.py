@@ -25,7 +25,8 @@ from aicore.errors import AicoreError, Fatal, PluginError, Status, UsageError
 from aicore.plugins import hookspecs
 from aicore.plugins.adaptor import DatabaseAdaptor, takes_nothing
 from aicore.plugins.options import DELIVERY_OPTIONS, DeliveryOptions, check_options, nearest
-from aicore.plugins.url import AdaptorURL, one_line
+from aicore.plugins.secrets import one_line
+from aicore.plugins.url import AdaptorURL
 
 logger = logging.getLogger("aicore")
 

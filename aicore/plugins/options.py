@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from aicore.errors import UsageError
+from aicore.plugins.secrets import looks_secret, remember_secret
 
 _BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "yes or no", list: "a comma-separated list"}
@@ -118,7 +119,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def check_options(owner: str, declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Every declared option with its value or default. UsageError for an unknown, wrong or missing one."""
+    """Every declared option with its value or default. UsageError for an unknown, wrong or missing one. Nothing shows a
+    secret one from then on."""
     for name in given:
         if name not in declared:
             raise UsageError(f"{owner} has no option {name!r}; {nearest(name, declared)}")
@@ -126,6 +128,8 @@ def check_options(owner: str, declared: Mapping[str, Option], given: Mapping[str
     for name, option in declared.items():
         if name in given:
             values[name] = option.check(f"{owner}: option {name}", given[name])
+            if (option.secret or looks_secret(name)) and isinstance(given[name], str):
+                remember_secret(given[name])
         else:
             values[name] = option.default
         if option.required and values[name] in (None, "", []):

@@ -9,7 +9,6 @@ characters it holds. In front of everything a variable may hold the whole URL, o
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shlex
@@ -19,60 +18,12 @@ from urllib.parse import quote, unquote, urlencode
 
 from aicore.errors import UsageError
 from aicore.plugins.options import DELIVERY_OPTIONS, Option, parse_query
+from aicore.plugins.secrets import looks_secret, redact, remember_secret
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]*(?:[+.-][a-z0-9]+)*):", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
-# A password runs to the last @ of the word, because one that was not percent-encoded may hold /, ? and @ itself.
-# The look-ahead keeps host:port/path?mail=a@b as it is.
-_PASSWORD = re.compile(r"(://[^\s/?#:@]*:)(?!\d+(?:[/?#,\s]|$))[^\s'\"]+@")
-_SECRET_OPTION = re.compile(r"((?:^|[?&\s])[\w-]*(?:passw|secret|token|api_?key)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
 # Stands for a `${` of a value while the text around it is expanded: no environment or command line holds it.
 _LITERAL = "\0"
-
-# Process-wide, because a driver may put what it was given into any exception or log line of any run.
-_known_secrets: set[str] = set()
-# Shorter ones would blot out ordinary words; where they stand in a URL the patterns above find them.
-_SHORTEST_EXACT = 4
-
-
-def redact(text: str) -> str:
-    """The text with passwords in URLs and secret-looking options replaced by ***."""
-    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
-
-
-def remember_secret(value: str) -> None:
-    """From now on `scrub` and aicore's logger replace this value wherever it stands."""
-    for form in {value, quote(value, safe=""), unquote(value)}:
-        if len(form) >= _SHORTEST_EXACT:
-            _known_secrets.add(form)
-
-
-def scrub(text: str) -> str:
-    """`redact`, and every secret that a URL of this process held. For text made by others: errors of drivers."""
-    text = redact(text)
-    for secret in sorted(_known_secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's class and text without secrets, for a message."""
-    text = " ".join(scrub(str(error)).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-class ScrubFilter(logging.Filter):
-    """Keeps secrets out of log records, their tracebacks included."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = scrub(record.getMessage()), ()
-        if record.exc_info:
-            record.exc_text = scrub(logging.Formatter().formatException(record.exc_info))
-            record.exc_info = None
-        return True
-
-
-logging.getLogger("aicore").addFilter(ScrubFilter())
 
 
 class _Template(NamedTuple):
@@ -176,7 +127,7 @@ class AdaptorURL(str):
         url._literal = literal
         url._values = {name: environ[name] for name in _VARIABLE.findall(template.path)}
         url._command = False
-        url._secret = frozenset(name for name in url.options if redact(f"{name}=x") != f"{name}=x")
+        url._secret = frozenset(name for name in url.options if looks_secret(name))
         remember_secret(url.password or "")
         for name in _VARIABLE.findall(template.query):
             remember_secret(environ[name])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from aicore.errors import AicoreError, PluginError
-from aicore.plugins.url import one_line
+from aicore.plugins.secrets import one_line
 from aicore.run.isolation import Guard
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aicore.plugins.url import one_line
+from aicore.plugins.secrets import one_line
 
 logger = logging.getLogger("aicore")
 
