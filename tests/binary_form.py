@@ -84,9 +84,11 @@ class Form:
 
 
 def fingerprint(data: bytes) -> int:
-    value = 0xCBF29CE484222325
-    for byte in data:
-        value = (value ^ byte) * 0x100000001B3 % (1 << 64)
+    factor, mask = 0x9E3779B97F4A7C15, (1 << 64) - 1
+    value = len(data) * factor & mask
+    for at in range(0, len(data), 8):
+        value ^= int.from_bytes(data[at : at + 8], "little")
+        value = ((value << 29 | value >> 35) & mask) * factor & mask
     return value
 
 

@@ -29,6 +29,29 @@ void gather(std::vector<int64_t> &out, const Batch &batch, const Member &member)
             word = little(static_cast<uint32_t>(word));
 }
 
+// Which bytes of a row differ from those of the first one. Half of the members are the same in all rows of most batches
+// (no VLAN, no tunnel, IPv4, one kind of event): finding that out for all at once saves a fifth of the time (measured).
+class Differences {
+  public:
+    explicit Differences(const std::vector<Row> &rows) {
+        uint64_t first[kWords], row[kWords];
+        for (size_t i = 0; i < rows.size(); ++i) {
+            std::memcpy(i ? row : first, &rows[i], sizeof(Row));
+            for (size_t k = 0; i && k < kWords; ++k)
+                bits_[k] |= row[k] ^ first[k];
+        }
+    }
+    bool in(const Member &member) const {
+        static constexpr char kNone[sizeof(uint64_t)] = {};
+        return std::memcmp(reinterpret_cast<const char *>(bits_) + member.offset, kNone, member.size) != 0;
+    }
+
+  private:
+    static constexpr size_t kWords = sizeof(Row) / sizeof(uint64_t);
+    static_assert(kWords * sizeof(uint64_t) == sizeof(Row));
+    uint64_t bits_[kWords] = {};
+};
+
 // The names that the rows use, numbered from 1 on; 0 is none.
 class UsedNames {
   public:
@@ -66,7 +89,8 @@ class Texts {
 
     int64_t index_of(std::string_view text) {
         const size_t mask = places_.size() - 1;
-        size_t place = hash(text) & mask;
+        const uint64_t hash = binary::fingerprint(text);
+        size_t place = static_cast<size_t>(hash ^ hash >> 32) & mask;
         for (int tries = 0; tries < 8; ++tries, place = (place + 1) & mask) {
             if (places_[place] == UINT32_MAX) {
                 places_[place] = static_cast<uint32_t>(texts_.size());
@@ -89,20 +113,6 @@ class Texts {
     }
 
   private:
-    static size_t hash(std::string_view text) {
-        constexpr uint64_t kFactor = 0x9e3779b97f4a7c15u;
-        uint64_t h = text.size() * kFactor;
-        for (; text.size() >= 8; text.remove_prefix(8)) {
-            uint64_t word;
-            std::memcpy(&word, text.data(), sizeof word);
-            h = std::rotl(h ^ word, 29) * kFactor;
-        }
-        uint64_t word = 0;
-        std::memcpy(&word, text.data(), text.size());
-        h = std::rotl(h ^ word, 29) * kFactor;
-        return static_cast<size_t>(h ^ h >> 32);
-    }
-
     std::vector<uint32_t> places_; // a power of two; index in texts_
     std::vector<std::string_view> texts_;
 };
@@ -205,11 +215,16 @@ void append_binary(std::string &bytes, const Batch &batch) {
     out.number(fingerprint(schema_bytes(batch)));
     out.number(static_cast<uint32_t>(batch.rows.size()));
     UsedNames names(batch.schema->names);
+    const Differences differences(batch.rows);
     std::vector<int64_t> values(batch.rows.size());
     for (const Member &member : kMembers) {
+        values.resize(differences.in(member) ? batch.rows.size() : std::min<size_t>(batch.rows.size(), 1));
         gather(values, batch, member);
         if (member.name_index) names.replace(values);
-        out.numbers(values, member.least);
+        if (values.size() == batch.rows.size())
+            out.numbers(values, member.least);
+        else
+            out.repeated(values[0], batch.rows.size(), member.least);
     }
     names.write(out);
     attributes(out, batch);
