@@ -55,7 +55,7 @@ _MODULES = {"schema": "record.schema", "terminal": "cli.terminal"}
 
 
 def get_include() -> str:
-    """The folder that holds `aicore/protocol.h`, for the compiler of a protocol plugin."""
+    """The folder of the headers for native plugins (`aicore/protocol.h`, for C++ `aicore/dissector.h`)."""
     from importlib.resources import files
 
     return str(files("aicore") / "include")

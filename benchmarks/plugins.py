@@ -49,7 +49,7 @@ static const aicore_prefix prefix%(n)d = {"%(prefix)s", 4};
 static const uint16_t port%(n)d = %(port)d;
 static const aicore_protocol protocol%(n)d = {.abi = AICORE_PROTOCOL_ABI, .size = sizeof(aicore_protocol),
     .name = "other%(n)d", .transports = AICORE_TCP | AICORE_UDP, .rank = 50, .ports = &port%(n)d, .port_count = 1,
-    .prefixes = &prefix%(n)d, .prefix_count = 1, .inspect = inspect};
+    .prefixes = &prefix%(n)d, .prefix_count = 1, .prefix_size = sizeof(aicore_prefix), .inspect = inspect};
 """
 
 

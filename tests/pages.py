@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FENCE = re.compile(r"^(`{3,})(.*?)\n(.*?)^\1\n", re.MULTILINE | re.DOTALL)
-KNOWN = {"python", "console", "text", "c", "toml", "sql"}
+KNOWN = {"python", "console", "text", "c", "cpp", "toml", "sql"}
 _END = "--end-of-command--"
 
 

@@ -7,30 +7,18 @@ import json
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
-from typing import Any
 
 import pytest
-from captures.files import Capture, Tcp, talks
+from captures.files import talks
 from commandline import invoke
 from conftest import Install
+from native_plugins import compiled, records, tcp
 
 import aicore
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "native"
 IRC = (EXAMPLES / "irc" / "aicore_irc.c").read_text()
-CLIENT, SERVER = "10.1.0.1", "10.1.0.2"
-
-
-def compiled(source: Path, module: str, folder: Path, *options: str) -> None:
-    """Built with nothing but a compiler, Python's headers and what the installed aicore ships."""
-    compiler = shutil.which("cc" if source.suffix == ".c" else "c++")
-    if compiler is None:
-        pytest.fail("no C compiler: these tests build plugins")
-    include = [f"-I{aicore.get_include()}", f"-I{sysconfig.get_paths()['include']}"]
-    output = folder / f"{module}{sysconfig.get_config_var('EXT_SUFFIX')}"
-    subprocess.run([compiler, *options, "-O1", "-shared", "-fPIC", *include, source, "-o", output], check=True)
 
 
 @pytest.fixture
@@ -41,23 +29,6 @@ def examples(install: Install, tmp_path: Path) -> None:
     compiled(EXAMPLES / "git" / "aicore_git.cpp", "aicore_git", site, "-std=c++20", *strict)
     install("aicore-irc", protocols={"irc": "aicore_irc:irc"})
     install("aicore-git", protocols={"git": "aicore_git:git"})
-
-
-def tcp(port: int, *said: bytes, to: int = 7000, step: int = 1000, answers: bytes = b"") -> Tcp:
-    talk = Tcp((CLIENT, port), (SERVER, to)).open()
-    for text in said:
-        for i in range(0, len(text), step):
-            talk.say(text[i : i + step])
-        if answers:
-            talk.say(answers, from_server=True)
-    return talk.close()
-
-
-def records(capture: Capture, folder: Path) -> dict[int, dict[str, Any]]:
-    done = invoke("run", capture.write(folder / "a.pcap"), "--to", f"jsonl:{folder / 'flows'}")
-    assert done.exit_code == 0, done.output
-    rows = [json.loads(line) for line in (folder / "flows").read_text().splitlines()]
-    return {row["portsrc"]: row for row in rows}
 
 
 def git(service: bytes, path: bytes, host: bytes) -> bytes:
@@ -95,8 +66,9 @@ def test_the_examples_name_their_flows(tmp_path: Path) -> None:
 
 
 BAD = {
-    "abi": (".abi = AICORE_PROTOCOL_ABI", ".abi = 99", "99"),
-    "size": (".size = sizeof(aicore_protocol)", ".size = 16", "size"),
+    "abi": (".abi = AICORE_PROTOCOL_ABI", ".abi = 1", "ABI 1, this aicore has 2"),
+    "size": (".size = sizeof(aicore_protocol)", ".size = 16", "size is 16, must be sizeof(aicore_protocol)"),
+    "stride": (".field_size = sizeof *fields,", "", "field_size is 0, must be sizeof(aicore_field)"),
     "function": (".inspect = inspect", ".inspect = NULL", "inspect"),
     "name": ('.name = "irc"', ".name = NULL", "name"),
     "letters": ('.name = "irc"', '.name = "I R C"', "name"),
@@ -122,6 +94,21 @@ def test_a_wrong_structure_is_a_row_and_the_run_goes_on(install: Install, tmp_pa
     assert rows["protocol:badabi"]["status"] == "incompatible"
     found = records(talks(tcp(1, b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n"), tcp(2, b"NICK x\r\n")), tmp_path)
     assert {port: row.get("layer7") for port, row in found.items()} == {1: "http", 2: None}
+
+
+@pytest.mark.parametrize("compiler", ["c++", "clang++"])
+def test_each_header_stands_alone_without_a_warning(compiler: str) -> None:
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    headers = sorted(Path(aicore.get_include()).glob("aicore/*.h"))
+    assert {header.name for header in headers} >= {"protocol.h", "dissector.h", "tls.h"}
+    strict = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
+    for header in headers:
+        language = ["-x", "c", "-std=c99"] if header.name == "protocol.h" else ["-x", "c++", "-std=c++20"]
+        source = f"#include <aicore/{header.name}>\n"
+        subprocess.run(
+            [compiler, *language, *strict, f"-I{header.parent.parent}", "-"], input=source, text=True, check=True
+        )
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ std::string add_external(Registry &registry, const std::string &name, uint32_t t
 py::list protocols(const Registry &registry) {
     py::list out;
     for (const Registered &r : registry.protocols()) {
-        const aicore_protocol &p = *r.protocol;
+        const aicore_protocol &p = r.protocol;
         py::dict d;
         d["name"] = p.name;
         d["help"] = p.help ? p.help : "";

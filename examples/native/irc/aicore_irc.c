@@ -61,11 +61,13 @@ static const aicore_protocol irc = {
     .help = "Internet Relay Chat",
     .transports = AICORE_TCP,
     .rank = 50,
+    .inspect = inspect,
     .prefixes = prefixes,
     .prefix_count = sizeof prefixes / sizeof *prefixes,
+    .prefix_size = sizeof *prefixes,
     .fields = fields,
     .field_count = sizeof fields / sizeof *fields,
-    .inspect = inspect,
+    .field_size = sizeof *fields,
 };
 
 static struct PyModuleDef module = {

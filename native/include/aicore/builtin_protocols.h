@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The protocols that come with the core. They use aicore/protocol.h and nothing else of it; the structures are constant
+// The protocols that come with the core, written with aicore/dissector.h like any plugin's; the structures are constant
 // and live as long as the process.
 #pragma once
 

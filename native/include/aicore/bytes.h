@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bounds-checked view of received bytes, numbers in network order. A read past the end gives 0 (or nothing) and
-// clears ok() for good, so that a parser may read a whole structure and ask once. Never owns, never throws.
+// A bounds-checked view of received bytes. A read past the end gives 0 (or nothing) and clears ok() for good, so that a
+// parser may read a whole structure and ask once. Never owns, never throws.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace aicore {
 
@@ -17,10 +18,21 @@ class Bytes {
     constexpr size_t left() const { return left_; }
     constexpr bool ok() const { return ok_; }
 
+    // Numbers in network order.
     constexpr uint8_t u8() { return static_cast<uint8_t>(number(1)); }
     constexpr uint16_t u16() { return static_cast<uint16_t>(number(2)); }
     constexpr uint32_t u24() { return number(3); }
     constexpr uint32_t u32() { return number(4); }
+
+    // Numbers with the least significant byte first.
+    constexpr uint16_t u16le() {
+        const uint16_t value = u16();
+        return static_cast<uint16_t>(value << 8 | value >> 8);
+    }
+    constexpr uint32_t u32le() {
+        const uint32_t value = u32();
+        return value << 24 | (value & 0xff00) << 8 | (value >> 8 & 0xff00) | value >> 24;
+    }
 
     constexpr void skip(size_t n) { take(n); }
 
@@ -66,5 +78,9 @@ class Bytes {
     size_t left_ = 0;
     bool ok_ = true;
 };
+
+inline std::string_view text(const Bytes &bytes) {
+    return {reinterpret_cast<const char *>(bytes.data()), bytes.left()};
+}
 
 } // namespace aicore

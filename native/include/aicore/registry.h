@@ -41,8 +41,16 @@ class ProtocolSet {
     std::array<uint64_t, 4> word_{};
 };
 
+// The core's own copy of a protocol's structures; the strings, ports and names that they point to are the plugin's.
+struct ProtocolCopy {
+    aicore_protocol protocol{};
+    std::vector<aicore_prefix> prefixes; // in place of protocol.prefixes
+    std::vector<aicore_field> fields;    // in place of protocol.fields
+};
+
 struct Registered {
-    const aicore_protocol *protocol;
+    aicore_protocol protocol;
+    std::vector<aicore_prefix> prefixes;
     std::vector<uint16_t> fields;    // of the protocol -> index in Schema::fields
     std::vector<uint16_t> anomalies; // -> index in Schema::names
     std::vector<uint16_t> aliases;   // -> index in Schema::names
@@ -68,7 +76,7 @@ class Registry {
     // Why it cannot be used, or empty.
     static std::string check(const aicore_protocol *protocol);
 
-    void add(const aicore_protocol *protocol);               // std::invalid_argument says why not
+    void add(const aicore_protocol *protocol);               // copies it; std::invalid_argument says why not
     void add_external(const ExternalProtocol &protocol);     // same
     void freeze(const std::vector<const char *> &anomalies); // names of the core's counters; idempotent
 
@@ -90,12 +98,12 @@ class Registry {
         std::unordered_map<uint16_t, uint16_t> port_name;
         bool any_port = false;
     };
-    struct Owned;
+    void add(const ProtocolCopy &copy);
     uint16_t field_index(const aicore_field &field, const char *protocol, FieldType type);
 
     std::shared_ptr<Schema> schema_;
     std::vector<Registered> protocols_;
-    std::vector<std::unique_ptr<Owned>> owned_;
+    std::vector<std::unique_ptr<ExternalProtocol>> owned_; // what their structures point to
     std::vector<uint16_t> counter_names_;
     std::array<Table, 2> tables_; // TCP, UDP
     bool frozen_ = false;

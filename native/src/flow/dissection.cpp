@@ -19,7 +19,7 @@ constexpr uint8_t kMaxUdpMore = 32;
 constexpr uint16_t kMaxQuestions = 32; // about one flow, at once
 
 size_t state_words(const Registered &r) {
-    return (r.protocol->state_size + 7) / 8;
+    return (r.protocol.state_size + 7) / 8;
 }
 
 } // namespace
@@ -134,9 +134,8 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
             else
                 std::fill_n(scratch_state_.begin(), state_words(r), 0);
             call.start(r, scratch_, false);
-            payload = {data, length, other_data, other_length, d, flags, {}, time, SIZE_MAX};
-            answer =
-                r.protocol->inspect(&call.view, &payload, r.protocol->state_size ? scratch_state_.data() : nullptr);
+            payload = {sizeof payload, flags, d, 0, data, length, SIZE_MAX, time, other_data, other_length};
+            answer = r.protocol.inspect(&call.view, &payload, r.protocol.state_size ? scratch_state_.data() : nullptr);
             if (answer == AICORE_YES || answer == AICORE_DONE) {
                 winner = static_cast<uint16_t>(i);
                 return false;
@@ -312,8 +311,8 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
     }
     Call call(*this, flow, cold);
     call.start(r, cold.attributes, true);
-    aicore_payload payload{data, length, nullptr, 0, d, flags, {}, time, SIZE_MAX};
-    const int answer = r.protocol->inspect(&call.view, &payload, cold.state.get());
+    aicore_payload payload{sizeof payload, flags, d, 0, data, length, SIZE_MAX, time, nullptr, 0};
+    const int answer = r.protocol.inspect(&call.view, &payload, cold.state.get());
     bool notify = call.notify;
     if (call.changed) {
         cold.batch = 0;

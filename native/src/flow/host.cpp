@@ -1,48 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host.h"
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
 
 namespace aicore {
 
 struct HostFunctions {
     static Dissection::Call &call(aicore_flow *flow) { return *static_cast<Dissection::Call *>(flow->core); }
 
-    // A field of this protocol that has the type asked for; a dissector's slip must not harm the record.
-    static bool field(const Dissection::Call &c, uint32_t field, FieldType type, uint16_t &index) {
-        if (field >= c.protocol->fields.size()) return false;
-        index = c.protocol->fields[field];
-        return c.dissection.registry_.schema()->fields[index].type == type;
-    }
-
-    static void learnt(Dissection::Call &c, uint16_t index, bool whole, bool first) {
+    // Stores a value in a field of this protocol that has one of the types: store(set, field, type). A dissector's slip
+    // must not harm the record.
+    template <typename Store>
+    static void give(aicore_flow *flow, uint32_t field, std::initializer_list<FieldType> types, Store store) {
+        Dissection::Call &c = call(flow);
+        if (field >= c.protocol->fields.size()) return;
+        const uint16_t index = c.protocol->fields[field];
+        const FieldInfo &info = c.dissection.registry_.schema()->fields[index];
+        if (std::find(types.begin(), types.end(), info.type) == types.end()) return;
+        if (info.notify && !c.target->has(index)) c.notify = true;
         c.changed = true;
-        if (!whole) ++c.dissection.counters_[Counter::strings_cut];
-        if (first && c.dissection.registry_.schema()->fields[index].notify) c.notify = true;
+        if (!store(*c.target, index, info.type)) ++c.dissection.counters_[Counter::strings_cut];
     }
 
-    static void set_string(aicore_flow *flow, uint32_t f, const void *bytes, size_t length) {
-        Dissection::Call &c = call(flow);
-        uint16_t index;
-        if (!field(c, f, FieldType::string, index)) return;
-        const bool first = !c.target->has(index);
-        learnt(c, index, c.target->set_string(index, static_cast<const uint8_t *>(bytes), length), first);
+    static void set_string(aicore_flow *flow, uint32_t field, const void *bytes, size_t length) {
+        give(flow, field, {FieldType::string}, [&](AttributeSet &set, uint16_t index, FieldType) {
+            return set.set_string(index, static_cast<const uint8_t *>(bytes), length);
+        });
     }
-
-    static void add_string(aicore_flow *flow, uint32_t f, const void *bytes, size_t length) {
-        Dissection::Call &c = call(flow);
-        uint16_t index;
-        if (!field(c, f, FieldType::strings, index)) return;
-        const bool first = !c.target->has(index);
-        learnt(c, index, c.target->add_string(index, static_cast<const uint8_t *>(bytes), length), first);
+    static void add_string(aicore_flow *flow, uint32_t field, const void *bytes, size_t length) {
+        give(flow, field, {FieldType::strings}, [&](AttributeSet &set, uint16_t index, FieldType) {
+            return set.add_string(index, static_cast<const uint8_t *>(bytes), length);
+        });
     }
-
-    static void set_integer(aicore_flow *flow, uint32_t f, int64_t value) {
-        Dissection::Call &c = call(flow);
-        uint16_t index;
-        if (!field(c, f, FieldType::integer, index)) return;
-        const bool first = !c.target->has(index);
-        learnt(c, index, c.target->set_integer(index, value), first);
+    static void set_integer(aicore_flow *flow, uint32_t field, int64_t value) {
+        give(flow, field, {FieldType::integer, FieldType::boolean, FieldType::time},
+             [&](AttributeSet &set, uint16_t index, FieldType type) {
+                 return set.set(index, type, type == FieldType::boolean ? value != 0 : value);
+             });
+    }
+    static void set_real(aicore_flow *flow, uint32_t field, double value) {
+        give(flow, field, {FieldType::real},
+             [&](AttributeSet &set, uint16_t index, FieldType) { return set.set_real(index, value); });
+    }
+    static void add_integer(aicore_flow *flow, uint32_t field, int64_t value) {
+        give(flow, field, {FieldType::integers},
+             [&](AttributeSet &set, uint16_t index, FieldType) { return set.add_integer(index, value); });
+    }
+    static void add_real(aicore_flow *flow, uint32_t field, double value) {
+        give(flow, field, {FieldType::reals},
+             [&](AttributeSet &set, uint16_t index, FieldType) { return set.add_real(index, value); });
     }
 
     static int has(const aicore_flow *flow, uint32_t f) {
@@ -73,15 +81,17 @@ struct HostFunctions {
     }
 };
 
-static constexpr aicore_host kHost = {sizeof(aicore_host),       0,
-                                      HostFunctions::set_string, HostFunctions::set_integer,
-                                      HostFunctions::add_string, HostFunctions::has,
-                                      HostFunctions::anomaly,    HostFunctions::set_layer7,
-                                      HostFunctions::hand_over};
+static constexpr aicore_host kHost = {sizeof(aicore_host),        0,
+                                      HostFunctions::set_string,  HostFunctions::set_integer,
+                                      HostFunctions::set_real,    HostFunctions::add_string,
+                                      HostFunctions::add_integer, HostFunctions::add_real,
+                                      HostFunctions::has,         HostFunctions::anomaly,
+                                      HostFunctions::set_layer7,  HostFunctions::hand_over};
 
 Dissection::Call::Call(Dissection &d, FlowRef f, Cold &c) : dissection(d), flow(f), cold(c) {
     const FlowKey &key = f.hot.key;
     const bool b = f.hot.bits & kSourceIsB;
+    view.size = sizeof view;
     view.host = &kHost;
     std::memcpy(view.src, b ? key.b : key.a, 16);
     std::memcpy(view.dst, b ? key.a : key.b, 16);

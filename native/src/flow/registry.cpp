@@ -5,6 +5,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "abi.h"
+
 namespace aicore {
 
 namespace {
@@ -58,23 +60,58 @@ constexpr const char *kCoreNames[] = {"key",
                                       "retransmissions",
                                       "anomaly"};
 
-std::string check_shape(const aicore_protocol *p) { // all but the function
+constexpr size_t kLeastProtocol = AICORE_END_OF(aicore_protocol, inspect);
+constexpr size_t kLeastField = AICORE_END_OF(aicore_field, type);
+constexpr size_t kLeastPrefix = AICORE_END_OF(aicore_prefix, length);
+
+// No padding at an end: a member that is added must not read it.
+static_assert(sizeof(aicore_protocol) == AICORE_END_OF(aicore_protocol, alias_count) &&
+              sizeof(aicore_field) == AICORE_END_OF(aicore_field, help) && sizeof(aicore_prefix) == kLeastPrefix &&
+              sizeof(aicore_flow) == AICORE_END_OF(aicore_flow, packets) &&
+              sizeof(aicore_payload) == AICORE_END_OF(aicore_payload, other_length) &&
+              sizeof(aicore_host) == AICORE_END_OF(aicore_host, hand_over));
+
+std::string who(const aicore_protocol &p) {
+    return valid_name(p.name, 32, true) ? std::string("protocol '") + p.name + "': " : "";
+}
+
+// Why a plugin's structures cannot be read, or empty.
+std::string read(const aicore_protocol *from, ProtocolCopy &to) {
+    if (from->abi != AICORE_PROTOCOL_ABI)
+        return "it is built for protocol ABI " + std::to_string(from->abi) + ", this aicore has " +
+               std::to_string(AICORE_PROTOCOL_ABI) + ": build it again with this aicore's header";
+    if (auto why = abi::too_small("size", from->size, "aicore_protocol", kLeastProtocol); !why.empty()) return why;
+    aicore_protocol &p = to.protocol = abi::copy<aicore_protocol>(from, from->size);
+    if ((p.port_count && !p.ports) || (p.prefix_count && !p.prefixes) || (p.field_count && !p.fields) ||
+        (p.anomaly_count && !p.anomalies) || (p.alias_count && !p.aliases))
+        return who(p) + "a count is above 0 while its array is NULL";
+    std::string why;
+    if (p.prefix_count) why = abi::too_small("prefix_size", p.prefix_size, "aicore_prefix", kLeastPrefix);
+    if (p.field_count && why.empty()) why = abi::too_small("field_size", p.field_size, "aicore_field", kLeastField);
+    if (!why.empty()) return who(p) + why;
+    to.prefixes = abi::copy(p.prefixes, p.prefix_count, p.prefix_size);
+    to.fields = abi::copy(p.fields, p.field_count, p.field_size);
+    p.prefixes = nullptr;
+    p.fields = nullptr;
+    return {};
+}
+
+// Why a protocol cannot be used, or empty.
+std::string check_shape(const ProtocolCopy &copy) {
+    const aicore_protocol *p = &copy.protocol;
     if (!valid_name(p->name, 32, true)) return "its name is missing or not ^[a-z][a-z0-9_-]{0,31}$";
-    const std::string who = std::string("protocol '") + p->name + "': ";
+    const std::string who = aicore::who(*p);
     if (!(p->transports & (AICORE_TCP | AICORE_UDP)) || p->transports & ~(AICORE_TCP | AICORE_UDP))
         return who + "transports must be AICORE_TCP, AICORE_UDP or both";
-    if ((p->port_count && !p->ports) || (p->prefix_count && !p->prefixes) || (p->field_count && !p->fields) ||
-        (p->anomaly_count && !p->anomalies) || (p->alias_count && !p->aliases))
-        return who + "a count is above 0 while its array is NULL";
     if (p->state_size > AICORE_STATE_MAX) return who + "state_size is above " + std::to_string(AICORE_STATE_MAX);
     for (uint32_t i = 0; i < p->prefix_count; ++i)
-        if (!p->prefixes[i].bytes || p->prefixes[i].length > 16)
+        if (!copy.prefixes[i].bytes || copy.prefixes[i].length > 16)
             return who + "prefix " + std::to_string(i) + " is not 0 to 16 bytes";
     for (uint32_t i = 0; i < p->field_count; ++i) {
-        const aicore_field &f = p->fields[i];
+        const aicore_field &f = copy.fields[i];
         if (!valid_name(f.name, 48, false))
             return who + "field " + std::to_string(i) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
-        if (f.type < AICORE_STRING || f.type > AICORE_LIST) return who + "field '" + f.name + "' has an unknown type";
+        if (f.type < AICORE_STRING || f.type > AICORE_TIME) return who + "field '" + f.name + "' has an unknown type";
         for (const char *name : kCoreNames)
             if (std::strcmp(name, f.name) == 0) return who + "field '" + f.name + "' is a name of the core record";
     }
@@ -87,26 +124,14 @@ std::string check_shape(const aicore_protocol *p) { // all but the function
 
 } // namespace
 
-struct Registry::Owned {
-    ExternalProtocol source;
-    std::vector<aicore_prefix> prefixes;
-    std::vector<aicore_field> fields;
-    aicore_protocol protocol{};
-};
-
 Registry::Registry() : schema_(std::make_shared<Schema>()) {}
 Registry::~Registry() = default;
 
 std::string Registry::check(const aicore_protocol *p) {
-    if (p->abi != AICORE_PROTOCOL_ABI)
-        return "it is built for protocol ABI " + std::to_string(p->abi) + ", this aicore has " +
-               std::to_string(AICORE_PROTOCOL_ABI);
-    if (p->size != sizeof(aicore_protocol))
-        return "its structure has " + std::to_string(p->size) + " bytes, ABI " + std::to_string(AICORE_PROTOCOL_ABI) +
-               " has " + std::to_string(sizeof(aicore_protocol));
-    if (auto why = check_shape(p); !why.empty()) return why;
-    if (!p->inspect) return std::string("protocol '") + p->name + "': inspect is NULL";
-    return {};
+    ProtocolCopy copy;
+    if (auto why = read(p, copy); !why.empty()) return why;
+    if (auto why = check_shape(copy); !why.empty()) return why;
+    return copy.protocol.inspect ? "" : who(copy.protocol) + "inspect is NULL";
 }
 
 uint16_t Registry::field_index(const aicore_field &f, const char *protocol, FieldType type) {
@@ -123,17 +148,25 @@ uint16_t Registry::field_index(const aicore_field &f, const char *protocol, Fiel
     return static_cast<uint16_t>(schema_->fields.size() - 1);
 }
 
-void Registry::add(const aicore_protocol *p) {
+void Registry::add(const aicore_protocol *protocol) {
+    if (auto why = check(protocol); !why.empty()) throw std::invalid_argument(why);
+    ProtocolCopy copy;
+    read(protocol, copy);
+    add(copy);
+}
+
+void Registry::add(const ProtocolCopy &copy) {
+    const aicore_protocol *p = &copy.protocol;
     if (frozen_) throw std::invalid_argument("protocols can only be added before the run");
-    if (auto why = p->inspect ? check(p) : check_shape(p); !why.empty()) throw std::invalid_argument(why);
+    if (auto why = check_shape(copy); !why.empty()) throw std::invalid_argument(why);
     if (find(p->name) != kNoProtocol)
         throw std::invalid_argument(std::string("protocol '") + p->name + "' is there already");
     if (protocols_.size() == ProtocolSet::kMax) throw std::invalid_argument("more than 256 protocols");
-    Registered r{p, {}, {}, {}, schema_->name_index(p->name), p->inspect == nullptr};
+    Registered r{*p, copy.prefixes, {}, {}, {}, schema_->name_index(p->name), p->inspect == nullptr};
     const auto fields_before = static_cast<ptrdiff_t>(schema_->fields.size());
     try {
         for (uint32_t i = 0; i < p->field_count; ++i)
-            r.fields.push_back(field_index(p->fields[i], p->name, static_cast<FieldType>(p->fields[i].type)));
+            r.fields.push_back(field_index(copy.fields[i], p->name, static_cast<FieldType>(copy.fields[i].type)));
     } catch (const std::invalid_argument &) { // of a protocol that is not taken no column stays
         schema_->fields.erase(schema_->fields.begin() + fields_before, schema_->fields.end());
         throw;
@@ -145,28 +178,25 @@ void Registry::add(const aicore_protocol *p) {
     protocols_.push_back(std::move(r));
 }
 
-void Registry::add_external(const ExternalProtocol &source) {
-    auto owned = std::make_unique<Owned>();
-    owned->source = source;
-    for (const auto &prefix : owned->source.prefixes)
-        owned->prefixes.push_back({prefix.data(), static_cast<uint32_t>(prefix.size())});
-    for (const auto &f : owned->source.fields)
-        owned->fields.push_back({f.name.c_str(), static_cast<uint32_t>(f.type), f.notify ? uint32_t{AICORE_NOTIFY} : 0u,
-                                 f.width, f.unit.c_str(), f.ecs.c_str(), f.help.c_str()});
-    aicore_protocol &p = owned->protocol;
-    p.abi = AICORE_PROTOCOL_ABI;
-    p.size = sizeof p;
-    p.name = owned->source.name.c_str();
-    p.help = owned->source.help.c_str();
-    p.transports = owned->source.transports;
-    p.rank = owned->source.rank;
-    p.ports = owned->source.ports.data();
-    p.port_count = static_cast<uint32_t>(owned->source.ports.size());
-    p.prefixes = owned->prefixes.data();
-    p.prefix_count = static_cast<uint32_t>(owned->prefixes.size());
-    p.fields = owned->fields.data();
-    p.field_count = static_cast<uint32_t>(owned->fields.size());
-    add(&p);
+void Registry::add_external(const ExternalProtocol &protocol) {
+    auto owned = std::make_unique<ExternalProtocol>(protocol);
+    const ExternalProtocol &source = *owned;
+    ProtocolCopy copy;
+    for (const auto &prefix : source.prefixes)
+        copy.prefixes.push_back({prefix.data(), prefix.size()});
+    for (const auto &f : source.fields)
+        copy.fields.push_back({f.name.c_str(), static_cast<uint32_t>(f.type), f.notify ? uint32_t{AICORE_NOTIFY} : 0u,
+                               f.width, f.unit.c_str(), f.ecs.c_str(), f.help.c_str()});
+    aicore_protocol &p = copy.protocol;
+    p.name = source.name.c_str();
+    p.help = source.help.c_str();
+    p.transports = source.transports;
+    p.rank = source.rank;
+    p.ports = source.ports.data();
+    p.port_count = static_cast<uint32_t>(source.ports.size());
+    p.prefix_count = static_cast<uint32_t>(copy.prefixes.size());
+    p.field_count = static_cast<uint32_t>(copy.fields.size());
+    add(copy);
     owned_.push_back(std::move(owned));
 }
 
@@ -179,7 +209,7 @@ uint16_t Registry::name_later(const std::string &name) const {
 
 uint16_t Registry::find(const char *name) const {
     for (size_t i = 0; i < protocols_.size(); ++i)
-        if (std::strcmp(protocols_[i].protocol->name, name) == 0) return static_cast<uint16_t>(i);
+        if (std::strcmp(protocols_[i].protocol.name, name) == 0) return static_cast<uint16_t>(i);
     return kNoProtocol;
 }
 
@@ -191,18 +221,18 @@ void Registry::freeze(const std::vector<const char *> &counters) {
     for (size_t i = 1; i < counters.size(); ++i)
         counter_names_.push_back(schema_->name_index(counters[i]));
     std::stable_sort(protocols_.begin(), protocols_.end(),
-                     [](const Registered &a, const Registered &b) { return a.protocol->rank < b.protocol->rank; });
+                     [](const Registered &a, const Registered &b) { return a.protocol.rank < b.protocol.rank; });
     for (size_t i = 0; i < protocols_.size(); ++i) {
-        const aicore_protocol &p = *protocols_[i].protocol;
+        const aicore_protocol &p = protocols_[i].protocol;
         for (uint32_t t = 0; t < 2; ++t) {
             if (!(p.transports >> t & 1)) continue;
             Table &table = tables_[t];
             if (p.prefix_count == 0 && p.port_count == 0) table.always.add(i);
-            for (uint32_t k = 0; k < p.prefix_count; ++k) {
-                if (p.prefixes[k].length == 0)
+            for (const aicore_prefix &prefix : protocols_[i].prefixes) {
+                if (prefix.length == 0)
                     table.always.add(i);
                 else
-                    table.first_byte[static_cast<uint8_t>(p.prefixes[k].bytes[0])].add(i);
+                    table.first_byte[static_cast<uint8_t>(prefix.bytes[0])].add(i);
             }
             for (uint32_t k = 0; k < p.port_count; ++k) {
                 table.port[p.ports[k]].add(i);
@@ -219,14 +249,11 @@ ProtocolSet Registry::select(uint8_t transport, const uint8_t *data, size_t leng
     ProtocolSet out = table.always;
     if (length == 0) return out;
     table.first_byte[data[0]].each([&](size_t i) {
-        const aicore_protocol &p = *protocols_[i].protocol;
-        for (uint32_t k = 0; k < p.prefix_count; ++k) {
-            const size_t n = std::min<size_t>(p.prefixes[k].length, length);
-            if (std::memcmp(data, p.prefixes[k].bytes, n) == 0) {
-                out.add(i);
-                break;
-            }
-        }
+        const auto matches = [&](const aicore_prefix &prefix) {
+            return std::memcmp(data, prefix.bytes, std::min(prefix.length, length)) == 0;
+        };
+        const auto &prefixes = protocols_[i].prefixes;
+        if (std::any_of(prefixes.begin(), prefixes.end(), matches)) out.add(i);
         return true;
     });
     if (table.any_port) {

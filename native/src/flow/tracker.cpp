@@ -29,7 +29,7 @@ Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWr
                          const uint8_t *other, size_t other_length) {
                       if (asked_.size() >= kMaxAsked) return false;
                       const uint64_t id = next_question_;
-                      if (!writer_.ask(id, flow, dissection_.cold(), registry_.protocols()[protocol].protocol->name,
+                      if (!writer_.ask(id, flow, dissection_.cold(), registry_.protocols()[protocol].protocol.name,
                                        reverse, data, length, other, other_length))
                           return false;
                       ++next_question_;

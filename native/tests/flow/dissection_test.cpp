@@ -512,10 +512,41 @@ TEST(FieldsOfProtocols, last_string_wins_lists_hold_each_once) {
         EXPECT_FALSE(s.host().has(s.flow, 3));
         return AICORE_YES;
     });
-    p.field("zfirst").field("alist", AICORE_LIST).field("anumber", AICORE_INTEGER).field("unset");
+    p.field("zfirst").field("alist", AICORE_STRINGS).field("anumber", AICORE_INTEGER).field("unset");
     const Result r = run({udp_frame(0, kUdpEnds)}, {}, {&p.p});
     EXPECT_EQ(r.events.back().fields,
               (Fields{{"zfirst", "two"}, {"alist", "x,y,z"}, {"anumber", std::to_string(INT64_MIN)}}));
+}
+
+TEST(FieldsOfProtocols, numbers_of_every_type) {
+    Fake<0> p("alpha", [](const Shown &s) {
+        const aicore_host &host = s.host();
+        for (const double value : {-1.5, 0.25})
+            host.set_real(s.flow, 0, value);
+        host.set_integer(s.flow, 1, s.data == "x" ? 256 : 0);
+        for (const int64_t value : {INT64_MAX, int64_t{-3}, int64_t{-3}})
+            host.add_integer(s.flow, 2, value);
+        host.add_real(s.flow, 3, 0.5);
+        host.set_integer(s.flow, 4, 1'700'000'000'123'456'789);
+        host.add_integer(s.flow, 1, 9); // none of these has the type asked for
+        host.add_real(s.flow, 0, 9);
+        host.set_integer(s.flow, 2, 9);
+        host.set_real(s.flow, 4, 9);
+        return s.data == "x" ? AICORE_YES : AICORE_DONE;
+    });
+    p.field("real", AICORE_REAL).field("flag", AICORE_BOOLEAN).field("integers", AICORE_INTEGERS);
+    p.field("reals", AICORE_REALS).field("time", AICORE_TIME);
+    const Fields once{{"real", "0.250000"},
+                      {"flag", "1"},
+                      {"integers", "9223372036854775807,-3,-3"},
+                      {"reals", "0.500000"},
+                      {"time", "1700000000123456789"}};
+    EXPECT_EQ(run({udp_frame(0, kUdpEnds, "x")}, {}, {&p.p}).events.back().fields, once);
+    Fields twice = once;
+    twice["flag"] = "0";
+    twice["integers"] += "," + once.at("integers");
+    twice["reals"] += ",0.500000";
+    EXPECT_EQ(run({udp_frame(0, kUdpEnds, "x"), udp_frame(1, kUdpEnds, "y")}, {}, {&p.p}).events.back().fields, twice);
 }
 
 TEST(FieldsOfProtocols, wrong_index_or_type_harms_nothing) {
@@ -536,7 +567,7 @@ TEST(FieldsOfProtocols, wrong_index_or_type_harms_nothing) {
         s.host().set_integer(s.flow, 1, 1);
         return AICORE_YES;
     });
-    p.field("astring").field("alist", AICORE_LIST).field("anumber", AICORE_INTEGER);
+    p.field("astring").field("alist", AICORE_STRINGS).field("anumber", AICORE_INTEGER);
     const Result r = run({udp_frame(0, kUdpEnds), udp_frame(1, kUdpEnds)}, {}, {&p.p});
     EXPECT_TRUE(r.events.back().fields.empty());
     EXPECT_EQ(r.events.back().layer7_name, "alpha");
@@ -574,7 +605,7 @@ TEST(FieldsOfProtocols, strings_are_bounded_and_valid) {
             s.add(2, std::to_string(i));
         return AICORE_YES;
     });
-    p.field("along").field("abad").field("alist", AICORE_LIST);
+    p.field("along").field("abad").field("alist", AICORE_STRINGS);
     const Result r = run({udp_frame(0, kUdpEnds)}, {}, {&p.p});
     Fields fields = r.events.back().fields;
     EXPECT_EQ(fields["along"], std::string(1024, 'x'));

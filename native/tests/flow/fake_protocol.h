@@ -49,9 +49,10 @@ template <int slot> class Fake {
     Fake &prefixes(std::vector<std::string> prefixes) {
         texts_ = std::move(prefixes);
         for (const auto &t : texts_)
-            prefixes_.push_back({t.data(), static_cast<uint32_t>(t.size())});
+            prefixes_.push_back({t.data(), t.size()});
         p.prefixes = prefixes_.data();
         p.prefix_count = static_cast<uint32_t>(prefixes_.size());
+        p.prefix_size = sizeof(aicore_prefix);
         return *this;
     }
     Fake &ports(std::vector<uint16_t> ports) {
@@ -64,6 +65,7 @@ template <int slot> class Fake {
         fields_.push_back({name, type, flags, 0, nullptr, nullptr, nullptr});
         p.fields = fields_.data();
         p.field_count = static_cast<uint32_t>(fields_.size());
+        p.field_size = sizeof(aicore_field);
         return *this;
     }
     Fake &anomalies(std::vector<const char *> names) {

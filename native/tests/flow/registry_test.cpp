@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstring>
+#include <memory>
 #include <stdexcept>
 
 #include "fake_protocol.h"
@@ -32,8 +35,14 @@ TEST(Registry, refuses_what_breaks_the_contract_and_says_why) {
         return refusal(f.p);
     };
     EXPECT_EQ(broken([](Fake<0> &) {}), "");
-    EXPECT_NE(broken([](Fake<0> &f) { f.p.abi = 2; }).find("ABI 2"), std::string::npos);
-    EXPECT_NE(broken([](Fake<0> &f) { f.p.size = 8; }).find("8 bytes"), std::string::npos);
+    EXPECT_NE(broken([](Fake<0> &f) { f.p.abi = 1; }).find("ABI 1, this aicore has 2"), std::string::npos);
+    EXPECT_NE(broken([](Fake<0> &f) { f.p.size = 39; }).find("size is 39"), std::string::npos);
+    EXPECT_NE(broken([](Fake<0> &f) { f.field("afield").p.field_size = 11; }).find("field_size is 11"),
+              std::string::npos);
+    EXPECT_NE(broken([](Fake<0> &f) { f.field("afield").p.field_size = 0; }).find("field_size is 0"),
+              std::string::npos);
+    EXPECT_NE(broken([](Fake<0> &f) { f.prefixes({"x"}).p.prefix_size = 15; }).find("prefix_size is 15"),
+              std::string::npos);
     for (const char *name : {"", "A", "1a", "a b", "a/b", "-a", "waytoolongfornamesasthisoneis1234", "\xc3\xa4"})
         EXPECT_NE(broken([&](Fake<0> &f) { f.p.name = name; }).find("name"), std::string::npos) << name;
     EXPECT_NE(broken([](Fake<0> &f) { f.p.name = nullptr; }), "");
@@ -48,11 +57,99 @@ TEST(Registry, refuses_what_breaks_the_contract_and_says_why) {
     EXPECT_NE(broken([](Fake<0> &f) { f.field("Bad"); }), "");
     EXPECT_NE(broken([](Fake<0> &f) { f.field("a-b"); }), "");
     EXPECT_NE(broken([](Fake<0> &f) { f.field("afield", 0); }), "");
-    EXPECT_NE(broken([](Fake<0> &f) { f.field("afield", 4); }), "");
+    EXPECT_NE(broken([](Fake<0> &f) { f.field("afield", AICORE_TIME + 1); }), "");
+    for (uint32_t type = AICORE_STRING; type <= AICORE_TIME; ++type)
+        EXPECT_EQ(broken([&](Fake<0> &f) { f.field("afield", type); }), "") << type;
     for (const char *core : {"key", "bytes", "flow_id", "layer7", "anomaly"})
         EXPECT_NE(broken([&](Fake<0> &f) { f.field(core); }).find("core record"), std::string::npos) << core;
     EXPECT_NE(broken([](Fake<0> &f) { f.anomalies({"bad-name"}); }), "");
     EXPECT_NE(broken([](Fake<0> &f) { f.aliases({"Bad"}); }), "");
+}
+
+// A copy that is no longer than it says, so that AddressSanitizer sees who reads behind it.
+template <typename Structure> std::unique_ptr<uint8_t[]> cut(const Structure &from, size_t size) {
+    auto out = std::make_unique<uint8_t[]>(size);
+    std::memcpy(out.get(), &from, size);
+    return out;
+}
+
+TEST(Registry, takes_structures_of_an_older_header_and_what_is_missing_is_zero) {
+    Fake<0> f("alpha", no);
+    f.field("afield", AICORE_INTEGER, AICORE_NOTIFY).ports({80}).state(8);
+    const auto older = [&](size_t size) {
+        f.p.size = static_cast<uint32_t>(size);
+        const auto bytes = cut(f.p, size);
+        Registry r;
+        r.add(reinterpret_cast<const aicore_protocol *>(bytes.get()));
+        return r.protocols()[0];
+    };
+    const Registered least = older(offsetof(aicore_protocol, inspect) + sizeof f.p.inspect);
+    EXPECT_NE(least.protocol.inspect, nullptr);
+    EXPECT_EQ(least.protocol.state_size + least.protocol.port_count, 0u);
+    EXPECT_TRUE(least.fields.empty());
+    const Registered more = older(offsetof(aicore_protocol, anomalies));
+    EXPECT_EQ(more.protocol.state_size, 8u);
+    EXPECT_EQ(more.fields.size(), 1u);
+
+    const size_t least_field = offsetof(aicore_field, type) + sizeof(uint32_t);
+    const auto field = cut(*f.p.fields, least_field);
+    f.p.size = sizeof f.p;
+    f.p.field_size = least_field;
+    f.p.fields = reinterpret_cast<const aicore_field *>(field.get());
+    Registry r;
+    r.add(&f.p);
+    ASSERT_EQ(r.schema()->fields.size(), 1u);
+    EXPECT_EQ(r.schema()->fields[0].name, "afield");
+    EXPECT_EQ(r.schema()->fields[0].type, FieldType::integer);
+    EXPECT_EQ(r.schema()->fields[0].width, 64u);
+    EXPECT_FALSE(r.schema()->fields[0].notify);
+}
+
+TEST(Registry, takes_structures_of_a_newer_header_and_leaves_out_what_it_does_not_know) {
+    struct NewerProtocol {
+        aicore_protocol known;
+        uint64_t later = UINT64_MAX;
+    };
+    struct NewerField {
+        aicore_field known;
+        uint64_t later = UINT64_MAX;
+    };
+    struct NewerPrefix {
+        aicore_prefix known;
+        uint64_t later = UINT64_MAX;
+    };
+    Fake<0> f("alpha", no);
+    const NewerField fields[] = {{{"first", AICORE_STRING, 0, 0, nullptr, nullptr, "one"}},
+                                 {{"second", AICORE_INTEGER, 0, 0, nullptr, nullptr, "two"}}};
+    const NewerPrefix prefixes[] = {{{"ab", 2}}, {{"cd", 2}}};
+    NewerProtocol newer{f.p};
+    newer.known.size = sizeof newer;
+    newer.known.fields = &fields->known;
+    newer.known.field_count = 2;
+    newer.known.field_size = sizeof *fields;
+    newer.known.prefixes = &prefixes->known;
+    newer.known.prefix_count = 2;
+    newer.known.prefix_size = sizeof *prefixes;
+    Registry r;
+    r.add(&newer.known);
+    r.freeze({});
+    ASSERT_EQ(r.schema()->fields.size(), 2u);
+    EXPECT_EQ(r.schema()->fields[1].name, "second");
+    EXPECT_EQ(r.schema()->fields[1].help, "two");
+    for (const char *data : {"ab", "cd", "c"})
+        EXPECT_FALSE(r.select(AICORE_TCP, reinterpret_cast<const uint8_t *>(data), std::strlen(data), 1, 2).empty());
+    EXPECT_TRUE(r.select(AICORE_TCP, reinterpret_cast<const uint8_t *>("bc"), 2, 1, 2).empty());
+}
+
+TEST(Registry, keeps_its_own_copy_of_the_structures) {
+    Registry r;
+    {
+        Fake<0> f("alpha", no);
+        auto p = std::make_unique<aicore_protocol>(f.prefixes({"ab"}).field("afield").p);
+        r.add(p.get());
+    }
+    r.freeze({});
+    EXPECT_EQ(r.protocols()[0].protocol.rank, 50u);
 }
 
 TEST(Registry, names_are_taken_once_and_shared_fields_have_one_type) {
@@ -115,7 +212,7 @@ TEST(Registry, selects_by_prefix_or_port_and_orders_by_rank) {
     const auto select = [&](uint8_t transport, std::string_view data, uint16_t port, uint16_t other) {
         std::string out;
         r.select(transport, reinterpret_cast<const uint8_t *>(data.data()), data.size(), port, other)
-            .each([&](size_t i) { return out += r.protocols()[i].protocol->name[0], true; });
+            .each([&](size_t i) { return out += r.protocols()[i].protocol.name[0], true; });
         return out;
     };
     EXPECT_EQ(select(AICORE_TCP, "GET /", 1, 2), "ba");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -192,7 +193,9 @@ inline void collect(std::vector<Event> &out, const Batch &batch) {
             const FieldInfo &f = batch.schema->fields.at(a.field);
             std::string &value = e.fields[f.name];
             if (!value.empty()) value += ',';
-            value += f.type == FieldType::integer ? std::to_string(a.value) : std::string(batch.text(a));
+            value += is_text(f.type)   ? std::string(batch.text(a))
+                     : is_real(f.type) ? std::to_string(std::bit_cast<double>(a.value))
+                                       : std::to_string(a.value);
         }
         out.push_back(std::move(e));
     }

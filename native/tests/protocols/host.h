@@ -21,8 +21,10 @@ namespace aicore::test {
 class Flow {
   public:
     explicit Flow(const aicore_protocol *protocol, uint8_t transport = AICORE_TCP) : protocol_(protocol) {
-        static constexpr aicore_host kHost = {
-            sizeof(aicore_host), 0, set_string, set_integer, add_string, has, anomaly, set_layer7, hand_over};
+        static constexpr aicore_host kHost = {sizeof(aicore_host), 0,           set_string, set_integer, set_real,
+                                              add_string,          add_integer, add_real,   has,         anomaly,
+                                              set_layer7,          hand_over};
+        flow.size = sizeof flow;
         flow.host = &kHost;
         flow.ip_version = 4;
         flow.transport = transport;
@@ -59,7 +61,8 @@ class Flow {
     std::string layer7;
     std::map<std::string, std::string> strings;
     std::map<std::string, int64_t> integers;
-    std::map<std::string, std::vector<std::string>> lists;
+    std::map<std::string, double> reals;
+    std::map<std::string, std::vector<std::string>> lists; // numbers as text
     std::vector<std::string> anomalies;
     std::optional<std::string> handed_over; // "" = recognise anew
     std::string buffer[2];                  // not consumed yet
@@ -76,12 +79,13 @@ class Flow {
         const auto other = std::make_unique<uint8_t[]>(other_length);
         std::copy_n(buffer[!reverse].begin(), other_length, other.get());
         aicore_payload payload{};
+        payload.size = sizeof payload;
         payload.data = data.get();
         payload.length = stream.size();
         payload.other = other_length ? other.get() : nullptr;
         payload.other_length = other_length;
         payload.reverse = reverse;
-        payload.flags = static_cast<uint8_t>(flags | (overflowed_[reverse] ? AICORE_GAP : 0));
+        payload.flags = static_cast<uint16_t>(flags | (overflowed_[reverse] ? AICORE_GAP : 0));
         payload.consumed = SIZE_MAX;
         overflowed_[reverse] = false;
         ++flow.packets;
@@ -125,6 +129,7 @@ class Flow {
     void forget(bool keep_state = false) {
         strings.clear();
         integers.clear();
+        reals.clear();
         lists.clear();
         anomalies.clear();
         handed_over.reset();
@@ -133,27 +138,38 @@ class Flow {
     }
 
     static Flow &self(const aicore_flow *f) { return *static_cast<Flow *>(f->core); }
-    const aicore_field &field(uint32_t index, uint32_t type) const {
-        if (index >= protocol_->field_count || protocol_->fields[index].type != type)
+    const aicore_field &field(uint32_t index, std::initializer_list<uint32_t> types) const {
+        if (index >= protocol_->field_count ||
+            std::find(types.begin(), types.end(), protocol_->fields[index].type) == types.end())
             throw std::logic_error("no such field");
         return protocol_->fields[index];
     }
     static void set_string(aicore_flow *f, uint32_t index, const void *bytes, size_t length) {
-        self(f).strings[self(f).field(index, AICORE_STRING).name] =
+        self(f).strings[self(f).field(index, {AICORE_STRING}).name] =
             std::string(static_cast<const char *>(bytes), length);
     }
     static void set_integer(aicore_flow *f, uint32_t index, int64_t value) {
-        self(f).integers[self(f).field(index, AICORE_INTEGER).name] = value;
+        self(f).integers[self(f).field(index, {AICORE_INTEGER, AICORE_BOOLEAN, AICORE_TIME}).name] = value;
+    }
+    static void set_real(aicore_flow *f, uint32_t index, double value) {
+        self(f).reals[self(f).field(index, {AICORE_REAL}).name] = value;
+    }
+    static void add_integer(aicore_flow *f, uint32_t index, int64_t value) {
+        self(f).lists[self(f).field(index, {AICORE_INTEGERS}).name].push_back(std::to_string(value));
+    }
+    static void add_real(aicore_flow *f, uint32_t index, double value) {
+        self(f).lists[self(f).field(index, {AICORE_REALS}).name].push_back(std::to_string(value));
     }
     static void add_string(aicore_flow *f, uint32_t index, const void *bytes, size_t length) {
-        auto &list = self(f).lists[self(f).field(index, AICORE_LIST).name];
+        auto &list = self(f).lists[self(f).field(index, {AICORE_STRINGS}).name];
         std::string value(static_cast<const char *>(bytes), length);
         if (std::find(list.begin(), list.end(), value) == list.end()) list.push_back(std::move(value));
     }
     static int has(const aicore_flow *f, uint32_t index) {
         if (index >= self(f).protocol_->field_count) throw std::logic_error("no such field");
         const std::string name = self(f).protocol_->fields[index].name;
-        return self(f).strings.count(name) || self(f).integers.count(name) || self(f).lists.count(name);
+        return self(f).strings.count(name) || self(f).integers.count(name) || self(f).reals.count(name) ||
+               self(f).lists.count(name);
     }
     static void anomaly(aicore_flow *f, uint32_t index) {
         if (index >= self(f).protocol_->anomaly_count) throw std::logic_error("no such anomaly");
@@ -176,6 +192,7 @@ struct Outcome {
     std::string layer7;
     std::map<std::string, std::string> strings;
     std::map<std::string, int64_t> integers;
+    std::map<std::string, double> reals;
     std::map<std::string, std::vector<std::string>> lists;
     std::vector<std::string> anomalies;
     std::optional<std::string> handed_over;
@@ -189,7 +206,8 @@ struct Piece {
 };
 
 inline Outcome outcome(const Flow &f) {
-    return {f.layer7, f.strings, f.integers, f.lists, f.anomalies, f.handed_over, f.flow.recognised != 0, f.done};
+    return {f.layer7, f.strings, f.integers, f.reals, f.lists, f.anomalies, f.handed_over, f.flow.recognised != 0,
+            f.done};
 }
 
 inline Outcome run(const aicore_protocol *protocol, const std::vector<Piece> &pieces) {

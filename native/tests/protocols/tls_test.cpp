@@ -2,9 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "aicore/builtin_protocols.h"
+#include "aicore/tls.h"
 #include "host.h"
-#include "tls/hello.h"
-#include "tls/ja4.h"
 #include "tls_messages.h"
 
 namespace aicore::test {
@@ -171,11 +170,14 @@ TEST(Tls, BrokenHelloIsFlagged) {
     EXPECT_EQ(plain.anomalies, std::vector<std::string>{"tls_bad_handshake"});
 }
 
-std::string ja4_of(const std::string &message) {
+Bytes body_of(const std::string &message) {
+    return {reinterpret_cast<const uint8_t *>(message.data()) + 4, message.size() - 4};
+}
+
+std::string ja4_of(const std::string &message, tls::Carrier carrier = tls::Carrier::tcp) {
     tls::ClientHello hello;
-    EXPECT_TRUE(
-        tls::read_client_hello({reinterpret_cast<const uint8_t *>(message.data()) + 4, message.size() - 4}, hello));
-    const tls::Ja4 out = tls::ja4(hello);
+    EXPECT_TRUE(tls::read_client_hello(body_of(message), hello, carrier));
+    const tls::Ja4 out = tls::ja4(hello, carrier);
     return {out.data(), out.size()};
 }
 
@@ -204,6 +206,29 @@ std::vector<Extension> example(const std::vector<std::string> &protocols, bool w
 TEST(Ja4, ExampleOfTheSpecification) {
     EXPECT_EQ(ja4_of(client_hello(0x0303, kCiphers, example({"h2", "http/1.1"}))),
               "t13d1516h2_8daaf6152771_e5627efa2ab1");
+}
+
+TEST(Tls, ASecondEmptyServerNameHidesNothing) { // forbidden (RFC 8446 section 4.2)
+    std::vector<Extension> list = kModern;
+    list.push_back({0, ""});
+    Flow f(aicore_tls());
+    f.feed(records(client_hello(0x0303, {0x1301}, list)));
+    EXPECT_EQ(f.text("sslhost"), "www.example.com");
+}
+
+TEST(Ja4, TheFirstLetterIsTheCarrier) {
+    EXPECT_EQ(ja4_of(client_hello(0x0303, kCiphers, example({"h3"})), tls::Carrier::quic),
+              "q13d1516h3_8daaf6152771_e5627efa2ab1");
+    // DTLS has a cookie behind the session id, and its versions count down.
+    const auto dtls = [](uint16_t version, const std::vector<Extension> &list) {
+        std::string message = client_hello(version, kCiphers, list);
+        message.insert(4 + 2 + 32 + 1 + 32, vector8("cookie"));
+        return ja4_of(message, tls::Carrier::dtls).substr(0, 10);
+    };
+    EXPECT_EQ(dtls(0xfeff, {}), "dd1i150000");
+    EXPECT_EQ(dtls(0xfefd, {}), "dd2i150000");
+    EXPECT_EQ(dtls(0xfefd, {versions({0xfeff, 0xfefc, 0xfefd, 0x0304})}), "dd3i150100");
+    EXPECT_EQ(dtls(0xfefd, {versions({0xfeff})}), "dd2i150100") << "an older version is not the highest";
 }
 
 TEST(Ja4, FirstProtocolGivesTwoCharacters) {

@@ -5,12 +5,12 @@
 
 #include <cctype>
 #include <cstring>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "aicore/dissector.h"
 #include "flows.h"
 #include "packet.h"
 
@@ -44,10 +44,6 @@ std::string layer7_name(std::string_view ndpi) {
     while (!out.empty() && out.back() == '-')
         out.pop_back();
     return out.substr(0, 32);
-}
-
-void set(aicore_flow *flow, Field field, std::string_view text) {
-    if (!text.empty()) flow->host->set_string(flow, field, text.data(), text.size());
 }
 
 // Shows libndpi a packet with this payload.
@@ -92,32 +88,31 @@ void close(Entry &entry) {
     entry.closed = true;
 }
 
-int inspect(aicore_flow *flow, aicore_payload *payload, void *) {
+int inspect(Flow flow, aicore_payload &payload) {
     Flows &flows = Flows::of_this_thread();
-    Entry *entry = flows.find(*flow);
+    Entry *entry = flows.find(*flow.get());
     if (!entry || entry->closed) return AICORE_NO;
-    const bool tcp = flow->transport == AICORE_TCP;
     ++entry->payloads;
-    if (tcp)
-        feed_streams(flows, *entry, *flow, *payload);
+    if (flow.tcp())
+        feed_streams(flows, *entry, *flow.get(), payload);
     else
-        feed(flows, *entry, *flow, payload->reverse, payload->time, {}, payload->data, payload->length);
+        feed(flows, *entry, *flow.get(), payload.reverse, payload.time, {}, payload.data, payload.length);
     if (entry->name == 0) {
-        if (entry->payloads < (tcp ? kMaxTcp : kMaxUdp)) return AICORE_MORE;
+        if (entry->payloads < (flow.tcp() ? kMaxTcp : kMaxUdp)) return AICORE_MORE;
         close(*entry);
         return AICORE_NO;
     }
     char text[64];
     const ndpi_protocol found = {entry->master, entry->app, static_cast<ndpi_protocol_category_t>(entry->category)};
-    flow->host->set_layer7(flow, entry->name);
-    set(flow, kProtocol, ndpi_protocol2name(flows.module(), found, text, sizeof text));
+    flow.set_layer7(entry->name);
+    flow.set(kProtocol, ndpi_protocol2name(flows.module(), found, text, sizeof text));
     const char *category = ndpi_category_get_name(flows.module(), found.category);
-    if (category && found.category != NDPI_PROTOCOL_CATEGORY_UNSPECIFIED) set(flow, kCategory, category);
+    if (category && found.category != NDPI_PROTOCOL_CATEGORY_UNSPECIFIED) flow.set(kCategory, category);
     close(*entry);
     // libndpi is content with a request's first line where others wait for its end, and with a broken message where
     // they wait for a whole one. Whoever still recognises the flow, from its first byte, has it.
-    payload->consumed = 0;
-    flow->host->hand_over(flow, nullptr);
+    payload.consumed = 0;
+    flow.hand_over();
     return AICORE_YES;
 }
 
@@ -140,17 +135,14 @@ struct Definition {
         ndpi_exit_detection_module(module);
         for (const std::string &name : names)
             aliases.push_back(name.c_str());
-        protocol.abi = AICORE_PROTOCOL_ABI;
-        protocol.size = sizeof protocol;
-        protocol.name = "ndpi";
-        protocol.help = "flows that nothing else recognised, as nDPI names them";
-        protocol.transports = AICORE_TCP | AICORE_UDP;
-        protocol.rank = 100;
-        protocol.fields = kFields;
-        protocol.field_count = std::size(kFields);
-        protocol.aliases = aliases.data();
-        protocol.alias_count = static_cast<uint32_t>(aliases.size());
-        protocol.inspect = inspect;
+        protocol = define_protocol<inspect>({
+            .name = "ndpi",
+            .help = "flows that nothing else recognised, as nDPI names them",
+            .transports = AICORE_TCP | AICORE_UDP,
+            .rank = 100,
+            .fields = kFields,
+            .aliases = aliases,
+        });
     }
 };
 

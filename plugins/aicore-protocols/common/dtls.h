@@ -3,7 +3,8 @@
 // Shared by those whose flows may carry it (RFC 7983).
 #pragma once
 
-#include "dissector.h"
+#include "aicore/dissector.h"
+#include "aicore/tls.h"
 
 namespace aicore::protocols {
 
@@ -18,22 +19,8 @@ constexpr aicore_field kDtlsFields[] = {
      "negotiated version, DTLS 1.3 down to 1.0; the client's highest if no ServerHello was seen"},
 };
 
-enum DtlsType : uint8_t { kDtlsCipher = 20, kDtlsAlert = 21, kDtlsHandshake = 22, kDtlsData = 23 };
-enum DtlsMessage : uint8_t { kDtlsClientHello = 1, kDtlsServerHello = 2, kDtlsVerifyRequest = 3 };
-
-inline std::string_view dtls_version(uint16_t version) {
-    switch (version) {
-    case 0x0100: // of OpenSSL before the standard, as in Cisco's AnyConnect
-        return "DTLS 0.9";
-    case 0xfeff:
-        return "DTLS 1.0";
-    case 0xfefd:
-        return "DTLS 1.2";
-    case 0xfefc:
-        return "DTLS 1.3";
-    default:
-        return {};
-    }
+constexpr bool is_dtls(uint16_t version) {
+    return version == 0x0100 || version == 0xfeff || version == 0xfefd || version == 0xfefc;
 }
 
 struct DtlsRecord {
@@ -61,16 +48,16 @@ inline bool dtls_record(Bytes &in, DtlsRecord &out) {
     in.skip(6); // number in the epoch
     const uint16_t size = in.u16();
     const Bytes body = in.take(size);
-    if (!in.ok() || dtls_version(version).empty() || epoch > 0xff) return false;
+    if (!in.ok() || !is_dtls(version) || epoch > 0xff) return false;
     const bool encrypted = epoch > 0 && size > 8;
     switch (out.type) {
-    case kDtlsCipher:
+    case tls::kChangeCipherSpec:
         return size == 1;
-    case kDtlsAlert:
+    case tls::kAlert:
         return encrypted || (epoch == 0 && size == 2);
-    case kDtlsHandshake:
+    case tls::kHandshake:
         return encrypted || (epoch == 0 && dtls_handshake(body, out));
-    case kDtlsData:
+    case tls::kApplicationData:
         return encrypted;
     default:
         return false;
@@ -89,39 +76,23 @@ template <typename Take> bool dtls_records(Bytes in, Take take) {
     return true;
 }
 
-// RFC 6347 section 4.2.1, RFC 5246 section 7.4.1: what the hellos in a datagram say, also where one goes on in the
-// next.
+// What the hellos in a datagram say, also where one goes on in the next.
 inline void dtls_hello(Flow flow, uint32_t base, const DtlsRecord &record) {
-    const bool client = record.message == kDtlsClientHello;
-    if (!record.start || (!client && record.message != kDtlsServerHello)) return;
-    Bytes in = record.body;
-    uint16_t version = in.u16();
-    in.skip(32); // random
-    in.skip(in.u8());
-    if (client) {
-        in.skip(in.u8()); // cookie
-        in.skip(in.u16());
-        in.skip(in.u8()); // ciphers and compressions
-    } else {
-        in.skip(3);
+    if (!record.start) return;
+    uint16_t version = 0;
+    if (record.message == tls::kClientHello) {
+        tls::ClientHello hello;
+        tls::read_client_hello(record.body, hello, tls::Carrier::dtls);
+        flow.set(base + kDtlsServerName, hello.server_name);
+        flow.set(base + kDtlsAlpn, hello.alpn);
+        version = hello.version;
+    } else if (record.message == tls::kServerHello) {
+        tls::ServerHello hello;
+        tls::read_server_hello(record.body, hello);
+        flow.set(base + kDtlsAlpn, hello.alpn);
+        version = hello.version;
     }
-    Bytes list = in.take_some(in.u16());
-    while (list.left() >= 4) {
-        const uint16_t type = list.u16();
-        Bytes value = list.take(list.u16());
-        if (type == 0 && client) { // RFC 6066 section 3
-            value.skip(2);
-            if (value.u8() == 0) flow.set(base + kDtlsServerName, text(value.take(value.u16())));
-        } else if (type == 16) { // RFC 7301
-            value.skip(2);
-            flow.set(base + kDtlsAlpn, text(value.take(value.u8())));
-        } else if (type == 43) { // RFC 8446 section 4.2.1; versions count down
-            if (client) value.skip(1);
-            for (uint16_t other; value.left() >= 2;)
-                if (other = value.u16(); other >= 0xfefc && other < version) version = other;
-        }
-    }
-    flow.set(base + kDtlsVersion, dtls_version(version));
+    if (is_dtls(version)) flow.set(base + kDtlsVersion, tls::version_text(version));
 }
 
 } // namespace aicore::protocols

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 

@@ -2,7 +2,7 @@
 // A stream of messages that begin with their length: of each its start is read, the rest passed over.
 #pragma once
 
-#include "dissector.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 

@@ -77,8 +77,8 @@ Bytes handshake_stream(uint32_t version, Bytes frames) {
             stream |= frames.u8();
         frames.skip(offset ? offset + 1 : 0);
         const bool sized = type & 0x20;
-        uint16_t size = sized ? frames.u16() : 0;
-        if (google_number(version) < 39) size = __builtin_bswap16(size); // little-endian then
+        const bool little = google_number(version) < 39;
+        const uint16_t size = !sized ? 0 : little ? frames.u16le() : frames.u16();
         const Bytes data = sized ? frames.take_some(size) : frames;
         if (stream == 1) return data;
         if (!sized) break;

@@ -3,14 +3,13 @@
 // as QUIC when its AEAD tag (Google's before Q050: its hash) fits, and by nothing less.
 #include "quic.h"
 
-#include <algorithm>
 #include <array>
-#include <iterator>
 #include <string_view>
 
+#include "aicore/dissector.h"
+#include "aicore/tls.h"
 #include "chlo.h"
 #include "gquic.h"
-#include "hello.h"
 #include "initial.h"
 #include "reassembly.h"
 #include "version.h"
@@ -34,7 +33,7 @@ struct State {
 
 class Reader {
   public:
-    Reader(aicore_flow *flow, State &state) : flow_(flow), host_(*flow->host), state_(state) {}
+    Reader(Flow flow, State &state) : flow_(flow), state_(state) {}
 
     // Reads the packets of a datagram.
     void run(const uint8_t *data, size_t length) {
@@ -77,9 +76,9 @@ class Reader {
 
     void found() {
         proven = true;
-        if (host_.has(flow_, kVersion)) return;
+        if (flow_.has(kVersion)) return;
         const VersionText name = version_text(version_);
-        set(kVersion, {name.text, name.length});
+        flow_.set(kVersion, std::string_view(name.text, name.length));
     }
 
     // RFC 9000 section 12.4: what an Initial packet may hold. Q050 has Google's frame types.
@@ -91,7 +90,7 @@ class Reader {
             if (type == 0 || type == (google ? 7 : 1)) continue; // PADDING, PING
             if (type == (google ? 8 : 6)) {                      // CRYPTO
                 const uint64_t offset = variable(frames_), size = variable(frames_);
-                if (!frames_.ok() || size > frames_.left()) return host_.anomaly(flow_, kBadFrame);
+                if (!frames_.ok() || size > frames_.left()) return flow_.anomaly(kBadFrame);
                 const Bytes piece = frames_.take(static_cast<size_t>(size));
                 if (google) return chlo(piece);
                 if (!keep(offset, piece)) return;
@@ -102,7 +101,7 @@ class Reader {
                 break; // CONNECTION_CLOSE: nothing of interest follows
             }
         }
-        if (!frames_.ok()) host_.anomaly(flow_, kBadFrame);
+        if (!frames_.ok()) flow_.anomaly(kBadFrame);
         if (learnt) hello();
     }
 
@@ -122,7 +121,7 @@ class Reader {
     bool keep(uint64_t offset, Bytes piece) {
         Hello *hello = Hellos::of_this_thread().find(state_.claim);
         if (!hello || offset >= kMaxHello) {
-            host_.anomaly(flow_, kLostHello);
+            flow_.anomaly(kLostHello);
             done = true;
             return false;
         }
@@ -137,49 +136,41 @@ class Reader {
         if (in.left() < kHelloHeader) return;
         const uint8_t type = in.u8();
         const size_t length = in.u24();
-        if (type != kClientHello || length + kHelloHeader > kMaxHello) {
-            host_.anomaly(flow_, type == kClientHello ? kLostHello : kBadHello);
+        if (type != tls::kClientHello || length + kHelloHeader > kMaxHello) {
+            flow_.anomaly(type == tls::kClientHello ? kLostHello : kBadHello);
             done = true;
             return;
         }
         const bool whole = in.left() >= length;
-        ClientHello out;
-        const bool good = read_client_hello(in.take_some(length), out);
-        set(kServerName, out.server_name); // at once, should the rest never come
+        tls::ClientHello out;
+        const bool good = tls::read_client_hello(in.take_some(length), out, tls::Carrier::quic);
+        flow_.set(kServerName, out.server_name); // at once, should the rest never come
         if (!whole) return;
         done = true;
-        set(kAlpn, out.alpn);
-        Ja4 fingerprint;
-        if (!good || out.ciphers.lost || out.extensions.lost || out.signatures.lost)
-            host_.anomaly(flow_, kBadHello);
-        else if (ja4(out, fingerprint))
-            set(kJa4, {fingerprint.data(), fingerprint.size()});
+        flow_.set(kAlpn, out.alpn);
+        if (!good || out.lost()) return flow_.anomaly(kBadHello);
+        const tls::Ja4 fingerprint = tls::ja4(out, tls::Carrier::quic);
+        flow_.set(kJa4, std::string_view(fingerprint.data(), fingerprint.size()));
     }
 
     void chlo(Bytes message) {
         Chlo out;
         if (!read_chlo(message, out)) return; // an acknowledgement, or what follows a handshake: the next may be one
-        set(kServerName, out.server_name);
-        set(kAlpn, out.alpn);
+        flow_.set(kServerName, out.server_name);
+        flow_.set(kAlpn, out.alpn);
         done = true;
     }
 
-    void set(Field field, std::string_view text) {
-        if (!text.empty()) host_.set_string(flow_, field, text.data(), text.size());
-    }
-
-    aicore_flow *flow_;
-    const aicore_host &host_;
+    Flow flow_;
     State &state_;
     uint32_t version_ = 0;
     Bytes frames_;
 };
 
-int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
-    State &state = *static_cast<State *>(memory);
+int inspect(Flow flow, aicore_payload &payload, State &state) {
     Reader reader(flow, state);
-    reader.run(payload->data, payload->length);
-    if (!flow->recognised && !reader.proven) return AICORE_NO;
+    reader.run(payload.data, payload.length);
+    if (!flow.recognised() && !reader.proven) return AICORE_NO;
     if (!reader.done && ++state.datagrams < kMaxDatagrams) return AICORE_YES;
     Hellos::of_this_thread().give(state.claim);
     return AICORE_DONE;
@@ -208,26 +199,16 @@ constexpr auto kPrefixes = [] {
     return out;
 }();
 
-constexpr aicore_protocol kProtocol = {
-    AICORE_PROTOCOL_ABI,
-    sizeof(aicore_protocol),
-    "quic",
-    "QUIC 1 and 2, its drafts 23 to 34, Google's Q024 to Q050: server name, ALPN and JA4 of the client's first packets",
-    AICORE_UDP,
-    0,
-    nullptr,
-    0,
-    kPrefixes.size(),
-    kPrefixes.data(),
-    kFields,
-    std::size(kFields),
-    std::size(kAnomalies),
-    kAnomalies,
-    nullptr,
-    0,
-    sizeof(State),
-    inspect,
-};
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
+    .name = "quic",
+    .help = "QUIC 1 and 2, its drafts 23 to 34, Google's Q024 to Q050: server name, ALPN and JA4 of the client's first "
+            "packets",
+    .transports = AICORE_UDP,
+    .rank = 0,
+    .prefixes = kPrefixes,
+    .fields = kFields,
+    .anomalies = kAnomalies,
+});
 
 } // namespace
 

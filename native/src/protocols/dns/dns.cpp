@@ -3,11 +3,9 @@
 // of the first question, the first response code, the addresses in answers. Responses are not matched to their queries.
 #include <algorithm>
 #include <charconv>
-#include <cstring>
-#include <iterator>
 
 #include "aicore/builtin_protocols.h"
-#include "aicore/bytes.h"
+#include "aicore/dissector.h"
 #include "name.h"
 
 namespace aicore::dns {
@@ -65,27 +63,24 @@ Header read_header(const uint8_t *message) {
     return h;
 }
 
-bool has_port(const aicore_flow *flow, uint16_t port) {
-    return flow->src_port == port || flow->dst_port == port;
-}
-
-Kind kind_of(const aicore_flow *flow) {
+Kind kind_of(Flow flow) {
     static constexpr uint8_t kMdns4[] = {224, 0, 0, 251}, kLlmnr4[] = {224, 0, 0, 252};
-    static constexpr uint8_t kMdns6[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb};
-    static constexpr uint8_t kLlmnr6[16] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 3};
-    const auto to = [&](const uint8_t *group4, const uint8_t *group6) {
-        return flow->ip_version == 4 ? std::memcmp(flow->dst, group4, 4) == 0 : std::memcmp(flow->dst, group6, 16) == 0;
+    static constexpr uint8_t kMdns6[] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb};
+    static constexpr uint8_t kLlmnr6[] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 3};
+    const Bytes dst = flow.dst();
+    const auto to = [&](std::span<const uint8_t> group) {
+        return std::equal(group.begin(), group.end(), dst.data(), dst.data() + dst.left());
     };
-    if (flow->transport == AICORE_UDP && (has_port(flow, 5353) || to(kMdns4, kMdns6))) return Kind::mdns;
-    if (has_port(flow, 5355) || to(kLlmnr4, kLlmnr6)) return Kind::llmnr;
+    if (!flow.tcp() && (flow.port(5353) || to(kMdns4) || to(kMdns6))) return Kind::mdns;
+    if (flow.port(5355) || to(kLlmnr4) || to(kLlmnr6)) return Kind::llmnr;
     return Kind::dns;
 }
 
 class Message {
   public:
     // `strict`: no port says that this is DNS, so more of it must fit.
-    Message(aicore_flow *flow, State &state, Kind kind, bool strict, bool recognised)
-        : flow_(flow), host_(*flow->host), state_(state), kind_(kind), strict_(strict), recognised_(recognised) {}
+    Message(Flow flow, State &state, Kind kind, bool strict, bool recognised)
+        : flow_(flow), state_(state), kind_(kind), strict_(strict), recognised_(recognised) {}
 
     bool plausible(const Header &h) const {
         const bool odd_opcode = h.opcode() == 4 || h.opcode() == 5; // NOTIFY, UPDATE
@@ -106,19 +101,19 @@ class Message {
         for (unsigned i = 0; i < h.questions; ++i) {
             if (question(message, length, at, i)) continue;
             if (i == 0) return bad(kBadName);
-            if (!cut) host_.anomaly(flow_, kBadName); // the count says more than there is
+            if (!cut) flow_.anomaly(kBadName); // the count says more than there is
             return true;
         }
         if (!h.response()) return !strict_ || cut || exact(message, length, at, h);
         if (!state_.answered) response_code(h.rcode());
         state_.answered = true;
-        if (!answers(message, length, at, h) && !cut && !h.truncated()) host_.anomaly(flow_, kBadRecord);
+        if (!answers(message, length, at, h) && !cut && !h.truncated()) flow_.anomaly(kBadRecord);
         return true;
     }
 
   private:
     bool bad(Anomaly anomaly) {
-        if (recognised_) host_.anomaly(flow_, anomaly);
+        if (recognised_) flow_.anomaly(anomaly);
         return false;
     }
 
@@ -137,7 +132,7 @@ class Message {
         if (name.encoded_netbios && (type == 0x20 || type == 0x21)) return false; // NetBIOS name service, RFC 1002
         if (!state_.asked) {
             state_.asked = true;
-            host_.set_string(flow_, kDomain, name.text.data(), name.length);
+            flow_.set(kDomain, name.view());
             question_type(type);
         }
         add_name(name);
@@ -145,22 +140,21 @@ class Message {
     }
 
     void add_name(const Name &name) {
-        if (state_.names.add(name.view())) host_.add_string(flow_, kDomains, name.text.data(), name.length);
+        if (state_.names.add(name.view())) flow_.add(kDomains, name.view());
     }
 
     void question_type(uint16_t type) {
-        if (const char *text = type_name(type)) return host_.set_string(flow_, kQtype, text, std::strlen(text));
+        if (const char *known = type_name(type)) return flow_.set(kQtype, known);
         char text[12] = "TYPE";
         const char *end = std::to_chars(text + 4, text + sizeof text, type).ptr;
-        host_.set_string(flow_, kQtype, text, static_cast<size_t>(end - text));
+        flow_.set(kQtype, std::string_view(text, static_cast<size_t>(end - text)));
     }
 
     void response_code(unsigned rcode) {
-        if (const char *text = rcode_name(static_cast<uint8_t>(rcode)))
-            return host_.set_string(flow_, kRcode, text, std::strlen(text));
+        if (const char *known = rcode_name(static_cast<uint8_t>(rcode))) return flow_.set(kRcode, known);
         char text[12] = "RCODE";
         const char *end = std::to_chars(text + 5, text + sizeof text, rcode).ptr;
-        host_.set_string(flow_, kRcode, text, static_cast<size_t>(end - text));
+        flow_.set(kRcode, std::string_view(text, static_cast<size_t>(end - text)));
     }
 
     struct Record {
@@ -194,7 +188,7 @@ class Message {
             Name name;
             size_t copy = at;
             if (!read_name(message, length, copy, name)) return false;
-            if (!state_.asked && !state_.named) host_.set_string(flow_, kDomain, name.text.data(), name.length);
+            if (!state_.asked && !state_.named) flow_.set(kDomain, name.view());
             state_.named = true;
             add_name(name);
         }
@@ -202,51 +196,47 @@ class Message {
         for (unsigned i = 0; i < h.answers && !state_.ips.full(); ++i) {
             if (!record(message, length, at, r)) return false;
             if ((r.cls & 0x7fff) != 1) continue; // RFC 6762 section 10.2: top bit flushes caches
-            if (r.type == 1 && r.length == 4)
-                add_address(ipv4_text(r.data));
-            else if (r.type == 28 && r.length == 16)
-                add_address(ipv6_text(r.data));
+            if ((r.type == 1 && r.length == 4) || (r.type == 28 && r.length == 16))
+                add_address(AddressText({r.data, r.length}));
         }
         return true;
     }
 
     void add_address(const AddressText &text) {
-        if (state_.ips.add({text.text.data(), text.length}))
-            host_.add_string(flow_, kIps, text.text.data(), text.length);
+        if (state_.ips.add(text.view())) flow_.add(kIps, text.view());
     }
 
-    aicore_flow *flow_;
-    const aicore_host &host_;
+    Flow flow_;
     State &state_;
     Kind kind_;
     bool strict_, recognised_;
 };
 
-int accept(aicore_flow *flow, const State &state, Kind kind) {
-    if (!flow->recognised && kind != Kind::dns) flow->host->set_layer7(flow, static_cast<uint32_t>(kind) - 1);
+int accept(Flow flow, const State &state, Kind kind) {
+    if (!flow.recognised() && kind != Kind::dns) flow.set_layer7(static_cast<uint32_t>(kind) - 1);
     return state.names.full() && state.answered ? AICORE_DONE : AICORE_YES;
 }
 
 // RFC 1035 section 4.2.2: each message behind its length.
-int inspect_stream(aicore_flow *flow, aicore_payload *payload, State &state, Kind kind, bool strict) {
-    if (payload->flags & AICORE_GAP)
-        return flow->recognised ? AICORE_DONE : AICORE_NO; // where a message begins is lost
-    uint32_t &skip = state.skip[payload->reverse & 1];
-    bool recognised = flow->recognised;
-    Bytes in(payload->data, payload->length);
+int inspect_stream(Flow flow, aicore_payload &payload, State &state, Kind kind, bool strict) {
+    if (payload.flags & AICORE_GAP)
+        return flow.recognised() ? AICORE_DONE : AICORE_NO; // where a message begins is lost
+    uint32_t &skip = state.skip[payload.reverse & 1];
+    bool recognised = flow.recognised();
+    Bytes in = bytes(payload);
     size_t consumed = 0;
     for (;;) {
         const size_t rest = std::min<size_t>(skip, in.left());
         in.skip(rest);
         skip -= static_cast<uint32_t>(rest);
-        consumed = payload->length - in.left();
+        consumed = payload.length - in.left();
         if (in.left() < 2) break;
         const size_t size = in.u16();
         const Bytes message = in.take_some(size);
         const bool whole = in.ok();
         Message reader(flow, state, kind, strict && !recognised, recognised);
         const bool wait =
-            !whole && !(payload->flags & AICORE_TRUNCATED) && (size <= kMaxWait || message.left() < kFirstPart);
+            !whole && !(payload.flags & AICORE_TRUNCATED) && (size <= kMaxWait || message.left() < kFirstPart);
         const bool never =
             wait && size >= kHeader && message.left() >= kHeader && !reader.plausible(read_header(message.data()));
         if (wait && !never && size >= kHeader) break;
@@ -256,56 +246,46 @@ int inspect_stream(aicore_flow *flow, aicore_payload *payload, State &state, Kin
         consumed += 2 + message.left();
         if (!whole) break;
     }
-    payload->consumed = consumed;
+    payload.consumed = consumed;
     return recognised ? accept(flow, state, kind) : AICORE_MORE;
 }
 
-int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
-    State &state = *static_cast<State *>(memory);
-    if (has_port(flow, 137)) return AICORE_NO; // NetBIOS name service: the same header, other names
+int inspect(Flow flow, aicore_payload &payload, State &state) {
+    if (flow.port(137)) return AICORE_NO; // NetBIOS name service: the same header, other names
     const Kind kind = kind_of(flow);
-    const bool strict = !flow->recognised && kind == Kind::dns && !has_port(flow, 53);
-    if (flow->transport == AICORE_TCP) return inspect_stream(flow, payload, state, kind, strict);
-    Message reader(flow, state, kind, strict, flow->recognised);
-    const bool cut = payload->flags & AICORE_TRUNCATED;
-    if (!reader.read(payload->data, payload->length, cut)) return flow->recognised ? AICORE_YES : AICORE_NO;
+    const bool strict = !flow.recognised() && kind == Kind::dns && !flow.port(53);
+    if (flow.tcp()) return inspect_stream(flow, payload, state, kind, strict);
+    Message reader(flow, state, kind, strict, flow.recognised());
+    const bool cut = payload.flags & AICORE_TRUNCATED;
+    if (!reader.read(payload.data, payload.length, cut)) return flow.recognised() ? AICORE_YES : AICORE_NO;
     return accept(flow, state, kind);
 }
 
 constexpr aicore_field kFields[] = {
     {"dnsdomain", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "dns.question.name",
      "name of the first question; of an mDNS announcement its first record's"},
-    {"dnsdomains", AICORE_LIST, 0, 255, nullptr, nullptr, "names asked for in the flow, at most 16"},
+    {"dnsdomains", AICORE_STRINGS, 0, 255, nullptr, nullptr, "names asked for in the flow, at most 16"},
     {"dnsqtype", AICORE_STRING, 0, 16, nullptr, "dns.question.type", "type of the first question"},
     {"dnsrcode", AICORE_STRING, 0, 16, nullptr, "dns.response_code", "code of the first response"},
-    {"dnsips", AICORE_LIST, 0, 64, nullptr, "dns.resolved_ip", "IPv4 and IPv6 addresses in answers, the first 16"},
+    {"dnsips", AICORE_STRINGS, 0, 64, nullptr, "dns.resolved_ip", "IPv4 and IPv6 addresses in answers, the first 16"},
 };
 
 constexpr const char *kAnomalies[] = {"dns_bad_header", "dns_bad_name", "dns_bad_record"};
 constexpr const char *kAliases[] = {"mdns", "llmnr"};
-constexpr aicore_prefix kPrefixes[] = {{"", 0}}; // on any port: the header decides
+constexpr aicore_prefix kPrefixes[] = {prefix("")}; // on any port: the header decides
 constexpr uint16_t kPorts[] = {53};
 
-constexpr aicore_protocol kProtocol = {
-    .abi = AICORE_PROTOCOL_ABI,
-    .size = sizeof(aicore_protocol),
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "dns",
     .help = "DNS over UDP and TCP, mDNS and LLMNR: names asked for, answers",
     .transports = AICORE_TCP | AICORE_UDP,
     .rank = 50,
     .ports = kPorts,
-    .port_count = std::size(kPorts),
-    .prefix_count = std::size(kPrefixes),
     .prefixes = kPrefixes,
     .fields = kFields,
-    .field_count = std::size(kFields),
-    .anomaly_count = std::size(kAnomalies),
     .anomalies = kAnomalies,
     .aliases = kAliases,
-    .alias_count = std::size(kAliases),
-    .state_size = sizeof(State),
-    .inspect = inspect,
-};
+});
 
 } // namespace
 

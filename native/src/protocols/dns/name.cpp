@@ -2,8 +2,7 @@
 #include "name.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstring>
+#include <iterator>
 
 namespace aicore::dns {
 
@@ -150,51 +149,6 @@ const char *rcode_name(uint8_t rcode) {
     static constexpr const char *kCodes[16] = {"NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP",  "REFUSED",
                                                "YXDOMAIN", "YXRRSET", "NXRRSET",  "NOTAUTH",  "NOTZONE", "DSOTYPENI"};
     return kCodes[rcode & 15];
-}
-
-AddressText ipv4_text(const uint8_t *address) {
-    AddressText out;
-    char *p = out.text.data(), *const end = p + out.text.size();
-    for (int i = 0; i < 4; ++i) {
-        if (i) *p++ = '.';
-        p = std::to_chars(p, end, address[i]).ptr;
-    }
-    out.length = static_cast<size_t>(p - out.text.data());
-    return out;
-}
-
-AddressText ipv6_text(const uint8_t *address) {
-    AddressText out;
-    char *p = out.text.data(), *const end = p + out.text.size();
-    uint16_t group[8];
-    for (int i = 0; i < 8; ++i)
-        group[i] = static_cast<uint16_t>(address[2 * i] << 8 | address[2 * i + 1]);
-    int run = 8, run_length = 1; // the first of the longest runs of two or more zeros
-    for (int i = 0, zeros = 0; i < 8; ++i) {
-        zeros = group[i] ? 0 : zeros + 1;
-        if (zeros > run_length) {
-            run_length = zeros;
-            run = i + 1 - zeros;
-        }
-    }
-    const bool mapped = run == 0 && run_length == 5 && group[5] == 0xffff; // section 5
-    for (int i = 0; i < (mapped ? 6 : 8); ++i) {
-        if (i == run) {
-            *p++ = ':';
-            if (i == 0) *p++ = ':';
-            i += run_length - 1;
-            continue;
-        }
-        p = std::to_chars(p, end, group[i], 16).ptr;
-        if (i < 7) *p++ = ':';
-    }
-    out.length = static_cast<size_t>(p - out.text.data());
-    if (mapped) {
-        const AddressText tail = ipv4_text(address + 12);
-        std::memcpy(p, tail.text.data(), tail.length);
-        out.length += tail.length;
-    }
-    return out;
 }
 
 } // namespace aicore::dns

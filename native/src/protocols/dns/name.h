@@ -29,11 +29,4 @@ bool skip_name(const uint8_t *message, size_t length, size_t &at);
 const char *type_name(uint16_t type);
 const char *rcode_name(uint8_t rcode); // of the header's 4 bits
 
-struct AddressText {
-    std::array<char, 48> text;
-    size_t length = 0;
-};
-AddressText ipv4_text(const uint8_t *address);
-AddressText ipv6_text(const uint8_t *address); // RFC 5952
-
 } // namespace aicore::dns

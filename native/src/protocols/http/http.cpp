@@ -3,9 +3,9 @@
 // read. CONNECT and Upgrade hand the flow over at the first byte that is no longer HTTP. Over UDP it is SSDP, which is
 // HTTP's messages in datagrams (UPnP Device Architecture 2.0 section 1).
 #include <algorithm>
-#include <cstring>
 
 #include "aicore/builtin_protocols.h"
+#include "aicore/dissector.h"
 #include "lines.h"
 
 namespace aicore::http {
@@ -36,10 +36,9 @@ struct State {
 // One call's view: the payload of one side, read from `at` on.
 class Reader {
   public:
-    Reader(aicore_flow *flow, const aicore_payload *payload, State &state, Side side)
-        : flow_(flow), host_(*flow->host), state_(state), side_(side),
-          in_(reinterpret_cast<const char *>(payload->data), payload->length) {
-        if (payload->flags & (AICORE_GAP | AICORE_MIDSTREAM)) state_.restarted = true;
+    Reader(Flow flow, const aicore_payload &payload, State &state, Side side)
+        : flow_(flow), state_(state), side_(side), in_(text(payload)) {
+        if (payload.flags & (AICORE_GAP | AICORE_MIDSTREAM)) state_.restarted = true;
     }
 
     // Reads on until the input or the side's part of interest ends. True: handed over.
@@ -75,7 +74,7 @@ class Reader {
             side_ == kRequest ? request_line(in_.substr(at_), line) : status_line(in_.substr(at_), line);
         if (match == Match::more) return false;
         if (match == Match::no) {
-            if (!state_.restarted && side_ == kResponse) host_.anomaly(flow_, kBadStartLine);
+            if (!state_.restarted && side_ == kResponse) flow_.anomaly(kBadStartLine);
             state_.restarted = true;
             if (++state_.tries >= kMaxTries) state_.phase[side_] = Phase::finished;
             at_ = in_.size();
@@ -93,13 +92,13 @@ class Reader {
         state_.phase[kRequest] = Phase::headers;
         state_.connect = line.method == "CONNECT";
         state_.websocket_asked = false;
-        first(kMethod, line.method);
-        first(kUri, line.target);
-        first(kHost, strip_port(target_authority(line.method, line.target))); // a Host header replaces it
+        flow_.first(kMethod, line.method);
+        flow_.first(kUri, line.target);
+        flow_.first(kHost, strip_port(target_authority(line.method, line.target))); // a Host header replaces it
     }
 
     void response(int status) {
-        if (state_.status ? state_.status < 200 : !host_.has(flow_, kStatus)) host_.set_integer(flow_, kStatus, status);
+        if (state_.status ? state_.status < 200 : !flow_.has(kStatus)) flow_.set(kStatus, status);
         state_.status = static_cast<uint16_t>(status);
         // Of other responses no header is read.
         const bool head_matters = status < 200 || (state_.connect && status < 300);
@@ -139,7 +138,7 @@ class Reader {
             }
             const size_t end = value_end(rest, value);
             if (end == rest.npos && rest.size() < kMaxValue) return false;
-            if (spaced || end == rest.npos) host_.anomaly(flow_, kBadHeader);
+            if (spaced || end == rest.npos) flow_.anomaly(kBadHeader);
             if (end == rest.npos) {
                 state_.skip_line[side_] = true;
                 continue;
@@ -171,10 +170,10 @@ class Reader {
             take_host(value);
             break;
         case Header::user_agent:
-            if (side_ == kRequest) first(kUserAgent, value);
+            if (side_ == kRequest) flow_.first(kUserAgent, value);
             break;
         case Header::upgrade: {
-            const bool websocket = equal_ignoring_case(value.substr(0, value.find_first_of(", \t/")), "websocket");
+            const bool websocket = equal_nocase(value.substr(0, value.find_first_of(", \t/")), "websocket");
             if (side_ == kRequest)
                 state_.websocket_asked |= websocket;
             else
@@ -192,11 +191,11 @@ class Reader {
             return static_cast<unsigned char>(c) <= ' ' || c == 0x7f || c == '/' || c == '\\' || c == '@' || c == '"';
         };
         // Two of them, or bytes no authority has, are how a request shows filter and server different hosts.
-        if (state_.host_seen || std::any_of(value.begin(), value.end(), odd)) host_.anomaly(flow_, kBadHeader);
+        if (state_.host_seen || std::any_of(value.begin(), value.end(), odd)) flow_.anomaly(kBadHeader);
         value = strip_port(value);
         if (state_.host_seen || value.empty()) return;
         state_.host_seen = true;
-        host_.set_string(flow_, kHost, value.data(), value.size());
+        flow_.set(kHost, value);
     }
 
     static std::string_view unfold(std::string_view value, char *out, size_t size) {
@@ -223,37 +222,30 @@ class Reader {
             return false;
         }
         state_.phase[kRequest] = state_.phase[kResponse] = Phase::finished;
-        host_.hand_over(flow_, switched && state_.upgrade_websocket ? "websocket" : nullptr);
+        flow_.hand_over(switched && state_.upgrade_websocket ? "websocket" : nullptr);
         return true;
     }
 
-    void first(Field field, std::string_view value) {
-        if (!value.empty() && !host_.has(flow_, field)) host_.set_string(flow_, field, value.data(), value.size());
-    }
-
-    aicore_flow *flow_;
-    const aicore_host &host_;
+    Flow flow_;
     State &state_;
     Side side_;
     std::string_view in_;
     size_t at_ = 0;
 };
 
-int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
-    State &state = *static_cast<State *>(memory);
-    if (!flow->recognised) {
-        const std::string_view in(reinterpret_cast<const char *>(payload->data), payload->length);
+int inspect(Flow flow, aicore_payload &payload, State &state) {
+    if (!flow.recognised()) {
+        const std::string_view in = text(payload);
         StartLine line;
         const Match request = request_line(in, line);
-        if (request == Match::yes && flow->transport == AICORE_UDP && line.target != "*") return AICORE_NO;
+        if (request == Match::yes && !flow.tcp() && line.target != "*") return AICORE_NO;
         const Match response = request == Match::yes ? Match::no : status_line(in, line);
         if (request != Match::yes && response != Match::yes)
-            return (request == Match::more || response == Match::more) && flow->transport == AICORE_TCP ? AICORE_MORE
-                                                                                                        : AICORE_NO;
-        state.request_reverse = request == Match::yes ? payload->reverse : !payload->reverse;
+            return (request == Match::more || response == Match::more) && flow.tcp() ? AICORE_MORE : AICORE_NO;
+        state.request_reverse = request == Match::yes ? payload.reverse : !payload.reverse;
     }
-    const Side side = payload->reverse == state.request_reverse ? kRequest : kResponse;
-    if (flow->recognised && payload->flags & AICORE_GAP && state.phase[side] == Phase::headers) {
+    const Side side = payload.reverse == state.request_reverse ? kRequest : kResponse;
+    if (flow.recognised() && payload.flags & AICORE_GAP && state.phase[side] == Phase::headers) {
         state.lost |= side == kRequest;
         if (side == kRequest)
             state.skip_line[side] = true; // goes on at the next line
@@ -262,11 +254,11 @@ int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
     }
     Reader reader(flow, payload, state, side);
     const bool handed_over = reader.run();
-    if (flow->transport == AICORE_UDP) {
-        flow->host->set_layer7(flow, kSsdp);
+    if (!flow.tcp()) {
+        flow.set_layer7(kSsdp);
         return AICORE_DONE;
     }
-    payload->consumed = reader.consumed();
+    payload.consumed = reader.consumed();
     const bool finished =
         state.phase[kResponse] == Phase::finished && (state.phase[kRequest] == Phase::finished || state.lost);
     return finished && !handed_over ? AICORE_DONE : AICORE_YES;
@@ -285,45 +277,33 @@ constexpr const char *kAnomalies[] = {"http_bad_start_line", "http_bad_header"};
 constexpr const char *kAliases[] = {"ssdp"};
 
 // IANA's HTTP Method Registry, and UPnP's (GENA). Others are looked for on the ports alone.
-#define METHOD(name)                                                                                                   \
-    { name, sizeof(name) - 1 }
 // One a line would be longer than the dissector.
 // clang-format off
 constexpr aicore_prefix kPrefixes[] = {
-    METHOD("GET "), METHOD("POST "), METHOD("HEAD "), METHOD("CONNECT "), METHOD("HTTP/1."), METHOD("PUT "),
-    METHOD("DELETE "), METHOD("OPTIONS "), METHOD("PATCH "), METHOD("TRACE "), METHOD("PROPFIND "),
-    METHOD("PROPPATCH "), METHOD("MKCOL "), METHOD("COPY "), METHOD("MOVE "), METHOD("LOCK "), METHOD("UNLOCK "),
-    METHOD("REPORT "), METHOD("SEARCH "), METHOD("ACL "), METHOD("BIND "), METHOD("UNBIND "), METHOD("REBIND "),
-    METHOD("LINK "), METHOD("UNLINK "), METHOD("LABEL "), METHOD("MERGE "), METHOD("UPDATE "), METHOD("CHECKIN "),
-    METHOD("CHECKOUT "), METHOD("UNCHECKOUT "), METHOD("MKACTIVITY "), METHOD("MKCALENDAR "), METHOD("MKWORKSPACE "),
-    METHOD("MKREDIRECTREF "), METHOD("ORDERPATCH "), METHOD("BASELINE-CONTROL"), METHOD("VERSION-CONTROL "),
-    METHOD("UPDATEREDIRECTR"), METHOD("SUBSCRIBE "), METHOD("UNSUBSCRIBE "), METHOD("NOTIFY "), METHOD("M-SEARCH "),
+    prefix("GET "), prefix("POST "), prefix("HEAD "), prefix("CONNECT "), prefix("HTTP/1."), prefix("PUT "),
+    prefix("DELETE "), prefix("OPTIONS "), prefix("PATCH "), prefix("TRACE "), prefix("PROPFIND "),
+    prefix("PROPPATCH "), prefix("MKCOL "), prefix("COPY "), prefix("MOVE "), prefix("LOCK "), prefix("UNLOCK "),
+    prefix("REPORT "), prefix("SEARCH "), prefix("ACL "), prefix("BIND "), prefix("UNBIND "), prefix("REBIND "),
+    prefix("LINK "), prefix("UNLINK "), prefix("LABEL "), prefix("MERGE "), prefix("UPDATE "), prefix("CHECKIN "),
+    prefix("CHECKOUT "), prefix("UNCHECKOUT "), prefix("MKACTIVITY "), prefix("MKCALENDAR "), prefix("MKWORKSPACE "),
+    prefix("MKREDIRECTREF "), prefix("ORDERPATCH "), prefix("BASELINE-CONTROL"), prefix("VERSION-CONTROL "),
+    prefix("UPDATEREDIRECTR"), prefix("SUBSCRIBE "), prefix("UNSUBSCRIBE "), prefix("NOTIFY "), prefix("M-SEARCH "),
 };
 // clang-format on
-#undef METHOD
 
 constexpr uint16_t kPorts[] = {80, 8080};
 
-constexpr aicore_protocol kProtocol = {
-    .abi = AICORE_PROTOCOL_ABI,
-    .size = sizeof(aicore_protocol),
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "http",
     .help = "HTTP/1.x: the first request and response of a connection; SSDP",
     .transports = AICORE_TCP | AICORE_UDP,
     .rank = 10,
     .ports = kPorts,
-    .port_count = std::size(kPorts),
-    .prefix_count = std::size(kPrefixes),
     .prefixes = kPrefixes,
     .fields = kFields,
-    .field_count = std::size(kFields),
-    .anomaly_count = std::size(kAnomalies),
     .anomalies = kAnomalies,
     .aliases = kAliases,
-    .alias_count = std::size(kAliases),
-    .state_size = sizeof(State),
-    .inspect = inspect,
-};
+});
 
 } // namespace
 

@@ -2,7 +2,8 @@
 #include "lines.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "aicore/dissector.h"
 
 namespace aicore::http {
 
@@ -18,14 +19,8 @@ bool method_char(char c) {
 bool control(char c) {
     return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
 }
-bool digit(char c) {
-    return c >= '0' && c <= '9';
-}
 bool blank(char c) {
     return c == ' ' || c == '\t';
-}
-char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
 
 } // namespace
@@ -48,7 +43,7 @@ Match request_line(std::string_view in, StartLine &out) {
     if (in[end - 1] == '\r') --end;
     while (end > target && in[end - 1] == ' ')
         --end;
-    if (end < target + 1 + kVersion.size() + 1 || !digit(in[end - 1])) return Match::no;
+    if (end < target + 1 + kVersion.size() + 1 || !is_digit(in[end - 1])) return Match::no;
     const size_t version = end - 1 - kVersion.size();
     if (in.substr(version, kVersion.size()) != kVersion || in[target] == ' ') return Match::no;
     const std::string_view uri = in.substr(target, version - target);
@@ -63,7 +58,7 @@ Match status_line(std::string_view in, StartLine &out) {
     for (size_t i = 0; i < kShape.size(); ++i) {
         if (i == in.size()) return Match::more;
         const char want = kShape[i], have = in[i];
-        if (want == 'd' ? !digit(have) : want == 's' ? have < '1' || have > '9' : have != want) return Match::no;
+        if (want == 'd' ? !is_digit(have) : want == 's' ? have < '1' || have > '9' : have != want) return Match::no;
     }
     if (in.size() == kShape.size()) return Match::more;
     const char next = in[kShape.size()];
@@ -77,7 +72,7 @@ Match status_line(std::string_view in, StartLine &out) {
 Header header_name(std::string_view line, size_t &value, bool &spaced) {
     const auto is = [&](std::string_view name, Header header) {
         const size_t common = std::min(line.size(), name.size());
-        if (!equal_ignoring_case(line.substr(0, common), name.substr(0, common))) return Header::other;
+        if (!equal_nocase(line.substr(0, common), name.substr(0, common))) return Header::other;
         size_t i = common;
         while (i < line.size() && blank(line[i]))
             ++i;
@@ -115,14 +110,9 @@ std::string_view strip_port(std::string_view authority) {
     const size_t colon = authority.rfind(':');
     if (colon == authority.npos) return authority;
     const std::string_view port = authority.substr(colon + 1), host = authority.substr(0, colon);
-    if (!std::all_of(port.begin(), port.end(), digit)) return authority;
+    if (!std::all_of(port.begin(), port.end(), is_digit)) return authority;
     const bool literal = host.ends_with(']');
     return literal || host.find(':') == host.npos ? host : authority; // an IPv6 address without brackets has no port
-}
-
-bool equal_ignoring_case(std::string_view text, std::string_view lower_text) {
-    return text.size() == lower_text.size() &&
-           std::equal(text.begin(), text.end(), lower_text.begin(), [](char a, char b) { return lower(a) == b; });
 }
 
 } // namespace aicore::http

@@ -37,6 +37,4 @@ std::string_view target_authority(std::string_view method, std::string_view targ
 // Without the port; an IPv6 literal keeps its brackets.
 std::string_view strip_port(std::string_view authority);
 
-bool equal_ignoring_case(std::string_view text, std::string_view lower);
-
 } // namespace aicore::http

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // TLS 1.0 to 1.3 and SSL 3 over TCP: the ClientHello and the ServerHello. What follows is not looked at. Connections
 // caught in their middle are recognised by two record headers that fit together.
-#include <cstring>
-#include <iterator>
-
+#include "aicore/tls.h"
 #include "aicore/builtin_protocols.h"
-#include "hello.h"
-#include "ja4.h"
+#include "aicore/dissector.h"
+#include "records.h"
 
 namespace aicore::tls {
 
@@ -35,10 +33,13 @@ struct Record {
 };
 
 // The head of a record of an established connection.
-bool record_header(const uint8_t *data, size_t length, Record &out) {
-    if (length < kRecordHeader) return false;
-    out = {data[0], data[2], static_cast<size_t>(data[3] << 8 | data[4])};
-    if (data[1] != 3 || out.minor < 1 || out.minor > 3 || out.size == 0 || out.size > kMaxCiphertext) return false;
+bool record_header(Bytes in, Record &out) {
+    out.type = in.u8();
+    const uint8_t major = in.u8();
+    out.minor = in.u8();
+    out.size = in.u16();
+    if (!in.ok() || major != 3 || out.minor < 1 || out.minor > 3 || out.size == 0 || out.size > kMaxCiphertext)
+        return false;
     switch (out.type) {
     case kChangeCipherSpec:
         return out.size == 1;
@@ -55,58 +56,55 @@ bool record_header(const uint8_t *data, size_t length, Record &out) {
 
 // Two headers that fit together: one behind the other, or one at the start of each direction (a record may be longer
 // than what is buffered).
-First chain(const aicore_payload *payload) {
+First chain(Bytes in, Bytes other) {
     Record record, next;
-    if (payload->length < kRecordHeader) return First::more;
-    if (!record_header(payload->data, payload->length, record)) return First::no;
-    if (payload->other_length && record_header(payload->other, payload->other_length, next) &&
-        next.minor == record.minor)
-        return First::other;
-    const size_t end = kRecordHeader + record.size;
-    if (payload->length < end + kRecordHeader) return First::more;
-    const bool fits = record_header(payload->data + end, payload->length - end, next) && next.minor == record.minor;
-    return fits ? First::other : First::no;
+    if (in.left() < kRecordHeader) return First::more;
+    if (!record_header(in, record)) return First::no;
+    if (record_header(other, next) && next.minor == record.minor) return First::other;
+    in.skip(kRecordHeader + record.size);
+    if (in.left() < kRecordHeader) return First::more;
+    return record_header(in, next) && next.minor == record.minor ? First::other : First::no;
 }
 
 // An alert in clear as the first thing said: the handshake is refused (RFC 8446 section 6).
-First alert(const aicore_payload *payload) {
-    static constexpr uint8_t kHead[] = {kAlert, 3};
-    const uint8_t *data = payload->data;
-    const size_t length = payload->length;
-    if (std::memcmp(data, kHead, length < 2 ? length : 2) != 0) return First::no;
-    if (length < kRecordHeader + 2) return First::more;
-    const uint8_t description = data[6];
+First alert(Bytes in) {
+    const size_t length = in.left();
+    const uint8_t type = in.u8(), major = in.u8(), minor = in.u8();
+    if (type != kAlert || (length > 1 && major != 3)) return First::no;
+    const uint16_t size = in.u16();
+    const uint8_t level = in.u8(), description = in.u8();
+    if (!in.ok()) return First::more;
     const bool known = description == 0 || description == 10 || (description >= 20 && description <= 22) ||
                        description == 30 || (description >= 40 && description <= 51) || description == 60 ||
                        (description >= 70 && description <= 71) || description == 80 || description == 86 ||
                        description == 90 || description == 100 || (description >= 109 && description <= 116) ||
                        description == 120;
-    const bool fits = data[2] <= 4 && data[3] == 0 && data[4] == 2 && (data[5] == 1 || data[5] == 2) && known;
-    return fits ? First::other : First::no;
+    return minor <= 4 && size == 2 && (level == 1 || level == 2) && known ? First::other : First::no;
 }
 
 // The ClientHello of SSL 2 that old clients greet SSL 3 and TLS servers with (RFC 5246 appendix E.2).
-First old_hello(const aicore_payload *payload, uint16_t &version) {
-    Bytes in(payload->data, payload->length);
+First old_hello(Bytes in, uint16_t &version) {
+    const size_t length = in.left();
     const size_t size = in.u16() & 0x7fff;
     const uint8_t type = in.u8();
     version = in.u16();
     const size_t ciphers = in.u16(), session = in.u16(), challenge = in.u16();
-    if (payload->length > 2 && type != kClientHello) return First::no;
-    if (payload->length > 4 && version_text(version).empty()) return First::no;
+    if (length > 2 && type != kClientHello) return First::no;
+    if (length > 4 && version != 0x0002 && (version < 0x0300 || version > 0x0304)) return First::no;
     if (!in.ok()) return First::more;
     const bool fits = ciphers && ciphers % 3 == 0 && (session == 0 || session == 16) && challenge >= 16 &&
                       challenge <= 32 && size == 9 + ciphers + session + challenge;
     if (!fits) return First::no;
-    return payload->length < 2 + size ? First::more : First::old_hello;
+    return length < 2 + size ? First::more : First::old_hello;
 }
 
-First first_look(const aicore_payload *payload, Scratch &scratch, uint16_t &version) {
-    if (payload->length == 0) return First::more;
-    if (payload->data[0] & 0x80) return old_hello(payload, version);
-    const bool middle = payload->flags & (AICORE_MIDSTREAM | AICORE_GAP);
-    if (payload->data[0] == kHandshake) {
-        Handshake message = read_handshake(payload->data, payload->length, scratch);
+// `in`: the payload behind text in clear.
+First first_look(Bytes in, const aicore_payload &payload, Scratch &scratch, uint16_t &version) {
+    if (in.left() == 0) return First::more;
+    const uint8_t type = *in.data();
+    if (type & 0x80) return old_hello(in, version);
+    if (type == kHandshake) {
+        Handshake message = read_handshake(in.data(), in.left(), scratch);
         if (message.state == Handshake::State::none) return First::no;
         const bool hello = message.type == 0 || message.type == kClientHello || message.type == kServerHello;
         if (message.state == Handshake::State::start && hello) return First::more;
@@ -117,10 +115,11 @@ First first_look(const aicore_payload *payload, Scratch &scratch, uint16_t &vers
             const uint16_t legacy = message.body.u16();
             if (legacy >= 0x0300 && legacy <= 0x0304) return First::hello;
         }
-    } else if (const First refused = alert(payload); refused != First::no) {
+    } else if (const First refused = alert(in); refused != First::no) {
         return refused;
     }
-    return middle ? chain(payload) : First::no;
+    const bool middle = payload.flags & (AICORE_MIDSTREAM | AICORE_GAP);
+    return middle ? chain(in, {payload.other, payload.other_length}) : First::no;
 }
 
 // Commands and answers in clear before TLS begins (STARTTLS: RFC 3207, 2595, 4217, 6120), where no protocol of theirs
@@ -134,8 +133,8 @@ size_t text_length(const uint8_t *data, size_t length) {
 
 class Reader {
   public:
-    Reader(aicore_flow *flow, State &state, bool side, Scratch &scratch)
-        : flow_(flow), host_(*flow->host), state_(state), side_(side), scratch_(scratch) {}
+    Reader(Flow flow, State &state, bool side, Scratch &scratch)
+        : flow_(flow), state_(state), side_(side), scratch_(scratch) {}
 
     // Reads a direction's first message; returns what of `length` is consumed.
     size_t run(const uint8_t *data, size_t length) {
@@ -152,7 +151,7 @@ class Reader {
         const bool hello = message.type == kClientHello || message.type == kServerHello;
         switch (message.state) {
         case Handshake::State::none:
-            host_.anomaly(flow_, kBadHandshake);
+            flow_.anomaly(kBadHandshake);
             break;
         case Handshake::State::start:
             return at;
@@ -173,58 +172,47 @@ class Reader {
         return length;
     }
 
-    void set(Field field, std::string_view text) {
-        if (!text.empty()) host_.set_string(flow_, field, text.data(), text.size());
-    }
-
   private:
     void client_hello(const Handshake &message, bool whole) {
         ClientHello hello;
         const bool good = read_client_hello(message.body, hello);
-        set(kServerName, hello.server_name);
+        flow_.set(kServerName, hello.server_name);
         if (!state_.server_hello) {
-            set(kAlpn, hello.alpn);
-            set(kVersion, version_text(hello.supported_version ? hello.supported_version : hello.version));
+            flow_.set(kAlpn, hello.alpn);
+            flow_.set(kVersion, version_text(hello.version));
         }
         if (!whole) return;
-        if (!good || hello.ciphers.lost || hello.extensions.lost || hello.signatures.lost)
-            return host_.anomaly(flow_, kBadHandshake);
+        if (!good || hello.lost()) return flow_.anomaly(kBadHandshake);
         const Ja4 fingerprint = ja4(hello);
-        set(kJa4, {fingerprint.data(), fingerprint.size()});
+        flow_.set(kJa4, std::string_view(fingerprint.data(), fingerprint.size()));
     }
 
     void server_hello(const Handshake &message) {
         ServerHello hello;
         const bool good = read_server_hello(message.body, hello);
         state_.server_hello = true;
-        if (!good && message.state == Handshake::State::whole) host_.anomaly(flow_, kBadHandshake);
-        set(kVersion, version_text(hello.version));
-        set(kAlpn, hello.alpn);
+        if (!good && message.state == Handshake::State::whole) flow_.anomaly(kBadHandshake);
+        flow_.set(kVersion, version_text(hello.version));
+        flow_.set(kAlpn, hello.alpn);
     }
 
-    aicore_flow *flow_;
-    const aicore_host &host_;
+    Flow flow_;
     State &state_;
     bool side_;
     Scratch &scratch_;
 };
 
-int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
-    State &state = *static_cast<State *>(memory);
-    const bool side = payload->reverse;
+int inspect(Flow flow, aicore_payload &payload, State &state) {
+    const bool side = payload.reverse;
     if (state.done[side]) return ++state.idle >= kMaxIdle ? AICORE_DONE : AICORE_YES;
     Scratch scratch; // not initialised: touched only by messages in several records
-    Reader reader(flow, state, side, scratch);
-    if (!flow->recognised) {
+    if (!flow.recognised()) {
         uint16_t version = 0;
-        aicore_payload begin = *payload;
-        const size_t text = text_length(payload->data, payload->length);
-        if (text > kMaxText) return AICORE_NO;
-        if (text && text == payload->length) return AICORE_MORE;
-        state.text = text > 0;
-        begin.data += text;
-        begin.length -= text;
-        switch (first_look(&begin, scratch, version)) {
+        const size_t clear = text_length(payload.data, payload.length);
+        if (clear > kMaxText) return AICORE_NO;
+        if (clear && clear == payload.length) return AICORE_MORE;
+        state.text = clear > 0;
+        switch (first_look({payload.data + clear, payload.length - clear}, payload, scratch, version)) {
         case First::no:
             return AICORE_NO;
         case First::more:
@@ -232,17 +220,17 @@ int inspect(aicore_flow *flow, aicore_payload *payload, void *memory) {
         case First::other:
             return AICORE_DONE;
         case First::old_hello:
-            reader.set(kVersion, version_text(version));
+            flow.set(kVersion, version_text(version));
             state.done[side] = true;
             return AICORE_YES;
         case First::hello:
             break;
         }
     }
-    if (flow->recognised && payload->flags & AICORE_GAP)
+    if (flow.recognised() && payload.flags & AICORE_GAP)
         state.done[side] = true; // the hello is lost
     else
-        payload->consumed = reader.run(payload->data, payload->length);
+        payload.consumed = Reader(flow, state, side, scratch).run(payload.data, payload.length);
     return state.done[0] && state.done[1] ? AICORE_DONE : AICORE_YES;
 }
 
@@ -259,38 +247,25 @@ constexpr aicore_field kFields[] = {
 constexpr const char *kAnomalies[] = {"tls_bad_handshake"};
 
 // Records, SSL 2's hello, and how dialogues begin that may go over to TLS: SMTP, IMAP, POP3, FTP, XMPP.
-#define BYTES(text)                                                                                                    \
-    { text, sizeof(text) - 1 }
 constexpr aicore_prefix kPrefixes[] = {
-    BYTES("\x16\x03"), BYTES("\x15\x03"), BYTES("\x17\x03"), BYTES("\x14\x03"), BYTES("\x80"),
-    BYTES("220 "),     BYTES("220-"),     BYTES("EHLO "),    BYTES("ehlo "),    BYTES("* OK"),
-    BYTES("+OK"),      BYTES("AUTH TLS"), BYTES("STLS"),     BYTES("<?xml "),
+    prefix("\x16\x03"), prefix("\x15\x03"), prefix("\x17\x03"), prefix("\x14\x03"), prefix("\x80"),
+    prefix("220 "),     prefix("220-"),     prefix("EHLO "),    prefix("ehlo "),    prefix("* OK"),
+    prefix("+OK"),      prefix("AUTH TLS"), prefix("STLS"),     prefix("<?xml "),
 };
-#undef BYTES
 
 // Registered for a protocol inside TLS: https, smtps, ldaps, DNS over TLS, ftps, imaps, pop3s, sips, MQTT, 8443.
 constexpr uint16_t kPorts[] = {443, 465, 636, 853, 990, 993, 995, 5061, 8443, 8883};
 
-constexpr aicore_protocol kProtocol = {
-    .abi = AICORE_PROTOCOL_ABI,
-    .size = sizeof(aicore_protocol),
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "tls",
     .help = "TLS and SSL 3: server name, ALPN, version, client fingerprint",
     .transports = AICORE_TCP,
     .rank = 5,
     .ports = kPorts,
-    .port_count = std::size(kPorts),
-    .prefix_count = std::size(kPrefixes),
     .prefixes = kPrefixes,
     .fields = kFields,
-    .field_count = std::size(kFields),
-    .anomaly_count = std::size(kAnomalies),
     .anomalies = kAnomalies,
-    .aliases = nullptr,
-    .alias_count = 0,
-    .state_size = sizeof(State),
-    .inspect = inspect,
-};
+});
 
 } // namespace
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMQP 0-9-1 (amqp.org, specification of 2008) and 1.0 (OASIS 2012): who logs in where, and what is exchanged.
 // Recognised by the eight bytes that a connection begins with; in the middle of one by a method with its end mark.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -193,7 +193,7 @@ constexpr const char *kAnomalies[] = {"amqp_bad_frame"};
 constexpr uint16_t kPorts[] = {5672};
 constexpr aicore_prefix kPrefixes[] = {{"AMQP", 4}, {"\1\0", 2}, {"\x08\0\0\0\0\0\0\xce", 8}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "amqp",
     .help = "AMQP 0-9-1 and 1.0: virtual host, exchange, queue",
     .transports = AICORE_TCP,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bitcoin's peer-to-peer messages (developer.bitcoin.org/reference/p2p_networking.html): a network's magic, the name of
 // the command, the length, a checksum. What blocks and transactions hold is not read.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -54,7 +54,7 @@ size_t header(Bytes in, std::string_view name) {
     in.skip(kOldHeader);
     if (in.left() < 4) return 0;
     if (name == "verack") return in.u32() == 0x5df6e0e2 ? kHeader : kOldHeader; // the checksum of nothing
-    const uint32_t version = u32le(in);                                         // or a checksum
+    const uint32_t version = in.u32le();                                        // or a checksum
     return version >= 100 && version < 100000 ? kOldHeader : kHeader;
 }
 
@@ -65,7 +65,7 @@ int64_t size(Bytes in) {
     if (network(magic).empty()) return -1;
     const std::string_view name = command(in);
     in.skip(12);
-    const uint32_t length = u32le(in);
+    const uint32_t length = in.u32le();
     if (!in.ok()) return 0;
     if (name.empty() || length > kMaxLength) return -1;
     const size_t head = header(start, name);
@@ -73,15 +73,15 @@ int64_t size(Bytes in) {
 }
 
 void version(Flow flow, Bytes in) {
-    const uint32_t number = u32le(in);
+    const uint32_t number = in.u32le();
     if (!in.ok()) return;
-    flow.number(kVersion, number);
+    flow.set(kVersion, number);
     in.skip(8 + 8 + 26 + 26 + 8); // services, time, two addresses, nonce
     const uint8_t length = in.u8();
     if (length > 0xfc) return;
     flow.first(kAgent, text(in.take(length)));
-    const uint32_t height = u32le(in);
-    if (in.ok()) flow.number(kHeight, height);
+    const uint32_t height = in.u32le();
+    if (in.ok()) flow.set(kHeight, height);
 }
 
 Message read(Flow flow, State &state, Bytes in) {
@@ -97,9 +97,9 @@ Message read(Flow flow, State &state, Bytes in) {
         in.skip(header(start, name));
         version(flow, in);
     }
-    if (name == "tx") flow.number(kTransactions, ++state.transactions);
-    if (name == "block") flow.number(kBlocks, ++state.blocks);
-    if (name == "reject") flow.number(kRejects, ++state.rejects);
+    if (name == "tx") flow.set(kTransactions, ++state.transactions);
+    if (name == "block") flow.set(kBlocks, ++state.blocks);
+    if (name == "reject") flow.set(kRejects, ++state.rejects);
     return Message::proof;
 }
 
@@ -113,7 +113,7 @@ constexpr aicore_field kFields[] = {
     {"bitcoinversion", AICORE_INTEGER, 0, 0, nullptr, nullptr, "protocol version of the side that spoke last"},
     {"bitcoinheight", AICORE_INTEGER, 0, 0, "blocks", nullptr, "height of the chain of the side that spoke last"},
     {"bitcoinnetwork", AICORE_STRING, 0, 16, nullptr, nullptr, "main, testnet3, testnet4, signet or regtest"},
-    {"bitcoincommands", AICORE_LIST, 0, 16, nullptr, nullptr, "names of the first 16 messages"},
+    {"bitcoincommands", AICORE_STRINGS, 0, 16, nullptr, nullptr, "names of the first 16 messages"},
     {"bitcointx", AICORE_INTEGER, 0, 0, "messages", nullptr, "transactions that were sent"},
     {"bitcoinblocks", AICORE_INTEGER, 0, 0, "messages", nullptr, "blocks that were sent"},
     {"bitcoinrejects", AICORE_INTEGER, 0, 0, "messages", nullptr, "messages that say that one was not accepted"},
@@ -125,7 +125,7 @@ constexpr aicore_prefix kPrefixes[] = {
     {"\x0a\x03\xcf\x40", 4}, {"\xfa\xbf\xb5\xda", 4},
 };
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "bitcoin",
     .help = "Bitcoin: software, version, counts of transactions and blocks",
     .transports = AICORE_TCP,

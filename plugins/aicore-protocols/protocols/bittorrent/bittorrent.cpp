@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // BitTorrent: the handshake of peers (BEP 3) over TCP and uTP (BEP 29), the distributed hash table (BEP 5), trackers
 // over UDP (BEP 15), peers on the local network (BEP 14). What is exchanged behind the handshake is not read.
-#include "dissector.h"
+#include "aicore/dissector.h"
 #include "headers.h"
 #include "hex.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -217,7 +216,7 @@ constexpr aicore_prefix kPrefixes[] = {
     {"\1\2", 2},
 };
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "bittorrent",
     .help = "BitTorrent: torrent and software, over TCP, uTP, in the hash table, at trackers",
     .transports = AICORE_TCP | AICORE_UDP,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Apache Cassandra: CQL's native protocol, versions 1 to 5 (doc/native_protocol_v5.spec of the project), and the magic
 // of connections between nodes. Recognised by STARTUP or SUPPORTED, which name CQL_VERSION, or on 9042 by OPTIONS.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -96,7 +96,7 @@ Message read(Flow flow, State &state, Bytes in, bool proven) {
         (f.operation == kStartup || f.operation == kSupported) && plain && map(flow, in, f.operation == kSupported);
     if (!proven && !named && f.operation != kOptions) return Message::broken;
     if (f.operation == kOptions && f.length) return Message::broken;
-    flow.number(kVersion, f.version);
+    flow.set(kVersion, f.version);
     if (!f.server) {
         flow.set(kOperation, kNames[f.operation]);
         if (state.operations < kListBound) {
@@ -107,7 +107,7 @@ Message read(Flow flow, State &state, Bytes in, bool proven) {
     if (f.flags & 2 && f.server) in.skip(16); // tracing: a UUID in front
     if (f.operation == kErrorReply && plain) {
         const uint32_t code = in.u32();
-        if (in.ok()) flow.number(kError, code);
+        if (in.ok()) flow.set(kError, code);
     }
     if (f.operation == kResult && plain && f.flags < 8 && in.u32() == 3)
         flow.first(kKeyspace, string(in)); // Set_keyspace
@@ -126,7 +126,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
         const uint32_t flags = in.u32();
         if (magic != kInternode) return AICORE_NO;
         if (!in.ok()) return AICORE_MORE;
-        flow.number(kVersion, flags >> 8 & 0xff);
+        flow.set(kVersion, flags >> 8 & 0xff);
         return AICORE_DONE;
     }
     return each_message(flow, payload, state.skip, kBadFrame, kHead, size,
@@ -139,7 +139,7 @@ constexpr aicore_field kFields[] = {
     {"cassandracql", AICORE_STRING, 0, 16, nullptr, nullptr, "version of CQL, the client's if it was seen"},
     {"cassandradriver", AICORE_STRING, AICORE_NOTIFY, 0, nullptr, nullptr, "driver of the client"},
     {"cassandraoperation", AICORE_STRING, 0, 16, nullptr, nullptr, "last operation of the client"},
-    {"cassandraoperations", AICORE_LIST, 0, 16, nullptr, nullptr, "first 16 operations of the client, each once"},
+    {"cassandraoperations", AICORE_STRINGS, 0, 16, nullptr, nullptr, "first 16 operations of the client, each once"},
     {"cassandrakeyspace", AICORE_STRING, 0, 64, nullptr, nullptr, "first keyspace that was chosen"},
     {"cassandraerror", AICORE_INTEGER, 0, 0, nullptr, nullptr, "code of the last error"},
 };
@@ -158,7 +158,7 @@ constexpr aicore_prefix kPrefixes[] = {
     {"\x85", 1},
 };
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "cassandra",
     .help = "Cassandra: CQL's native protocol, connections between nodes",
     .transports = AICORE_TCP,

@@ -3,8 +3,7 @@
 // port by a request whose options are known ones and name a resource.
 #include <array>
 
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -167,7 +166,7 @@ constexpr auto kPrefixes = [] {
     return out;
 }();
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "coap",
     .help = "CoAP: host, resource, method",
     .transports = AICORE_UDP,

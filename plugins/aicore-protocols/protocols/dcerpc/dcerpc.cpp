@@ -3,7 +3,7 @@
 // by a header whose parts agree, and behind it what its type must have.
 #include <cstdio>
 
-#include "dissector.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -40,7 +40,7 @@ struct Header {
 };
 
 uint16_t number(Bytes &in, bool little) {
-    return little ? u16le(in) : in.u16();
+    return little ? in.u16le() : in.u16();
 }
 
 // C706 section 12.6.3.1. False: not one.
@@ -58,7 +58,7 @@ bool read_header(Bytes in, Header &out) {
 }
 
 void uuid(Flow flow, State &state, Bytes in, bool little) {
-    const uint32_t a = little ? u32le(in) : in.u32();
+    const uint32_t a = little ? in.u32le() : in.u32();
     const uint16_t b = number(in, little), c = number(in, little);
     const uint8_t *d = in.take(8).data();
     if (!in.ok()) return;
@@ -104,7 +104,7 @@ bool body(Flow flow, State &state, Bytes in, const Header &h, bool cut) {
     case kRequest: {
         in.skip(6); // hint of size, context
         const uint16_t operation = number(in, h.little);
-        if (in.ok() && !flow.has(kOperation)) flow.number(kOperation, operation);
+        if (in.ok() && !flow.has(kOperation)) flow.set(kOperation, operation);
         return in.ok();
     }
     case kResponse:
@@ -149,13 +149,13 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 
 constexpr aicore_field kFields[] = {
     {"dcerpcuuid", AICORE_STRING, AICORE_NOTIFY, 40, nullptr, nullptr, "first interface that is bound"},
-    {"dcerpcuuids", AICORE_LIST, 0, 40, nullptr, nullptr, "interfaces that are bound, the first 16"},
+    {"dcerpcuuids", AICORE_STRINGS, 0, 40, nullptr, nullptr, "interfaces that are bound, the first 16"},
     {"dcerpcoperation", AICORE_INTEGER, 0, 0, nullptr, nullptr, "number of the first operation"},
 };
 constexpr const char *kAnomalies[] = {"dcerpc_bad_packet"};
 constexpr aicore_prefix kPrefixes[] = {{"\5\0", 2}, {"\5\1", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "dcerpc",
     .help = "DCE/RPC over TCP: interfaces, operations",
     .transports = AICORE_TCP,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // DHCP (RFC 2131) and BOOTP with vendor information (RFC 1497): who asks, for what, and what it is given. Recognised by
 // the magic cookie behind the fixed part (RFC 2131 section 3) and options that parse.
-#include "address.h"
-#include "dissector.h"
-#include "text.h"
+#include <cstring>
+
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -64,17 +64,17 @@ void option(Flow flow, uint8_t code, Bytes value) {
     case kDomainOption:
         return flow.set(kDomain, text(value).substr(0, text(value).find('\0')));
     case kAddressOption:
-        if (value.left() == 4 && !flow.has(kIp)) flow.set(kIp, address_text(value).view());
+        if (value.left() == 4 && !flow.has(kIp)) flow.set(kIp, AddressText(value).view());
         return;
     case kLeaseOption:
-        if (value.left() == 4) flow.number(kLease, value.u32());
+        if (value.left() == 4) flow.set(kLease, value.u32());
         return;
     case kMessageOption:
         if (const uint8_t type = value.u8(); type >= 1 && type <= std::size(kMessages))
             flow.set(kMessage, kMessages[type - 1]);
         return;
     case kServerOption:
-        if (value.left() == 4) flow.set(kServer, address_text(value).view());
+        if (value.left() == 4) flow.set(kServer, AddressText(value).view());
         return;
     case kVendorOption:
         return flow.set(kVendor, text(value));
@@ -116,7 +116,7 @@ int inspect(Flow flow, aicore_payload &payload) {
     }
     if (type == 1 && address_length == 6) mac_text(flow, hardware);
     Bytes copy = your;
-    if (copy.u32() != 0) flow.set(kIp, address_text(your).view());
+    if (copy.u32() != 0) flow.set(kIp, AddressText(your).view());
     if (!options(in, [&](uint8_t code, Bytes value) { option(flow, code, value); }) && !cut) flow.anomaly(kBadOptions);
     return AICORE_YES;
 }
@@ -136,7 +136,7 @@ constexpr const char *kAnomalies[] = {"dhcp_bad_message"};
 constexpr uint16_t kPorts[] = {67, 68, 4011};
 constexpr aicore_prefix kPrefixes[] = {{"\1\1\6", 3}, {"\2\1\6", 3}}; // on any port: Ethernet alone
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "dhcp",
     .help = "DHCP and BOOTP: host name, address, lease",
     .transports = AICORE_UDP,

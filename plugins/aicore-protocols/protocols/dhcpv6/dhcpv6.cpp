@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DHCPv6 (RFC 8415): who asks, for what, and what it is given. Recognised on its ports by a message type and options
 // that fill the datagram. Fields that DHCP has, too, have its names.
-#include "address.h"
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -63,8 +61,8 @@ void option(Flow flow, uint16_t code, Bytes value, int depth) {
         value.skip(4);
         const uint32_t t1 = value.u32(), t2 = value.u32();
         if (!value.ok()) return;
-        if (t1 || !flow.has(kT1)) flow.number(kT1, t1);
-        if (t2 || !flow.has(kT2)) flow.number(kT2, t2);
+        if (t1 || !flow.has(kT1)) flow.set(kT1, t1);
+        if (t2 || !flow.has(kT2)) flow.set(kT2, t2);
         options(value, inner);
         return;
     }
@@ -77,8 +75,8 @@ void option(Flow flow, uint16_t code, Bytes value, int depth) {
         value.skip(4); // preferred lifetime
         const uint32_t valid = value.u32();
         if (!value.ok()) return;
-        flow.set(kIp, address_text(address).view());
-        flow.number(kLease, valid);
+        flow.set(kIp, AddressText(address).view());
+        flow.set(kLease, valid);
         return;
     }
     case kPrefix: {
@@ -87,8 +85,8 @@ void option(Flow flow, uint16_t code, Bytes value, int depth) {
         value.skip(1); // prefix length
         const Bytes address = value.take(16);
         if (!value.ok() || flow.has(kIp)) return;
-        flow.set(kIp, address_text(address).view());
-        flow.number(kLease, valid);
+        flow.set(kIp, AddressText(address).view());
+        flow.set(kLease, valid);
         return;
     }
     case kVendorClass: {
@@ -141,7 +139,7 @@ constexpr aicore_field kFields[] = {
 constexpr const char *kAnomalies[] = {"dhcpv6_bad_message"};
 constexpr uint16_t kPorts[] = {546, 547};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "dhcpv6",
     .help = "DHCPv6: host name, address, lease",
     .transports = AICORE_UDP,

@@ -3,7 +3,7 @@
 // checksum of the link header (clause 9.2).
 #include <iterator>
 
-#include "dissector.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -87,7 +87,7 @@ int inspect(Flow flow, aicore_payload &payload) {
         const uint16_t start = head.u16();
         const uint8_t length = head.u8();
         head.skip(1); // control
-        const uint16_t destination = u16le(head), source = u16le(head), sum = u16le(head);
+        const uint16_t destination = head.u16le(), source = head.u16le(), sum = head.u16le();
         if (!head.ok() || start != kStart || length < 5 || sum != checksum(in.data(), kHeader - 2)) {
             if (!recognised) return AICORE_NO;
             if (!(payload.flags & AICORE_GAP)) flow.anomaly(kBadFrame);
@@ -102,8 +102,8 @@ int inspect(Flow flow, aicore_payload &payload) {
         }
         recognised = true;
         if (!flow.has(kSource)) {
-            flow.number(kSource, source);
-            flow.number(kDestination, destination);
+            flow.set(kSource, source);
+            flow.set(kDestination, destination);
         }
         // Transport (clause 8.2): the first segment of a fragment begins it; application: control, function.
         if (length >= 5 + 3 && head.left() >= 3 && head.data()[0] & 0x40) function(flow, head.data()[2]);
@@ -116,13 +116,13 @@ constexpr aicore_field kFields[] = {
     {"dnp3source", AICORE_INTEGER, 0, 0, nullptr, nullptr, "address of the station that sent the first frame"},
     {"dnp3destination", AICORE_INTEGER, 0, 0, nullptr, nullptr, "address of the station that it is for"},
     {"dnp3function", AICORE_STRING, 0, 32, nullptr, nullptr, "function of the first fragment"},
-    {"dnp3functions", AICORE_LIST, 0, 32, nullptr, nullptr, "functions of all fragments"},
+    {"dnp3functions", AICORE_STRINGS, 0, 32, nullptr, nullptr, "functions of all fragments"},
 };
 constexpr const char *kAnomalies[] = {"dnp3_bad_frame"};
 constexpr uint16_t kPorts[] = {20000};
 constexpr aicore_prefix kPrefixes[] = {{"\x05\x64", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "dnp3",
     .help = "DNP3: stations, functions",
     .transports = AICORE_TCP | AICORE_UDP,

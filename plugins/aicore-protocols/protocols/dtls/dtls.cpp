@@ -19,8 +19,8 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
     if (fits && clear) {
         dtls_records(bytes(payload), [&](const DtlsRecord &record) {
             dtls_hello(flow, 0, record);
-            state.client |= record.message == kDtlsClientHello;
-            state.server |= record.message == kDtlsServerHello;
+            state.client |= record.message == tls::kClientHello;
+            state.server |= record.message == tls::kServerHello;
         });
     }
     return (state.client && state.server) || ++state.seen >= kMaxRecords ? AICORE_DONE : AICORE_YES;
@@ -29,7 +29,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 constexpr aicore_prefix kPrefixes[] = {{"\x16\xfe", 2}, {"\x17\xfe", 2}, {"\x14\xfe", 2},
                                        {"\x15\xfe", 2}, {"\x16\1\0", 3}, {"\x17\1\0", 3}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "dtls",
     .help = "DTLS 1.0 to 1.3: server name, ALPN, version",
     .transports = AICORE_UDP,

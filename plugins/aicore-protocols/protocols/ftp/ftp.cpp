@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // FTP's control connection (RFC 959), AUTH TLS (RFC 4217): who logs in, the first file. Recognised by the greeting with
 // the word FTP in it, or by a greeting and a log-in of the client. What is transferred is in connections of their own.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
+#include "reply.h"
 
 namespace aicore::protocols {
 
@@ -60,7 +60,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
             if (!state.tls_asked || code == 0 || code == 220) continue; // the greeting may still have to be read
             state.tls_asked = false;
             if (code != 234) continue;
-            flow.number(kTls, 1);
+            flow.set(kTls, 1);
             flow.hand_over();
             break;
         }
@@ -82,12 +82,12 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 constexpr aicore_field kFields[] = {
     {"ftpuser", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "user.name", "user of USER"},
     {"ftpfile", AICORE_STRING, 0, 255, nullptr, "file.name", "first file retrieved or stored"},
-    {"ftpfiles", AICORE_LIST, 0, 255, nullptr, nullptr, "files retrieved or stored, the first 16"},
+    {"ftpfiles", AICORE_STRINGS, 0, 255, nullptr, nullptr, "files retrieved or stored, the first 16"},
     {"ftptls", AICORE_INTEGER, 0, 0, nullptr, nullptr, "1 if AUTH TLS was accepted"},
 };
 constexpr aicore_prefix kPrefixes[] = {{"220", 3}, {"USER ", 5}, {"user ", 5}, {"AUTH TLS", 8}, {"AUTH SSL", 8}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "ftp",
     .help = "FTP control connections: user, files, AUTH TLS",
     .transports = AICORE_TCP,

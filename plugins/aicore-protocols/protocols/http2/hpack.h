@@ -2,7 +2,7 @@
 // Numbers and texts of HPACK (RFC 7541).
 #pragma once
 
-#include "dissector.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols::hpack {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP/2 in clear (RFC 9113 section 3.3, "prior knowledge", or behind an upgrade of HTTP/1.1), with gRPC: the first
 // request and response. Recognised by the preface that a client begins with. Headers in HPACK (RFC 7541).
+#include "aicore/dissector.h"
 #include "hpack.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -63,8 +63,8 @@ void header(Flow flow, std::string_view name, std::string_view value) {
     if (name == ":path") flow.first(kUri, value);
     if (name == ":method") flow.first(kMethod, value);
     if (name == "user-agent") flow.first(kAgent, value);
-    if (name == "content-type" && value.starts_with("application/grpc")) flow.layer7(kGrpc);
-    if (name == ":status" && decimal(value) >= 200) flow.number(kStatus, decimal(value));
+    if (name == "content-type" && value.starts_with("application/grpc")) flow.set_layer7(kGrpc);
+    if (name == ":status" && decimal(value) >= 200) flow.set(kStatus, decimal(value));
 }
 
 // Section 6 of RFC 7541. It is the first list of its direction, so that the dynamic table has nothing from before; what
@@ -149,7 +149,7 @@ constexpr const char *kAnomalies[] = {"http2_bad_frame", "http2_bad_header"};
 constexpr const char *kAliases[] = {"grpc"};
 constexpr aicore_prefix kPrefixes[] = {{"PRI * HTTP/2.0\r\n", 16}, {"\0\0", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "http2",
     .help = "HTTP/2 in clear, gRPC: the first request and response",
     .transports = AICORE_TCP,

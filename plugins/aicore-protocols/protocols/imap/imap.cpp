@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IMAP4 (RFC 3501, RFC 9051): who logs in, STARTTLS. Recognised by the greeting and the word IMAP4 in it or in the
 // capabilities behind it, or by a tagged command of the client after such a greeting.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -119,7 +118,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
             line.remove_prefix(state.tag_length);
             state.tag_length = 0;
             if (!starts_nocase(line, " ok")) continue;
-            flow.number(kTls, 1);
+            flow.set(kTls, 1);
             flow.hand_over();
             break;
         }
@@ -135,7 +134,7 @@ constexpr aicore_field kFields[] = {
 };
 constexpr aicore_prefix kPrefixes[] = {{"* OK", 4}, {"* PREAUTH ", 10}, {"* BYE", 5}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "imap",
     .help = "IMAP4: user, STARTTLS",
     .transports = AICORE_TCP,

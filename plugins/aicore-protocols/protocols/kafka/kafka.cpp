@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Apache Kafka (kafka.apache.org/protocol): requests with their API, version and client. Recognised by a request whose
 // parts agree: elsewhere than on 9092 one that asks for the versions, or one with the answer to its number.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -190,14 +190,14 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 constexpr aicore_field kFields[] = {
     {"kafkaclient", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, nullptr, "client id of the first request that has one"},
     {"kafkaapi", AICORE_STRING, 0, 32, nullptr, nullptr, "last API that was asked for"},
-    {"kafkaapis", AICORE_LIST, 0, 32, nullptr, nullptr, "APIs of the first 16 requests"},
+    {"kafkaapis", AICORE_STRINGS, 0, 32, nullptr, nullptr, "APIs of the first 16 requests"},
     {"kafkatopic", AICORE_STRING, 0, 255, nullptr, nullptr, "first topic of a Metadata or Produce request"},
     {"kafkasoftware", AICORE_STRING, 0, 0, nullptr, nullptr, "software of the client, as ApiVersions names it"},
 };
 constexpr const char *kAnomalies[] = {"kafka_bad_message"};
 constexpr aicore_prefix kPrefixes[] = {{"\0", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "kafka",
     .help = "Apache Kafka: client, APIs, topic",
     .transports = AICORE_TCP,

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kerberos 5 (RFC 4120): who asks for a ticket, to which service. Recognised by the message's tag, its version and its
 // type, which says the tag again.
+#include "aicore/dissector.h"
 #include "ber.h"
-#include "dissector.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -104,7 +103,7 @@ bool message(Flow flow, uint8_t tag, Bytes in) {
             if (n == 4) principal(flow, kUser, part);
         } else if (type == kErrorType) {
             uint32_t code = 0;
-            if (n == 6 && ber::take_number(part, ber::kInteger, code)) flow.number(kError, code);
+            if (n == 6 && ber::take_number(part, ber::kInteger, code)) flow.set(kError, code);
             if (n == 9) string(flow, kRealm, part);
             if (n == 10) principal(flow, kService, part);
         }
@@ -178,7 +177,7 @@ constexpr const char *kAnomalies[] = {"kerberos_bad_message"};
 constexpr uint16_t kPorts[] = {88};
 constexpr aicore_prefix kPrefixes[] = {{"\x6a", 1}, {"\x6b", 1}, {"\x6c", 1}, {"\x6d", 1}, {"\x7e", 1}, {"\0\0", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "kerberos",
     .help = "Kerberos 5 over UDP and TCP: client, realm, service",
     .transports = AICORE_TCP | AICORE_UDP,

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // LDAP 2 and 3 over TCP (RFC 4511) and without connections over UDP (MS-ADTS section 6.3.3): who binds, what is
 // searched, StartTLS. Recognised by a message whose operation has the parts that it must have.
+#include "aicore/dissector.h"
 #include "ber.h"
-#include "dissector.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -157,13 +156,13 @@ int stream(Flow flow, aicore_payload &payload, State &state) {
         }
         recognised = true;
         state.skip[side] = static_cast<uint32_t>(std::min<size_t>(e.size, UINT32_MAX));
-        if (m.operation == kBindResponse) flow.number(kResult, m.result);
+        if (m.operation == kBindResponse) flow.set(kResult, m.result);
         if (m.start_tls) state.tls_asked = true;
         if (m.operation == kExtendedResponse && state.tls_asked) {
             state.tls_asked = false;
             if (m.result != 0) continue;
             payload.consumed = std::min(payload.consumed + e.size, payload.length);
-            flow.number(kTls, 1);
+            flow.set(kTls, 1);
             flow.hand_over();
             return AICORE_YES;
         }
@@ -197,7 +196,7 @@ constexpr const char *kAnomalies[] = {"ldap_bad_message"};
 constexpr uint16_t kPorts[] = {389, 3268};
 constexpr aicore_prefix kPrefixes[] = {{"\x30", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "ldap",
     .help = "LDAP 2 and 3, CLDAP: bind, search, StartTLS",
     .transports = AICORE_TCP | AICORE_UDP,

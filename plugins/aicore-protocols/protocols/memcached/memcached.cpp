@@ -2,8 +2,8 @@
 // memcached (doc/protocol.txt, doc/protocol-binary.txt of the project):
 // commands, in lines and in binary, over TCP and UDP. Recognised on 11211 by a
 // command, elsewhere by one and its answer. Values are not read.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -214,7 +214,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 
 constexpr aicore_field kFields[] = {
     {"memcachedcommand", AICORE_STRING, 0, 16, nullptr, nullptr, "last command"},
-    {"memcachedcommands", AICORE_LIST, 0, 16, nullptr, nullptr, "first 16 commands, each once"},
+    {"memcachedcommands", AICORE_STRINGS, 0, 16, nullptr, nullptr, "first 16 commands, each once"},
     {"memcachedkey", AICORE_STRING, 0, 250, nullptr, nullptr, "first key that is named"},
     {"memcachedversion", AICORE_STRING, 0, 64, nullptr, nullptr, "version of the server"},
 };
@@ -228,7 +228,7 @@ constexpr aicore_prefix kPrefixes[] = {
 };
 // clang-format on
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "memcached",
     .help = "memcached: commands, first key",
     .transports = AICORE_TCP | AICORE_UDP,

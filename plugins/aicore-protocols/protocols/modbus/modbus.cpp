@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Modbus over TCP (MODBUS Messaging on TCP/IP V1.0b, MODBUS Application Protocol V1.1b3): functions, unit. Recognised
 // on port 502 by the header and the length that goes with the function: nothing in it is a mark on other ports.
-#include "dissector.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -109,8 +109,8 @@ int inspect(Flow flow, aicore_payload &payload) {
         }
         if (ahead.left() < length - 2u) break;
         recognised = true;
-        if (!flow.has(kUnit)) flow.number(kUnit, unit);
-        if (code & 0x80) flow.number(kException, ahead.data()[0]);
+        if (!flow.has(kUnit)) flow.set(kUnit, unit);
+        if (code & 0x80) flow.set(kException, ahead.data()[0]);
         if (name) {
             flow.first(kFunction, name);
             flow.add(kFunctions, name);
@@ -123,12 +123,12 @@ int inspect(Flow flow, aicore_payload &payload) {
 constexpr aicore_field kFields[] = {
     {"modbusunit", AICORE_INTEGER, 0, 0, nullptr, nullptr, "unit of the first message"},
     {"modbusfunction", AICORE_STRING, 0, 32, nullptr, nullptr, "function of the first message"},
-    {"modbusfunctions", AICORE_LIST, 0, 32, nullptr, nullptr, "functions of all messages"},
+    {"modbusfunctions", AICORE_STRINGS, 0, 32, nullptr, nullptr, "functions of all messages"},
     {"modbusexception", AICORE_INTEGER, 0, 0, nullptr, nullptr, "code of the last exception"},
 };
 constexpr const char *kAnomalies[] = {"modbus_bad_message"};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "modbus",
     .help = "Modbus over TCP: functions, unit",
     .transports = AICORE_TCP,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // MongoDB's wire protocol (mongodb.com/docs/manual/reference/mongodb-wire-protocol): commands, on which database.
 // Recognised by a message whose header and first document agree. What documents hold is not kept.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -35,9 +35,9 @@ bool name(std::string_view s) {
 
 int64_t size(Bytes in) {
     if (in.left() < kHeader) return in.left() < 4 || (in.data()[3] <= 2) ? 0 : -1;
-    const uint32_t length = u32le(in);
+    const uint32_t length = in.u32le();
     in.skip(8);
-    const uint32_t operation = u32le(in);
+    const uint32_t operation = in.u32le();
     if (length <= kHeader || length > kMaxLength) return -1;
     const bool known = operation == kReply || (operation >= kUpdate && operation <= kKill && operation != kReserved) ||
                        operation == kCompressed || operation == kMessage;
@@ -65,14 +65,14 @@ bool next(Bytes &in, Item &out) {
         length = 8;
         break;
     case kText:
-        length = 4 + size_t{u32le(ahead)};
+        length = 4 + size_t{ahead.u32le()};
         break;
     case kDocument:
     case 4:
-        length = u32le(ahead);
+        length = ahead.u32le();
         break;
     case 5:
-        length = 5 + size_t{u32le(ahead)};
+        length = 5 + size_t{ahead.u32le()};
         break;
     case 7:
         length = 12;
@@ -97,7 +97,7 @@ bool next(Bytes &in, Item &out) {
 
 std::string_view string(const Item &item) {
     Bytes in = item.value;
-    const uint32_t length = u32le(in);
+    const uint32_t length = in.u32le();
     if (item.type != kText || length == 0) return {};
     const Bytes all = in.take(length);
     return all.left() ? text(all).substr(0, length - 1) : std::string_view();
@@ -105,7 +105,7 @@ std::string_view string(const Item &item) {
 
 // The document at `in`, which may be cut; false: none.
 bool open(Bytes &in, size_t room) {
-    const uint32_t length = u32le(in);
+    const uint32_t length = in.u32le();
     return in.ok() && length >= 5 && length <= room;
 }
 
@@ -143,7 +143,7 @@ bool command(Flow flow, State &state, Bytes in, size_t room, bool reply) {
 
 // OP_QUERY, OP_INSERT and others of old name "database.collection", in which commands are asked of "$cmd".
 bool old(Flow flow, State &state, Bytes in, uint32_t operation, size_t room) {
-    const uint32_t flags = u32le(in);
+    const uint32_t flags = in.u32le();
     if (operation == kKill) return in.ok() && flags == 0;
     const std::string_view full = take_text(in);
     const size_t dot = full.find('.');
@@ -165,19 +165,19 @@ bool sequence(Bytes in, size_t room) {
 }
 
 Message read(Flow flow, State &state, Bytes in) {
-    const uint32_t length = u32le(in);
+    const uint32_t length = in.u32le();
     in.skip(4);
-    const uint32_t answered = u32le(in);
+    const uint32_t answered = in.u32le();
     const bool reply = answered != 0 && answered != UINT32_MAX; // some clients have -1 in questions
-    const uint32_t operation = u32le(in);
+    const uint32_t operation = in.u32le();
     const size_t room = length - kHeader;
     bool good = false;
     switch (operation) {
     case kReply: // flags, cursor, place, number, documents
-        good = room >= 20 && u32le(in) <= 0xf;
+        good = room >= 20 && in.u32le() <= 0xf;
         break;
     case kMessage: { // flags, of which 0 to 15 must be understood: 3 are defined at all; section of kind 0
-        const uint32_t flags = u32le(in);
+        const uint32_t flags = in.u32le();
         const uint8_t kind = in.u8();
         if (!in.ok() || flags & ~0x10003u || kind > 1) break;
         good = kind == 1 ? sequence(in, room - std::min<size_t>(room, 5))
@@ -185,7 +185,7 @@ Message read(Flow flow, State &state, Bytes in) {
         break;
     }
     case kCompressed: // the operation inside, its length, snappy, zlib or zstd
-        good = u32le(in) >= kUpdate && u32le(in) <= kMaxLength && in.u8() <= 3 && in.ok();
+        good = in.u32le() >= kUpdate && in.u32le() <= kMaxLength && in.u8() <= 3 && in.ok();
         break;
     default:
         good = old(flow, state, in, operation, room);
@@ -200,7 +200,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 
 constexpr aicore_field kFields[] = {
     {"mongodbcommand", AICORE_STRING, 0, 64, nullptr, nullptr, "last command"},
-    {"mongodbcommands", AICORE_LIST, 0, 64, nullptr, nullptr, "first 16 commands, each once"},
+    {"mongodbcommands", AICORE_STRINGS, 0, 64, nullptr, nullptr, "first 16 commands, each once"},
     {"mongodbdatabase", AICORE_STRING, AICORE_NOTIFY, 64, nullptr, nullptr, "first database that is named"},
     {"mongodbcollection", AICORE_STRING, 0, 255, nullptr, nullptr, "first collection that is named"},
     {"mongodbapplication", AICORE_STRING, 0, 128, nullptr, nullptr, "name that the client gives itself"},
@@ -211,7 +211,7 @@ constexpr const char *kAnomalies[] = {"mongodb_bad_message"};
 constexpr uint16_t kPorts[] = {27017, 27018, 27019};
 constexpr aicore_prefix kPrefixes[] = {{"", 0}}; // on any port: the header decides
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "mongodb",
     .help = "MongoDB: commands, database, client",
     .transports = AICORE_TCP,

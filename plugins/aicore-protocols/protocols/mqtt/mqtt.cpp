@@ -2,8 +2,7 @@
 // MQTT 3.1, 3.1.1 and 5.0 (OASIS): client, topics, number of control packets. Recognised by CONNECT, which a client
 // must send first (5.0 section 3.1); in a connection caught in its middle by a question and its answer: PINGREQ and
 // PINGRESP, or packets of the two sides with the same packet identifier (section 2.2.1).
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -223,9 +222,9 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
     if (!recognised) return AICORE_MORE;
     payload.consumed = consumed;
     if (operation) {
-        flow.number(kOperation, operation);
-        flow.number(kClientPackets, state.packets[state.client]);
-        flow.number(kServerPackets, state.packets[state.client ^ 1]);
+        flow.set(kOperation, operation);
+        flow.set(kClientPackets, state.packets[state.client]);
+        flow.set(kServerPackets, state.packets[state.client ^ 1]);
     }
     return AICORE_YES;
 }
@@ -234,7 +233,7 @@ constexpr aicore_field kFields[] = {
     {"mqttclientid", AICORE_STRING, AICORE_NOTIFY, 0, nullptr, nullptr, "client identifier of CONNECT"},
     {"mqttuser", AICORE_STRING, 0, 0, nullptr, "user.name", "user name of CONNECT"},
     {"mqtttopic", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, nullptr, "first topic published or subscribed to"},
-    {"mqtttopics", AICORE_LIST, 0, 255, nullptr, nullptr, "topics published or subscribed to, the first 16"},
+    {"mqtttopics", AICORE_STRINGS, 0, 255, nullptr, nullptr, "topics published or subscribed to, the first 16"},
     {"mqttversion", AICORE_STRING, 0, 8, nullptr, nullptr, "3.1, 3.1.1 or 5.0"},
     {"mqttoperation", AICORE_INTEGER, 0, 0, nullptr, nullptr, "type of the last control packet"},
     {"mqttclientpackets", AICORE_INTEGER, 0, 0, "packets", nullptr, "control packets of the client"},
@@ -246,7 +245,7 @@ constexpr aicore_prefix kPrefixes[] = {{"\x10", 1}, {"2", 1},        {"3", 1},  
                                        {"=", 1},    {"\x40\x02", 2}, {"\x50\x02", 2}, {"\x62\x02", 2},
                                        {"\x82", 1}, {"\x90", 1},     {"\xc0\x00", 2}, {"\xd0\x00", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "mqtt",
     .help = "MQTT 3.1, 3.1.1, 5.0: client, topics",
     .transports = AICORE_TCP,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // MySQL and MariaDB (dev.mysql.com, "MySQL Internals: Client/Server Protocol"): who logs in to what. Recognised by the
 // server's greeting, whose parts fill its packet. What is asked and answered is not kept.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -36,7 +36,7 @@ std::string_view take_text(Bytes &in) {
 }
 
 uint32_t u24le(Bytes &in) {
-    const uint32_t low = u16le(in);
+    const uint32_t low = in.u16le();
     return low | static_cast<uint32_t>(in.u8()) << 16;
 }
 
@@ -55,7 +55,7 @@ bool greeting(Flow flow, Bytes in) {
         return false;
     in.skip(4 + 8); // connection, first part of the salt
     const uint8_t zero = in.u8();
-    const uint16_t low = u16le(in);
+    const uint16_t low = in.u16le();
     if (!in.ok() || zero) return false;
     if (in.left() == 0) return low != 0; // before 4.1
     in.skip(1 + 2 + 2 + 1);              // charset, status, capabilities, length of the salt
@@ -73,12 +73,12 @@ bool greeting(Flow flow, Bytes in) {
 Message login(Flow flow, Bytes in) {
     const size_t length = in.left();
     in.skip(4);
-    const uint32_t flags = u32le(in);
+    const uint32_t flags = in.u32le();
     if (!(flags & kProtocol41)) return Message::last;
     in.skip(4 + 1 + 23);
     if (!in.ok()) return Message::broken;
     if (flags & kSsl && length == 4 + kSslRequest) {
-        flow.number(kTls, 1);
+        flow.set(kTls, 1);
         return Message::over;
     }
     flow.first(kUser, take_text(in));
@@ -100,7 +100,7 @@ Message client(Flow flow, State &state, Bytes in) {
     if (in.u8() != 0) return Message::proof; // goes on with what was begun
     const uint8_t command = in.u8();
     if (!in.ok() || command > 0x20) return Message::proof;
-    flow.number(kCommand, command);
+    flow.set(kCommand, command);
     if (command == 2) flow.set(kDatabase, text(in)); // COM_INIT_DB
     return Message::proof;
 }
@@ -110,8 +110,8 @@ Message server(Flow flow, Bytes in) {
     in.skip(3);
     const uint8_t number = in.u8();
     if (number && in.u8() == 0xff) {
-        const uint16_t code = u16le(in);
-        if (in.ok() && code >= 1000) flow.number(kError, code);
+        const uint16_t code = in.u16le();
+        if (in.ok() && code >= 1000) flow.set(kError, code);
     }
     return Message::proof;
 }
@@ -147,7 +147,7 @@ constexpr const char *kAnomalies[] = {"mysql_bad_packet"};
 constexpr uint16_t kPorts[] = {3306};
 constexpr aicore_prefix kPrefixes[] = {{"", 0}}; // on any port: the greeting begins with its length
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "mysql",
     .help = "MySQL and MariaDB: server, user, database",
     .transports = AICORE_TCP,

@@ -2,8 +2,7 @@
 // NetBIOS over TCP and UDP (RFC 1001, RFC 1002): names asked for (port 137), datagrams (138), sessions (139).
 // Recognised by names in their encoding: 32 letters A to P. What follows on an accepted session is for SMB to
 // recognise.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -50,7 +49,7 @@ bool read_name(Bytes &in, Name &out) {
 
 void take(Flow flow, const Name &name) {
     flow.first(kName, {name.text, name.length});
-    flow.number(kSuffix, name.suffix);
+    flow.set(kSuffix, name.suffix);
 }
 
 // RFC 1002 section 4.2.1: DNS's header and sections, with other types.
@@ -145,7 +144,7 @@ constexpr const char *kAnomalies[] = {"netbios_bad_message"};
 constexpr uint16_t kPorts[] = {kNames, kDatagrams, kSessions};
 constexpr aicore_prefix kPrefixes[] = {{"\x81\x00\x00\x44", 4}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "netbios",
     .help = "NetBIOS names, datagrams and sessions",
     .transports = AICORE_TCP | AICORE_UDP,

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NTP 1 to 4 and SNTP (RFC 5905, RFC 1305): version, mode, stratum, reference. Recognised on port 123 by version, mode
 // and the length that goes with it.
-#include "address.h"
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -43,17 +41,17 @@ int inspect(Flow flow, aicore_payload &payload) {
     if (version < 1 || version > 4 || mode == 0 || !length_fits(bytes(payload), mode) ||
         (mode <= kBroadcast && !plausible))
         return flow.recognised() ? AICORE_YES : AICORE_NO;
-    flow.number(kVersion, version);
+    flow.set(kVersion, version);
     flow.set(kMode, kModes[mode]);
     if (mode != kServer && mode != kBroadcast) return AICORE_YES;
     in.skip(8); // delay, dispersion
     const Bytes reference = in.take(4);
-    flow.number(kStratum, stratum);
+    flow.set(kStratum, stratum);
     // Section 7.3: text at stratum 0 and 1, else an address, or of an IPv6 one a hash that looks like one.
     if (stratum <= 1)
         flow.set(kReference, text(reference).substr(0, text(reference).find('\0')));
     else
-        flow.set(kReference, address_text(reference).view());
+        flow.set(kReference, AddressText(reference).view());
     return AICORE_DONE;
 }
 
@@ -65,7 +63,7 @@ constexpr aicore_field kFields[] = {
 };
 constexpr uint16_t kPorts[] = {123};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "ntp",
     .help = "NTP and SNTP: mode, stratum, reference",
     .transports = AICORE_UDP,

@@ -3,7 +3,7 @@
 // Recognised by the HELLO of both sides, or on its ports by that of one and a message behind it.
 #include <iterator>
 
-#include "dissector.h"
+#include "aicore/dissector.h"
 #include "hex.h"
 
 namespace aicore::protocols {
@@ -83,13 +83,13 @@ Look recognise(Flow flow, const aicore_payload &payload) {
 }
 
 void report(Flow flow, const Message &message, Bytes body) {
-    flow.number(kVersion, message.version);
+    flow.set(kVersion, message.version);
     const char *const name = message.type < std::size(kMessageNames) ? kMessageNames[message.type] : "other";
     flow.set(kMessage, name);
     flow.add(kMessages, name);
     if (message.type == kFeaturesReply) flow.set(kDatapath, hex_text(body.take(8)).view());
     if (message.type == kErrorMessage)
-        if (const uint16_t error = body.u16(); body.ok()) flow.number(kError, error);
+        if (const uint16_t error = body.u16(); body.ok()) flow.set(kError, error);
 }
 
 int inspect(Flow flow, aicore_payload &payload, State &state) {
@@ -123,14 +123,14 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 constexpr aicore_field kFields[] = {
     {"openflowversion", AICORE_INTEGER, 0, 0, nullptr, nullptr, "version of the last message: 1 is 1.0, 4 is 1.3, ..."},
     {"openflowmessage", AICORE_STRING, 0, 24, nullptr, nullptr, "last message: hello, packet-in, flow-mod, ..."},
-    {"openflowmessages", AICORE_LIST, 0, 255, nullptr, nullptr, "messages seen"},
+    {"openflowmessages", AICORE_STRINGS, 0, 255, nullptr, nullptr, "messages seen"},
     {"openflowdatapath", AICORE_STRING, AICORE_NOTIFY, 16, nullptr, nullptr, "datapath of the switch, in hexadecimal"},
     {"openflowerror", AICORE_INTEGER, 0, 0, nullptr, nullptr, "type of the last error"},
 };
 constexpr const char *kAnomalies[] = {"openflow_bad_message"};
 constexpr aicore_prefix kPrefixes[] = {{"\1\0", 2}, {"\2\0", 2}, {"\3\0", 2}, {"\4\0", 2}, {"\5\0", 2}, {"\6\0", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "openflow",
     .help = "OpenFlow 1.0 to 1.5: messages, datapath",
     .transports = AICORE_TCP,

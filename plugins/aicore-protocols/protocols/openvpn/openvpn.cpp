@@ -2,7 +2,7 @@
 // OpenVPN over UDP and TCP (its documentation "OpenVPN's network protocol", draft-openvpn-wire-protocol): who opens a
 // session, and how its control channel is protected. Recognised by a reset of either side, whose numbers all are zero,
 // or by a control message that carries TLS in clear. What follows is not looked at.
-#include "dissector.h"
+#include "aicore/dissector.h"
 #include "hex.h"
 
 namespace aicore::protocols {
@@ -117,7 +117,7 @@ constexpr aicore_field kFields[] = {
 };
 constexpr aicore_prefix kPrefixes[] = {{"\x38", 1}, {"\x40", 1}, {"\x50", 1}, {"\x20", 1}, {"\0", 1}, {"\1", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "openvpn",
     .help = "OpenVPN: sessions and their protection",
     .transports = AICORE_TCP | AICORE_UDP,

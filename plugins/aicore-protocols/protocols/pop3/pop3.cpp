@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // POP3 (RFC 1939), STLS (RFC 2595): who logs in. Recognised by the greeting with the word POP or a time stamp for APOP
 // in it, or by a greeting and a command of the client: "+OK" alone is Redis's, too.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -61,7 +60,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
             if (!state.tls_asked) continue;
             state.tls_asked = false;
             if (!line.starts_with("+OK")) continue;
-            flow.number(kTls, 1);
+            flow.set(kTls, 1);
             flow.hand_over();
             break;
         }
@@ -83,7 +82,7 @@ constexpr aicore_field kFields[] = {
 constexpr aicore_prefix kPrefixes[] = {{"+OK", 3},  {"USER ", 5}, {"user ", 5}, {"APOP ", 5},
                                        {"CAPA", 4}, {"AUTH", 4},  {"STLS", 4}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "pop3",
     .help = "POP3: user, STLS",
     .transports = AICORE_TCP,

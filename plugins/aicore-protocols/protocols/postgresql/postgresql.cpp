@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // PostgreSQL, protocol 3 (PostgreSQL documentation, chapter "Frontend/Backend Protocol"): who logs in to which
 // database. Recognised by the client's first message. What is asked and answered is not kept.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -107,7 +107,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
                 return AICORE_DONE;
             }
             if (wanted == 'G') return AICORE_DONE; // encrypted by GSSAPI from here
-            flow.number(kTls, 1);
+            flow.set(kTls, 1);
             flow.hand_over();
             return AICORE_YES;
         }
@@ -130,7 +130,7 @@ constexpr const char *kAnomalies[] = {"postgresql_bad_message"};
 constexpr uint16_t kPorts[] = {5432};
 constexpr aicore_prefix kPrefixes[] = {{"\0\0", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "postgresql",
     .help = "PostgreSQL: user, database, server's version",
     .transports = AICORE_TCP,

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RADIUS (RFC 2865), accounting (RFC 2866), dynamic authorization (RFC 5176): who asks to be let in, where. Recognised
 // on its ports by code, length and attributes that fill it; on any port by a request that has the attributes of one.
-#include "address.h"
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -69,9 +67,9 @@ bool message(Flow flow, Bytes in) {
         if (type == kUserName)
             flow.first(kUser, text(value));
         else if (type == kNasIdentifier || (type == kNasAddress && value.left() == 4 && !flow.has(kNas)))
-            flow.set(kNas, type == kNasAddress ? address_text(value).view() : text(value));
+            flow.set(kNas, type == kNasAddress ? AddressText(value).view() : text(value));
         else if (type == kFramedAddress && value.left() == 4)
-            flow.set(kIp, address_text(value).view());
+            flow.set(kIp, AddressText(value).view());
         else if (type == kCallingStation)
             flow.first(kStation, text(value));
     });
@@ -95,7 +93,7 @@ constexpr aicore_field kFields[] = {
 constexpr const char *kAnomalies[] = {"radius_bad_message"};
 constexpr aicore_prefix kPrefixes[] = {{"\1", 1}, {"\4", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "radius",
     .help = "RADIUS: user, access server, address",
     .transports = AICORE_UDP,

@@ -2,8 +2,7 @@
 // Remote Desktop (MS-RDPBCGR): the user of the client's cookie, the security that the server chooses. Recognised by
 // X.224's connection request and confirm (RFC 1006, X.224 section 13.3) with RDP's own parts in them; without these,
 // which other protocols may send, on port 3389 alone. What follows is encrypted and never looked at.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -19,8 +18,8 @@ constexpr size_t kMaxRequest = 1024;
 bool negotiation(Bytes in, uint8_t type, uint32_t &protocols) {
     const uint8_t have = in.u8();
     in.skip(1);
-    const uint16_t length = u16le(in);
-    protocols = u32le(in);
+    const uint16_t length = in.u16le();
+    protocols = in.u32le();
     return in.ok() && have == type && length == 8 && protocols <= 0x1f;
 }
 
@@ -87,7 +86,7 @@ constexpr aicore_field kFields[] = {
 };
 constexpr aicore_prefix kPrefixes[] = {{"\3\0\0", 3}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "rdp",
     .help = "Remote Desktop: user, security",
     .transports = AICORE_TCP,

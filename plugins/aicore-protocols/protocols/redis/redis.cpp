@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Redis and its kin: RESP 2 and 3 (redis.io/docs/latest/develop/reference/protocol-spec). Recognised by a command: a
 // list of texts with their lengths, the first a name. Keys and values are not kept.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -66,7 +65,7 @@ bool took(Flow flow, State &state, std::string_view name) {
         upper[i] = static_cast<char>(name[i] >= 'a' && name[i] <= 'z' ? name[i] - 32 : name[i]);
     name = {upper, name.size()};
     flow.set(kCommand, name);
-    flow.number(kCount, ++state.count);
+    flow.set(kCount, ++state.count);
     if (state.commands < kListBound) {
         ++state.commands;
         flow.add(kCommands, name);
@@ -162,7 +161,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 
 constexpr aicore_field kFields[] = {
     {"rediscommand", AICORE_STRING, 0, 32, nullptr, nullptr, "last command"},
-    {"rediscommands", AICORE_LIST, 0, 32, nullptr, nullptr, "first 16 commands, each once"},
+    {"rediscommands", AICORE_STRINGS, 0, 32, nullptr, nullptr, "first 16 commands, each once"},
     {"rediscount", AICORE_INTEGER, 0, 0, "commands", nullptr, "commands of the client"},
     {"rediserror", AICORE_STRING, 0, 32, nullptr, nullptr, "kind of the last error: ERR, WRONGPASS, ..."},
 };
@@ -170,7 +169,7 @@ constexpr const char *kAnomalies[] = {"redis_bad_item"};
 constexpr uint16_t kPorts[] = {6379};
 constexpr aicore_prefix kPrefixes[] = {{"*", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "redis",
     .help = "Redis: commands and errors",
     .transports = AICORE_TCP,

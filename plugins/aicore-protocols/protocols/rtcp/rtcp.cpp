@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RTCP (RFC 3550 section 6, RFC 4585): who reports, what it hears of the other side. Recognised by packets that fill
 // the datagram, of which the first is a report with the length of its blocks, or is followed by a description.
-#include "dissector.h"
+#include "aicore/dissector.h"
 #include "hex.h"
 
 namespace aicore::protocols {
@@ -67,8 +67,8 @@ void report(Flow flow, const Packet &packet) {
     in.skip(4);
     const uint32_t jitter = in.u32();
     if (!in.ok()) return;
-    flow.number(kLost, lost < 0x800000 ? lost : int64_t{lost} - 0x1000000); // signed: duplicates count less
-    flow.number(kJitter, jitter);
+    flow.set(kLost, lost < 0x800000 ? lost : int64_t{lost} - 0x1000000); // signed: duplicates count less
+    flow.set(kJitter, jitter);
 }
 
 // Section 6.5: per source its items, ended by a zero and filled up to a word.
@@ -108,7 +108,7 @@ constexpr const char *kAnomalies[] = {"rtcp_bad_packet"};
 constexpr aicore_prefix kPrefixes[] = {{"\x80\xc8", 2}, {"\x81\xc8", 2}, {"\x82\xc8", 2},
                                        {"\x80\xc9", 2}, {"\x81\xc9", 2}, {"\x82\xc9", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "rtcp",
     .help = "RTCP: names and reports of RTP's sources",
     .transports = AICORE_UDP,

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <iterator>
 
-#include "dissector.h"
+#include "aicore/dissector.h"
 #include "hex.h"
 
 namespace aicore::protocols {
@@ -131,7 +131,7 @@ void report(Flow flow, const Packet &packet) {
     const uint32_t value = packet.source;
     const uint8_t source[] = {static_cast<uint8_t>(value >> 24), static_cast<uint8_t>(value >> 16),
                               static_cast<uint8_t>(value >> 8), static_cast<uint8_t>(value)};
-    flow.number(kType, packet.type);
+    flow.set(kType, packet.type);
     flow.set(kCodec, codec(packet.type));
     flow.first(kSource, hex_text({source, 4}).view());
     flow.add(kSources, hex_text({source, 4}).view());
@@ -173,13 +173,13 @@ constexpr aicore_field kFields[] = {
     {"rtptype", AICORE_INTEGER, 0, 0, nullptr, nullptr, "payload type of the last packet that was looked at"},
     {"rtpcodec", AICORE_STRING, 0, 16, nullptr, nullptr, "its encoding, where the number is of RFC 3551"},
     {"rtpssrc", AICORE_STRING, 0, 8, nullptr, nullptr, "source of the first packet, in hexadecimal"},
-    {"rtpssrcs", AICORE_LIST, 0, 0, nullptr, nullptr, "sources of both directions"},
+    {"rtpssrcs", AICORE_STRINGS, 0, 0, nullptr, nullptr, "sources of both directions"},
 };
 // Version 2 with at most one CSRC; in TCP the length, of frames up to an Ethernet's.
 constexpr aicore_prefix kPrefixes[] = {{"\x80", 1}, {"\x81", 1}, {"\x90", 1}, {"\xa0", 1}, {"\xb0", 1}, {"\0", 1},
                                        {"\1", 1},   {"\2", 1},   {"\3", 1},   {"\4", 1},   {"\5", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "rtp",
     .help = "RTP: sources and payload types",
     .transports = AICORE_TCP | AICORE_UDP,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // RTSP 1.0 (RFC 2326) and 2.0 (RFC 7826): the first request and the first final response.
-#include "dissector.h"
+#include "aicore/dissector.h"
 #include "headers.h"
 
 namespace aicore::protocols {
@@ -46,7 +46,7 @@ int inspect(Flow flow, aicore_payload &payload) {
         return AICORE_YES;
     }
     if (start.status) {
-        flow.number(kStatus, start.status);
+        flow.set(kStatus, start.status);
     } else {
         flow.first(kMethod, start.method);
         flow.first(kUri, start.uri);
@@ -73,7 +73,7 @@ constexpr aicore_prefix kPrefixes[] = {
     {"SETUP ", 6},    {"PLAY ", 5},     {"GET_PARAMETER ", 14}, {"SET_PARAMETER ", 14}, {"TEARDOWN ", 9},
     {"PAUSE ", 6},    {"RECORD ", 7},   {"REDIRECT ", 9}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "rtsp",
     .help = "RTSP 1.0 and 2.0: the first request",
     .transports = AICORE_TCP,

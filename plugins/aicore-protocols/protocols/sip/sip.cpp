@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SIP over UDP and TCP (RFC 3261): the first request, the parties, the addresses that a call's session descriptions
 // (RFC 4566) name for its media.
-#include "dissector.h"
+#include "aicore/dissector.h"
 #include "headers.h"
 
 namespace aicore::protocols {
@@ -78,7 +78,7 @@ void session(Flow flow, std::string_view body, bool reverse) {
     const int64_t number = decimal(port);
     if (number <= 0 || number > 65535 || address.empty() || !printable(address)) return;
     flow.set(reverse ? kMediaIpDst : kMediaIpSrc, trim(address));
-    flow.number(reverse ? kMediaPortDst : kMediaPortSrc, number);
+    flow.set(reverse ? kMediaPortDst : kMediaPortSrc, number);
 }
 
 struct Head {
@@ -93,7 +93,7 @@ void read_head(Flow flow, const Start &start, std::string_view head, Head &out, 
         flow.first(kUri, start.uri);
     } else if (state.status < 200) { // the first that is final
         state.status = start.status;
-        flow.number(kStatus, start.status);
+        flow.set(kStatus, start.status);
     }
     Headers headers(head);
     std::string_view name, value;
@@ -208,7 +208,7 @@ constexpr aicore_prefix kPrefixes[] = { // RFC 3261 and its extensions; over TCP
     {"OPTIONS ", 8}, {"REGISTER ", 9}, {"PRACK ", 6},   {"SUBSCRIBE ", 10}, {"NOTIFY ", 7}, {"PUBLISH ", 8},
     {"INFO ", 5},    {"REFER ", 6},    {"MESSAGE ", 8}, {"UPDATE ", 7}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "sip",
     .help = "SIP over UDP and TCP: the first request, the parties, the media of a call",
     .transports = AICORE_TCP | AICORE_UDP,

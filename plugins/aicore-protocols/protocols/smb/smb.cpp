@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SMB 1 (MS-CIFS, MS-SMB), 2 and 3 (MS-SMB2) over TCP, directly or on a NetBIOS session: shares and files that are
 // opened, by whom. Recognised by the four bytes that each message begins with.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 #include "utf16.h"
 
 namespace aicore::protocols {
@@ -46,12 +45,12 @@ void ntlm(Flow flow, Bytes in) {
     in.skip(at);
     const Bytes message = in;
     in.skip(36);
-    const uint16_t user = u16le(in);
+    const uint16_t user = in.u16le();
     in.skip(2);
-    const uint32_t user_at = u32le(in);
-    const uint16_t host = u16le(in);
+    const uint32_t user_at = in.u32le();
+    const uint16_t host = in.u16le();
     in.skip(2);
-    const uint32_t host_at = u32le(in);
+    const uint32_t host_at = in.u32le();
     if (!in.ok()) return;
     flow.first(kUser, Utf8(part(message, user_at, user)).view());
     flow.first(kHost, Utf8(part(message, host_at, host)).view());
@@ -66,12 +65,12 @@ void request2(Flow flow, State &state, uint16_t command, Bytes message) {
         return ntlm(flow, body);
     case kTreeConnect: { // 2.2.9
         body.skip(4);
-        const uint16_t at = u16le(body), length = u16le(body);
+        const uint16_t at = body.u16le(), length = body.u16le();
         return flow.first(kShare, Utf8(part(message, at, length)).view());
     }
     case kCreate: { // 2.2.13
         body.skip(44);
-        const uint16_t at = u16le(body), length = u16le(body);
+        const uint16_t at = body.u16le(), length = body.u16le();
         return opened(flow, state, Utf8(part(message, at, length)).view());
     }
     }
@@ -81,7 +80,7 @@ void request2(Flow flow, State &state, uint16_t command, Bytes message) {
 void response2(Flow flow, uint16_t command, Bytes body) {
     if (command != kNegotiate) return;
     body.skip(kHeader + 4);
-    const uint16_t dialect = u16le(body);
+    const uint16_t dialect = body.u16le();
     if (!body.ok()) return;
     switch (dialect) {
     case 0x0202:
@@ -101,14 +100,14 @@ bool version2(Flow flow, State &state, Bytes in) {
     for (int i = 0; i < kMaxChain; ++i) {
         Bytes head = in;
         head.skip(4);
-        const uint16_t size = u16le(head);
+        const uint16_t size = head.u16le();
         head.skip(6);
-        const uint16_t command = u16le(head);
+        const uint16_t command = head.u16le();
         head.skip(2);
-        const uint32_t flags = u32le(head), next = u32le(head);
+        const uint32_t flags = head.u32le(), next = head.u32le();
         if (!head.ok() || size != kHeader || command > 0x13) return i > 0;
         if (!flow.has(kVersion)) flow.set(kVersion, "2");
-        flow.number(kCommand, command);
+        flow.set(kCommand, command);
         if (flags & 1)
             response2(flow, command, in);
         else
@@ -140,13 +139,13 @@ bool version1(Flow flow, State &state, Bytes in) {
     const uint8_t command = in.u8();
     in.skip(4);
     const uint8_t flags = in.u8();
-    const uint16_t flags2 = u16le(in);
+    const uint16_t flags2 = in.u16le();
     in.skip(kHeader1 - 12);
     const uint8_t count = in.u8();
     Bytes words = in.take(size_t{count} * 2);
     if (!in.ok()) return false;
     flow.first(kVersion, "1");
-    flow.number(kCommand, command);
+    flow.set(kCommand, command);
     in.skip(2);                    // number of bytes
     if (flags & 0x80) return true; // a response
     const bool wide = flags2 & 0x8000;
@@ -159,7 +158,7 @@ bool version1(Flow flow, State &state, Bytes in) {
     }
     if (command == kTreeConnect1 && count == 4) { // 2.2.4.55: behind a password
         words.skip(6);
-        const uint16_t password = u16le(words);
+        const uint16_t password = words.u16le();
         in.skip(password + (wide ? (before + password) % 2 : 0));
         text1(flow, state, command, in, wide);
     }
@@ -219,7 +218,7 @@ constexpr aicore_field kFields[] = {
     {"smbversion", AICORE_STRING, 0, 8, nullptr, nullptr, "1, or of SMB 2 and 3 the dialect, as far as it is seen"},
     {"smbcommand", AICORE_INTEGER, 0, 0, nullptr, nullptr, "last command"},
     {"smbfilename", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "file.path", "first file or pipe that is opened"},
-    {"smbfilenames", AICORE_LIST, 0, 255, nullptr, nullptr, "files and pipes that are opened, the first 16"},
+    {"smbfilenames", AICORE_STRINGS, 0, 255, nullptr, nullptr, "files and pipes that are opened, the first 16"},
     {"smbshare", AICORE_STRING, 0, 255, nullptr, nullptr, "first share that is connected to"},
     {"smbuser", AICORE_STRING, 0, 255, nullptr, "user.name", "user that NTLM names"},
     {"smbhost", AICORE_STRING, 0, 255, nullptr, nullptr, "client's name that NTLM gives"},
@@ -228,7 +227,7 @@ constexpr const char *kAnomalies[] = {"smb_bad_message"};
 constexpr uint16_t kPorts[] = {445};
 constexpr aicore_prefix kPrefixes[] = {{"\0", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "smb",
     .help = "SMB 1, 2, 3: shares, files, user",
     .transports = AICORE_TCP,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SMTP and submission (RFC 5321), LMTP (RFC 2033): the envelope, STARTTLS (RFC 3207), messages by DATA and BDAT
 // (RFC 3030). What a message says is not read.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
+#include "reply.h"
 
 namespace aicore::protocols {
 
@@ -89,7 +89,7 @@ class Reader {
             if (state_.tls_asked) {
                 state_.tls_asked = false;
                 if (code == 220) {
-                    flow_.number(kTls, 1);
+                    flow_.set(kTls, 1);
                     return true;
                 }
             } else if (state_.data_asked) {
@@ -169,8 +169,8 @@ class Reader {
     }
 
     void finished() {
-        flow_.number(kMessages, ++state_.messages);
-        flow_.number(kBytes, state_.bytes);
+        flow_.set(kMessages, ++state_.messages);
+        flow_.set(kBytes, state_.bytes);
     }
 
     Flow flow_;
@@ -200,7 +200,7 @@ constexpr aicore_field kFields[] = {
     {"smtphelo", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, nullptr, "name that the client gives of itself"},
     {"smtpfrom", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "email.from.address", "sender of the first envelope"},
     {"smtpto", AICORE_STRING, 0, 255, nullptr, "email.to.address", "first recipient of the first envelope"},
-    {"smtprecipients", AICORE_LIST, 0, 255, nullptr, nullptr, "recipients of all envelopes, at most 16"},
+    {"smtprecipients", AICORE_STRINGS, 0, 255, nullptr, nullptr, "recipients of all envelopes, at most 16"},
     {"smtptls", AICORE_INTEGER, 0, 0, nullptr, nullptr, "1 if STARTTLS was accepted"},
     {"smtpmessages", AICORE_INTEGER, 0, 0, "messages", nullptr, "messages sent"},
     {"smtpbytes", AICORE_INTEGER, 0, 0, "bytes", nullptr, "size of these messages"},
@@ -209,7 +209,7 @@ constexpr const char *kAnomalies[] = {"smtp_bad_reply"};
 constexpr aicore_prefix kPrefixes[] = {{"220", 3},   {"EHLO ", 5}, {"HELO ", 5},        {"LHLO ", 5},
                                        {"ehlo ", 5}, {"helo ", 5}, {"MAIL FROM:<", 11}, {"RCPT TO:<", 9}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "smtp",
     .help = "SMTP, submission and LMTP: envelope, STARTTLS",
     .transports = AICORE_TCP,

@@ -4,8 +4,8 @@
 #include <charconv>
 #include <iterator>
 
+#include "aicore/dissector.h"
 #include "ber.h"
-#include "dissector.h"
 
 namespace aicore::protocols {
 
@@ -107,7 +107,7 @@ constexpr const char *kAnomalies[] = {"snmp_bad_message"};
 constexpr uint16_t kPorts[] = {161, 162};
 constexpr aicore_prefix kPrefixes[] = {{"\x30", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "snmp",
     .help = "SNMP 1, 2c, 3: kind of request, first object",
     .transports = AICORE_UDP,

@@ -3,8 +3,7 @@
 // SSH_MSG_NEWKEYS (section 7.3). What follows is encrypted and never looked at.
 #include <iterator>
 
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -113,8 +112,8 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
     }
     if (state.phase[0] == Phase::finished && state.phase[1] == Phase::finished) {
         if (state.encrypts[0] && state.encrypts[1]) {
-            flow.number(kHandshake, 1);
-            flow.number(kClearBytes, state.clear);
+            flow.set(kHandshake, 1);
+            flow.set(kClearBytes, state.clear);
         }
         return AICORE_DONE;
     }
@@ -133,7 +132,7 @@ constexpr aicore_field kFields[] = {
 constexpr const char *kAnomalies[] = {"ssh_bad_line", "ssh_bad_packet"};
 constexpr aicore_prefix kPrefixes[] = {{"SSH-", 4}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "ssh",
     .help = "SSH 1 and 2: software of both sides",
     .transports = AICORE_TCP,

@@ -4,8 +4,7 @@
 // comes beside it on the same ports (RFC 7983) is DTLS, which then names the flow, or media.
 #include <iterator>
 
-#include "address.h"
-#include "dissector.h"
+#include "aicore/dissector.h"
 #include "dtls.h"
 
 namespace aicore::protocols {
@@ -113,8 +112,8 @@ void address(Flow flow, Bytes in, Bytes id, Field field) {
     if (in.left() != length || family < 1 || family > 2) return;
     for (size_t i = 0; i < length; ++i)
         bytes[i] = static_cast<uint8_t>(in.u8() ^ id.u8());
-    flow.set(field, address_text({bytes, length}).view());
-    if (field == kMappedIp) flow.number(kMappedPort, port);
+    flow.set(field, AddressText({bytes, length}).view());
+    if (field == kMappedIp) flow.set(kMappedPort, port);
 }
 
 void report(Flow flow, const Message &message) {
@@ -130,7 +129,7 @@ void report(Flow flow, const Message &message) {
         case 0x0009:
             value.skip(2);
             if (const int hundreds = value.u8() & 7, rest = value.u8(); value.ok())
-                flow.number(kError, hundreds * 100 + rest);
+                flow.set(kError, hundreds * 100 + rest);
             return;
         case 0x0001:
         case 0x0020:
@@ -154,10 +153,10 @@ int datagram(Flow flow, Bytes in, State &state, bool recognised, bool cut) {
         return AICORE_YES;
     }
     if (!recognised) return AICORE_NO;
-    if (in.left() && (*in.data() & 0xc0) == 0x40) flow.number(kChannels, 1);
+    if (in.left() && (*in.data() & 0xc0) == 0x40) flow.set(kChannels, 1);
     bool hello = false;
     if (in.left() && !cut && dtls_records(in, [&](const DtlsRecord &record) { hello |= record.message != 0; })) {
-        if (!state.dtls) flow.layer7(kDtlsAlias);
+        if (!state.dtls) flow.set_layer7(kDtlsAlias);
         state.dtls = true;
         if (hello) dtls_records(in, [&](const DtlsRecord &record) { dtls_hello(flow, kDtls, record); });
     }
@@ -185,7 +184,7 @@ int stream(Flow flow, aicore_payload &payload, State &state) {
             framing = plain ? Framing::plain : Framing::lengths;
         }
         if (framing == Framing::plain && recognised && first >> 14 == 1) { // RFC 8656 section 12.5: padded in streams
-            flow.number(kChannels, 1);
+            flow.set(kChannels, 1);
             state.skip[side] = 4 + (second + 3u) / 4 * 4;
             continue;
         }
@@ -228,7 +227,7 @@ constexpr const char *kAnomalies[] = {"stun_bad_message"};
 constexpr const char *kAliases[] = {"dtls"};
 constexpr aicore_prefix kPrefixes[] = {{"\0", 1}, {"\1", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "stun",
     .help = "STUN, TURN and ICE: addresses, user, realm",
     .transports = AICORE_TCP | AICORE_UDP,

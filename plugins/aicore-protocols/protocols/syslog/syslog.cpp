@@ -4,8 +4,7 @@
 // because many devices leave the time out.
 #include <iterator>
 
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -124,7 +123,7 @@ constexpr aicore_field kFields[] = {
 };
 constexpr aicore_prefix kPrefixes[] = {{"<", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "syslog",
     .help = "Syslog over UDP and TCP: host, application, severity",
     .transports = AICORE_TCP | AICORE_UDP,

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Telnet (RFC 854): the client's terminal (RFC 1091). Recognised by option negotiations: two at the beginning of a
 // direction, or on port 23 one.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -76,7 +75,7 @@ constexpr aicore_field kFields[] = {
 };
 constexpr aicore_prefix kPrefixes[] = {{"\xff\xfb", 2}, {"\xff\xfc", 2}, {"\xff\xfd", 2}, {"\xff\xfe", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "telnet",
     .help = "Telnet: terminal",
     .transports = AICORE_TCP,

@@ -2,8 +2,7 @@
 // TFTP (RFC 1350), its options (RFC 2347): the file. Requests go to port 69, the transfer is a flow of its own between
 // ports of both sides' choice, recognised by the acknowledgement of options or by the first block, which is 512 bytes
 // unless the file is shorter or another size was agreed upon.
-#include "dissector.h"
-#include "text.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -72,7 +71,7 @@ constexpr aicore_field kFields[] = {
 constexpr uint16_t kPorts[] = {69};
 constexpr aicore_prefix kPrefixes[] = {{"\0\1", 2}, {"\0\2", 2}, {"\0\3\0\1", 4}, {"\0\6", 2}};
 
-constexpr aicore_protocol kProtocol = define<inspect>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect>({
     .name = "tftp",
     .help = "TFTP: file",
     .transports = AICORE_UDP,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // WebSocket (RFC 6455): frames behind the upgrade that HTTP has seen. In the middle of a connection by a text of the
 // client: masked bytes that become text.
+#include "aicore/dissector.h"
 #include "messages.h"
-#include "text.h"
 
 namespace aicore::protocols {
 
@@ -108,10 +108,9 @@ Message read(Flow flow, State &state, Bytes in, const aicore_payload &payload, b
     if (!proven && (!middle || !is_text(f))) return Message::broken;
     const bool proof = proven || (f.masked && f.length >= kProof);
     const bool from_server = middle ? !f.masked : payload.reverse; // section 5.1; some clients do not mask
-    flow.number(from_server ? kServer : kClient, ++state.frames[from_server]);
+    flow.set(from_server ? kServer : kClient, ++state.frames[from_server]);
     flow.add(kOperations, name(f.operation));
-    if (f.operation == kCloses && f.length >= 2 && f.body.left() >= 2)
-        flow.number(kClose, plain(f, 0) << 8 | plain(f, 1));
+    if (f.operation == kCloses && f.length >= 2 && f.body.left() >= 2) flow.set(kClose, plain(f, 0) << 8 | plain(f, 1));
     return proof ? Message::proof : Message::fits;
 }
 
@@ -125,14 +124,14 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 constexpr aicore_field kFields[] = {
     {"websocketclientframes", AICORE_INTEGER, 0, 0, "frames", nullptr, "frames of the client"},
     {"websocketserverframes", AICORE_INTEGER, 0, 0, "frames", nullptr, "frames of the server"},
-    {"websocketoperations", AICORE_LIST, 0, 16, nullptr, nullptr,
+    {"websocketoperations", AICORE_STRINGS, 0, 16, nullptr, nullptr,
      "kinds of frames: text, binary, continuation, ping, pong, close"},
     {"websocketclose", AICORE_INTEGER, 0, 0, nullptr, nullptr, "code with which the last side closed"},
 };
 constexpr const char *kAnomalies[] = {"websocket_bad_frame"};
 constexpr aicore_prefix kPrefixes[] = {{"\x81", 1}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "websocket",
     .help = "WebSocket behind an upgrade of HTTP: frames and their kinds",
     .transports = AICORE_TCP,

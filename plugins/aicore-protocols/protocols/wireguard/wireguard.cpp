@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // WireGuard (its white paper, section 5.4): the four messages. Recognised by type with three zero bytes and the length
 // that goes with it; transport data also by a counter that begins with zeros and what is encrypted behind it.
-#include "dissector.h"
+#include "aicore/dissector.h"
 
 namespace aicore::protocols {
 
@@ -35,7 +35,7 @@ uint8_t type_of(const aicore_payload &payload) {
     in.skip(4); // index
     if (type == kData) {
         in.skip(4);
-        const uint32_t high = u32le(in); // 2^60 messages are the limit of a key, 2^32 within its three minutes not met
+        const uint32_t high = in.u32le(); // 2^60 messages are the limit of a key, 2^32 within its three minutes not met
         return payload.length >= kLengths[type] && payload.length % 16 == 0 && high == 0 && looks_random(in) ? type : 0;
     }
     if (type == kResponse) in.skip(4);
@@ -48,12 +48,12 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
     flow.set(kMessage, kTypes[type]);
     Bytes in = bytes(payload);
     in.skip(4);
-    const uint32_t first = u32le(in);
+    const uint32_t first = in.u32le();
     if (type == kInitiation) {
         state.sender = first;
         state.initiated = true;
-    } else if (type == kResponse && state.initiated && u32le(in) == state.sender) {
-        flow.number(kHandshake, 1);
+    } else if (type == kResponse && state.initiated && in.u32le() == state.sender) {
+        flow.set(kHandshake, 1);
     }
     return type == kData ? AICORE_DONE : AICORE_YES; // later handshakes say nothing new
 }
@@ -64,7 +64,7 @@ constexpr aicore_field kFields[] = {
 };
 constexpr aicore_prefix kPrefixes[] = {{"\1\0\0\0", 4}, {"\2\0\0\0", 4}, {"\3\0\0\0", 4}, {"\4\0\0\0", 4}};
 
-constexpr aicore_protocol kProtocol = define<inspect, State>({
+constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "wireguard",
     .help = "WireGuard: handshake and data",
     .transports = AICORE_UDP,

@@ -9,9 +9,9 @@
 
 #include <gtest/gtest.h>
 
+#include "aicore/tls.h"
 #include "chlo.h"
 #include "gquic.h"
-#include "hello.h"
 #include "host.h"
 #include "initial.h"
 #include "quic.h"
@@ -28,10 +28,6 @@ struct Seed {
     std::vector<std::string> datagrams;
 };
 
-std::string_view chars(Bytes bytes) {
-    return {reinterpret_cast<const char *>(bytes.data()), bytes.left()};
-}
-
 Bytes bytes(const std::string &text) {
     return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
 }
@@ -46,10 +42,10 @@ const std::vector<Seed> &seeds() {
         std::vector<Seed> out;
         while (in.left()) {
             Seed seed;
-            seed.name = chars(in.take(in.u16()));
-            seed.host = chars(in.take(in.u16()));
+            seed.name = text(in.take(in.u16()));
+            seed.host = text(in.take(in.u16()));
             for (uint16_t n = in.u16(); n > 0; --n)
-                seed.datagrams.emplace_back(chars(in.take(in.u16())));
+                seed.datagrams.emplace_back(text(in.take(in.u16())));
             out.push_back(std::move(seed));
         }
         if (!in.ok() || out.size() < 20) throw std::runtime_error("the seeds are broken");
@@ -153,19 +149,19 @@ TEST(Quic, Mutations) {
 
 TEST(Hello, MutationsBehindTheSeal) {
     Mutator mutator(7);
-    size_t whole = 0;
+    size_t named = 0;
     for (const Seed &seed : seeds()) {
         const std::string plain = frames(seed.datagrams[0]);
         const size_t at = plain.find(std::string("\1\0", 2)); // a hello's type and length
         for (int round = 0; at != std::string::npos && round < 500; ++round)
             exactly(mutator.change(plain.substr(at + 4)), [&](Bytes body) {
-                ClientHello hello;
-                Ja4 fingerprint;
-                read_client_hello(body, hello);
-                whole += ja4(hello, fingerprint);
+                tls::ClientHello hello;
+                tls::read_client_hello(body, hello, tls::Carrier::quic);
+                named += !hello.server_name.empty();
+                tls::ja4(hello, tls::Carrier::quic);
             });
     }
-    EXPECT_GT(whole, 1000u);
+    EXPECT_GT(named, 1000u);
 }
 
 TEST(Google, MutationsBehindTheHash) {
@@ -176,7 +172,7 @@ TEST(Google, MutationsBehindTheHash) {
         Bytes clear;
         const std::string &datagram = seed.datagrams[0];
         if (!open_clear(bytes(datagram).data(), datagram.size(), version, clear)) continue;
-        const std::string plain(chars(clear));
+        const std::string plain(text(clear));
         for (int round = 0; round < 500; ++round)
             exactly(mutator.change(plain), [&](Bytes changed) {
                 Chlo out;
@@ -211,7 +207,7 @@ TEST(Hellos, FirstBytesStayAndEndsAreCut) {
     hello->put(2, bytes("cd"));
     EXPECT_EQ(hello->prefix().left(), 0u);
     hello->put(0, bytes("abXXe"));
-    EXPECT_EQ(chars(hello->prefix()), "abcde");
+    EXPECT_EQ(text(hello->prefix()), "abcde");
     hello->put(kMaxHello - 1, bytes("zz"));
     hello->put(kMaxHello, bytes("zz"));
     EXPECT_EQ(hello->prefix().left(), 5u);
