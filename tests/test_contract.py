@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded adaptors keep the contract that strangers' adaptors are tested against."""
+"""The embedded adaptors keep the contract that strangers' adaptors are tested against; and what the contract finds."""
 
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +102,102 @@ class TestExec(AdaptorContract):
         )
         url = f"exec:{sys.executable} {script} {path}"
         return Store(url, lambda: [json.loads(line) for line in path.read_bytes().splitlines()])
+
+
+# -- a store behind a server ------------------------------------------------------------------------------------------
+
+LINES = """
+import socket
+import aicore
+
+class Lines(aicore.DatabaseAdaptor):
+    \"\"\"Sends a line for each row, and waits for a dot.\"\"\"
+
+    socket = None
+
+    def connect(self, connection_str):
+        ((host, port),) = self.url.hosts
+        self.socket = socket.create_connection((host, port), timeout=5)
+
+    def write(self, batch):
+        self.socket.sendall(batch.json_lines(True) + b"\\n")
+        if self.socket.recv(1) != b".":
+            raise ConnectionResetError("hung up")
+
+    def close(self):
+        if self.socket is not None:
+            self.socket.close()
+
+class Stubborn(Lines):
+    \"\"\"As many drivers: its errors are of its own kind, so that nobody knows what happened.\"\"\"
+
+    def write(self, batch):
+        try:
+            super().write(batch)
+        except OSError as error:
+            raise RuntimeError(f"driver: {error}") from error
+"""
+
+
+class LineServer:
+    """Keeps what it gets, and answers each empty line with a dot."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client, client.makefile("rb") as lines:
+            for line in lines:
+                if line == b"\n":
+                    client.sendall(b".")
+                else:
+                    self.records.append(json.loads(line))
+
+
+@pytest.fixture
+def server(install: Any) -> Iterator[LineServer]:
+    adaptors = {"lines": "lines_store:Lines", "stubborn": "lines_store:Stubborn"}
+    install("aicore-lines", adaptors=adaptors, lines_store=LINES)
+    one = LineServer()
+    yield one
+    one.listener.close()
+
+
+class Behind(AdaptorContract):
+    """Not collected by pytest: its tests are called."""
+
+    lacks = {"versions"}
+
+
+def test_an_adaptor_of_a_server_comes_back(server: LineServer) -> None:
+    store = Store(f"lines://localhost:{server.port}/x", lambda: server.records)
+    Behind().test_it_comes_back_after_its_server_did(store)
+
+
+def test_an_adaptor_that_does_not_come_back_is_found_out(server: LineServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit, "RETURN_SECONDS", 3.0)
+    store = Store(f"stubborn://localhost:{server.port}/x", lambda: server.records)
+    with pytest.raises(AssertionError, match="did not come back: RuntimeError: driver"):
+        Behind().test_it_comes_back_after_its_server_did(store)
+
+
+def test_a_store_can_be_restarted_by_its_author(server: LineServer) -> None:
+    restarts: list[int] = []
+    store = Store(f"lines://localhost:{server.port}/x", lambda: server.records, restart=lambda: restarts.append(1))
+    Behind().test_it_comes_back_after_its_server_did(store)
+    assert restarts == [1]
+
+
+def test_a_url_that_no_proxy_can_stand_before_needs_a_restart() -> None:
+    with pytest.raises(AssertionError, match=r"no port: give Store\(restart"):
+        Behind().test_it_comes_back_after_its_server_did(Store("lines://localhost/x", list))
+    with pytest.raises(AssertionError, match=r"several hosts: give Store\(restart"):
+        Behind().test_it_comes_back_after_its_server_did(Store("lines://localhost:1,localhost:2/x", list))

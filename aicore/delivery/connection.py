@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from aicore.delivery.timing import Clock, log
-from aicore.errors import RowError
+from aicore.errors import AicoreError, Fatal, PartialWrite, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor, write_batch, write_rows
 from aicore.plugins.secrets import scrub
 from aicore.record.batch import FlowBatch
@@ -18,8 +19,15 @@ from aicore.record.batch import FlowBatch
 STUCK_SECONDS = 5.0
 
 
+class Away(Exception):
+    """The store could not be reached: says nothing about any row."""
+
+
 class Connection:
-    """Connects, writes and closes. What was not opened by URL is neither connected nor closed: it is the program's."""
+    """Connects, writes and closes; after a write that lost the store, connects again before the next one.
+
+    What was not opened by URL is neither connected nor closed: it is the program's.
+    """
 
     def __init__(self, name: str, adaptor: Any, url: str | None, clock: Clock = time.monotonic) -> None:
         self.adaptor = adaptor
@@ -28,6 +36,7 @@ class Connection:
         self._url = url
         self._clock = clock
         self._connected = False
+        self._lost = False  # the last write lost the store
         self._call: tuple[str, float] | None = None  # what the adaptor is in, since when
         self._named = False  # that call, in the log
 
@@ -41,9 +50,16 @@ class Connection:
         with self._calling("connect"):
             self.adaptor.connect(self._url)
         self._connected = True
+        self._lost = False
 
     def write(self, batch: FlowBatch, *, merged: bool) -> Sequence[RowError] | None:
-        """Gives a batch to the adaptor; raises what it raises. merged: a row may stand for several events."""
+        """Gives a batch to the adaptor; raises what it raises, Away if there was no way to the store, and Fatal if it
+        does not let us in any more.
+
+        merged: a row may stand for several events.
+        """
+        if self._lost:
+            self._connect_again()
         begin = self._clock()
         try:
             with self._calling("write"):
@@ -53,10 +69,18 @@ class Connection:
                     write_rows(self.adaptor, batch, events="net")
                     return None
                 return write_batch(self.adaptor, batch)
+        except (ConnectionError, TimeoutError, PartialWrite) as error:
+            cause = error.__cause__ if isinstance(error, PartialWrite) else error
+            self._lost = self._url is not None and isinstance(cause, ConnectionError | TimeoutError)
+            raise
         finally:
             self.write_seconds += self._clock() - begin
 
     def close(self) -> None:
+        """Idempotent."""
+        self._close(logging.WARNING)
+
+    def _close(self, level: int) -> None:
         if not self._connected:
             return
         self._connected = False
@@ -64,7 +88,17 @@ class Connection:
             with self._calling("close"):
                 self.adaptor.close()
         except (Exception, SystemExit) as error:
-            log.warning("%s: close: %s", self._name, describe(error))
+            log.log(level, "%s: close: %s", self._name, describe(error))
+
+    def _connect_again(self) -> None:
+        """Many drivers never come back from a connection that was cut."""
+        self._close(logging.DEBUG)  # of what is broken anyway
+        try:
+            self.connect()
+        except AicoreError as error:  # does not heal
+            raise Fatal(f"connect: {describe(error)}") from error
+        except (Exception, SystemExit) as error:
+            raise Away(describe(error)) from error
 
     @property
     def calling(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from aicore.delivery.connection import describe
+from aicore.delivery.connection import Away, describe
 from aicore.delivery.inflight import InFlight, Outcome
 from aicore.delivery.suspects import STRIKES, WEAK_STRIKES, RefusedShare, Suspects
 from aicore.delivery.timing import Backoff
@@ -68,6 +68,15 @@ class Writer:
         self._suspects.forget_company()
         if fresh:
             self._share.next_group()
+        try:
+            self._try_all(flight, keys)
+        except Away as error:  # the rows that were not tried wait, and nothing is held against the others
+            self.fails += 1
+            self._owner.failed(str(error), flight.open.count(1))
+        self._bury(flight, keys)
+        return before > flight.open.count(1)
+
+    def _try_all(self, flight: InFlight, keys: _Keys) -> None:
         stack = self._parts(flight, keys)
         lone_failed = 0
         while stack:
@@ -85,8 +94,6 @@ class Writer:
                 stack.append((rows[1:], False))
             if stack and self.fails and not self._pause(lone):
                 break
-        self._bury(flight, keys)
-        return before > flight.open.count(1)
 
     def judge_last(self, flight: InFlight, failing_for: float) -> None:
         """At the end of the input, when no other flow comes to show that the store takes rows.
@@ -137,6 +144,8 @@ class Writer:
         batch = flight.batch if len(rows) == len(flight.batch) else flight.batch.take(rows)
         try:
             errors = _checked(self._write(batch, flight.merged), len(rows))
+        except Away:
+            raise
         except Fatal as error:
             raise Halt(describe(error)) from error
         except PartialWrite as error:

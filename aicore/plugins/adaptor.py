@@ -85,7 +85,8 @@ class DatabaseAdaptor:
         """Delivers a batch and returns when its rows are safe. Rows that the answer does not name count as delivered.
 
         An exception means: retry the whole batch; `aicore.Fatal`: this adaptor cannot go on. Raise ConnectionError or
-        TimeoutError where the way to the store failed: a row takes longer to be suspected of it than of any other.
+        TimeoutError where the way to the store failed: aicore then calls `close` and `connect` before the next attempt
+        (if opened by URL), and a row takes longer to be suspected of it than of any other.
         The default calls insert, update and remove in order; what they raise stops it, and the rows from there on are
         retried.
         """
@@ -93,7 +94,8 @@ class DatabaseAdaptor:
         return None
 
     def close(self) -> None:
-        """Closes what `connect` opened. Called once after the last batch, only if opened by URL."""
+        """Closes what `connect` opened. Called after the last batch, and before `connect` is called again, only if
+        opened by URL."""
 
 
 def takes_nothing(adaptor: object) -> bool:

@@ -12,23 +12,31 @@
 names of the schema, absent values left out or None, times as integers (ns) or as in the JSON record; a value that the
 store has in another form is declared in `forms`. It is also called while the adaptor is open, as what was written must
 be there then; where a process can open the store only once, let it read in a process of its own.
+
+A store behind a server is cut off for a moment, and must get what comes then: by a proxy of the kit, where the URL
+names one host and its port, else by `restart`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
 
+from aicore.delivery import Delivery
 from aicore.errors import AicoreError, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.plugins.discovery import open_adaptor
+from aicore.plugins.url import AdaptorURL
 from aicore.record.batch import FlowBatch
 from aicore.run.standalone import standalone_context
 from aicore.testing.batches import event, flow_id, lives, make_batch
+from aicore.testing.proxy import CutProxy
 
 #: What `lacks` may name, and what it means.
 CAPABILITIES = {
@@ -38,7 +46,11 @@ CAPABILITIES = {
     "fields": "the store keeps some fields of the record, not all",
     "strings": "long strings are cut",
     "nonsense": "there is no URL that cannot be opened",
+    "restart": "the server cannot be restarted, nor reached through a proxy",
 }
+
+#: How long a store may take to get what came while its server was away.
+RETURN_SECONDS = 60.0
 
 #: Text as packets bring it, after the core has made valid UTF-8 of it.
 HOSTILE = [
@@ -67,6 +79,8 @@ class Store:
     records: Callable[[], Iterable[Mapping[str, Any]]]
     #: Fields that the store's records have in another form: name -> function from the record's value to the store's.
     forms: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    #: Stops the server and starts it again, with what it holds. Without it the kit cuts connections by a proxy.
+    restart: Callable[[], None] | None = None
 
 
 class AdaptorContract:
@@ -220,6 +234,34 @@ class AdaptorContract:
             adaptor.close()
         assert self.held(store).keys() == {flow_id(n) for n in range(4)}
 
+    def test_it_comes_back_after_its_server_did(self, store: Store) -> None:
+        """Most drivers do not by themselves: aicore closes and connects again once `write` has raised ConnectionError
+        or TimeoutError. A driver's own exceptions must be turned into these."""
+        self.need("restart")
+        whole = make_batch(20, kind=self.last)
+        with _breakable(store) as (url, away):
+            adaptor = opened(url)
+            delivery = Delivery(
+                "contract",
+                adaptor,
+                live=True,
+                events=adaptor.events,
+                transports={6, 17},
+                url=adaptor.url,
+                backoff=(0.05, 0.5),
+            )
+            delivery.start()
+            try:
+                delivery.put(whole.take(range(10)))
+                _until(lambda: delivery.counters()["delivered"] == 10, 30)
+                with away():
+                    delivery.put(whole.take(range(10, 20)))
+                _until(lambda: delivery.counters()["delivered"] == 20, RETURN_SECONDS)
+            finally:
+                delivery.finish(5)
+        assert delivery.counters()["delivered"] == 20, f"it did not come back: {delivery.error}"
+        self.check(store, whole)
+
     def test_what_cannot_be_opened_is_one_clear_line(self) -> None:
         self.need("nonsense")
         assert self.nonsense is not None, "give `nonsense`, or declare that it is lacking"
@@ -230,14 +272,59 @@ class AdaptorContract:
             assert "\n" not in str(error.value)
 
 
+def opened(url: str) -> DatabaseAdaptor:
+    """The adaptor of a URL, made as a run does it."""
+    adaptor = open_adaptor(url)
+    assert isinstance(adaptor, DatabaseAdaptor)
+    adaptor.context = standalone_context()
+    return adaptor
+
+
 def connected(store: Store) -> DatabaseAdaptor:
     """The adaptor of the store's URL, connected as a run does it."""
-    adaptor = open_adaptor(store.url)
-    assert isinstance(adaptor, DatabaseAdaptor)
+    adaptor = opened(store.url)
     assert adaptor.url is not None
-    adaptor.context = standalone_context()
     adaptor.connect(adaptor.url)
     return adaptor
+
+
+@contextmanager
+def _breakable(store: Store) -> Iterator[tuple[str, Callable[[], AbstractContextManager[None]]]]:
+    """A URL of the store, and what takes the server away for the time of a `with`."""
+    if store.restart is not None:
+        restart = store.restart
+
+        @contextmanager
+        def restarted() -> Iterator[None]:
+            restart()
+            yield
+
+        yield store.url, restarted
+        return
+    url = AdaptorURL.parse(store.url)
+    if not url.hosts:
+        pytest.skip("the URL names no server; give Store(restart=...) if there is one")
+    host, port = url.hosts[0]
+    assert len(url.hosts) == 1, "several hosts: give Store(restart=...), or declare that it is lacking"
+    assert port is not None, "the URL names no port: give Store(restart=...), or declare that it is lacking"
+    with CutProxy(host, port) as proxy:
+
+        @contextmanager
+        def cut() -> Iterator[None]:
+            proxy.cut()
+            yield
+            time.sleep(1.0)  # for as long as a quick restart takes at least
+            proxy.mend()
+
+        written = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        yield store.url.replace(written, f"127.0.0.1:{proxy.port}", 1), cut
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    """Waits for it, but not longer."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def write(adaptor: DatabaseAdaptor, batch: FlowBatch) -> None:

@@ -18,8 +18,9 @@ Fate = Literal["ok", "retry", "poison", "fatal", "raise"]
 class FaultyAdaptor(DatabaseAdaptor):
     """Keeps rows by flow_id, the newest version of each, like a store that compares versions.
 
-    Set at any time, from any thread: `down` (an exception that every write raises before it does anything), `fate` (a
-    function from a row's dict to its `Fate`), `hang` (an Event that writes wait for), `slow` (seconds per write).
+    Set at any time, from any thread: `down` (an exception that every call raises before it does anything), `cut` (the
+    connection is gone: writes raise ConnectionError until `connect` is called again, as many drivers do), `fate` (a
+    function from a row's dict to its `Fate`), `hang` (an Event that calls wait for), `slow` (seconds per call).
     `log` is every row that was applied, in order, with its repeats.
     """
 
@@ -30,6 +31,7 @@ class FaultyAdaptor(DatabaseAdaptor):
         self.calls = 0
         self.sizes: list[int] = []
         self.down: BaseException | None = None
+        self.cut = False
         self.fate: Callable[[dict[str, Any]], Fate] | None = None
         self.hang: threading.Event | None = None
         self.slow = 0.0
@@ -38,12 +40,15 @@ class FaultyAdaptor(DatabaseAdaptor):
 
     def connect(self, connection_str: str) -> None:
         self._obstacles()
+        self.cut = False
         self.connected.append(connection_str)
 
     def write(self, batch: FlowBatch) -> Sequence[RowError] | None:
         self.calls += 1
         self.sizes.append(len(batch))
         self._obstacles()
+        if self.cut:
+            raise ConnectionError("the connection is cut")
         kinds, versions, ids = batch.column("event"), batch.column("version"), batch.column("flow_id")
         fates: list[Fate] = ["ok"] * len(batch)
         if self.fate is not None:

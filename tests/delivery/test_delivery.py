@@ -270,6 +270,104 @@ def test_a_three_method_adaptor_goes_on_where_it_stopped() -> None:
         assert [what for what, k in store.calls if k == key] == ["insert", "update", "remove"]
 
 
+# -- a store that was lost -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ConnectionError, TimeoutError, ConnectionResetError])
+def test_a_store_that_was_lost_is_closed_and_connected_again(error: type[Exception]) -> None:
+    class Driver(FaultyAdaptor):
+        def write(self, batch: FlowBatch) -> Any:
+            try:
+                return super().write(batch)
+            except ConnectionError as lost:
+                raise error("lost") from lost
+
+    store = Driver("all")
+    with balanced(delivery(store, url="test://x")) as one:
+        one.put(lives(range(20)))
+        until(lambda: len(store.log) == 60)
+        store.cut = True
+        one.put(lives(range(20, 40), version=100))
+        until(lambda: len(store.log) == 120)
+    assert store.connected == ["test://x"] * 2
+    assert store.closed == 2
+    assert one.counters()["delivered"] == 120
+    assert one.counters()["dead_lettered"] == 0
+
+
+def test_what_a_program_opened_is_not_connected_again() -> None:
+    store = FaultyAdaptor("all")
+    with balanced(delivery(store, wait=math.inf), seconds=0.3) as one:
+        store.cut = True
+        one.put(make_batch(5))
+        until(lambda: one.counters()["retried"] > 20)
+    assert (store.connected, store.closed) == ([], 0)
+    assert one.counters()["lost"] == 5
+
+
+def test_other_errors_are_no_reason_to_connect_again() -> None:
+    store = FaultyAdaptor("all")
+    with balanced(delivery(store, url="test://x", wait=math.inf)) as one:
+        until(lambda: bool(store.connected))
+        store.down = OSError(28, "no space left")
+        one.put(make_batch(5))
+        until(lambda: one.counters()["retried"] > 20)
+        store.down = None
+    assert len(store.connected) == 1
+
+
+def test_as_long_as_there_is_no_way_to_the_store_no_row_is_tried_or_suspected() -> None:
+    store = FaultyAdaptor("all")
+    with balanced(delivery(store, url="test://x", live=True)) as one:
+        until(lambda: bool(store.connected))
+        store.down = ConnectionRefusedError(111, "refused")
+        one.put(lives(range(50)))
+        until(lambda: store.calls > 0)
+        time.sleep(0.1)
+        assert store.calls == 1, "the search for a bad row makes no sense now"
+        assert one.state == "retrying"
+        assert "refused" in (one.error or "")
+        store.down = None
+        until(lambda: one.counters()["delivered"] == 150)
+    assert store.sizes[-1] == 150
+
+
+def test_a_store_that_does_not_let_us_in_again_is_fatal(tmp_path: Path) -> None:
+    store = FaultyAdaptor("all")
+    with balanced(delivery(store, url="test://x", live=True, spool=spool(tmp_path))) as one:
+        until(lambda: bool(store.connected))
+        store.cut, connect = True, store.connect
+
+        def refuse(_: str) -> None:
+            raise Fatal("wrong password")
+
+        store.connect = refuse  # type: ignore[method-assign]
+        one.put(make_batch(5))
+        until(lambda: one.state == "fatal")
+        store.connect = connect  # type: ignore[method-assign]
+    assert "wrong password" in (one.error or "")
+    assert one.counters()["spooled"] == 5
+
+
+def test_a_row_that_cuts_the_connection_becomes_a_dead_letter(tmp_path: Path) -> None:
+    """A value that the server hangs up on, each time."""
+
+    class Store(FaultyAdaptor):
+        def write(self, batch: FlowBatch) -> Any:
+            if flow_id(7) in batch.column("flow_id"):
+                self.cut = True
+            return super().write(batch)
+
+    store = Store("all")
+    with balanced(delivery(store, url="test://x", spool=spool(tmp_path), backoff=(1e-6, 1e-6))) as one:
+        one.put(make_batch(20))
+        for step in range(1, 200):
+            one.put(make_batch(1, first=100 + step, version=100 + step))
+            time.sleep(0.001)
+    assert [entry["record"]["flow_id"] for entry in letters(tmp_path)] == [flow_id(7)]
+    assert one.counters()["delivered"] == 19 + 199
+
+
 # -- failures that stay --------------------------------------------------------------------------------------------
 
 

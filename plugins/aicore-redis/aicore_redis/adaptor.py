@@ -55,6 +55,8 @@ class RedisAdaptor(DatabaseAdaptor):
     _flows = 0
     _ended = 0
     _warned = False
+    #: How the server calls the last connection: what it still has of that must not be written after what comes now.
+    _known_as: tuple[str, str] | None = None
 
     @property
     def events(self) -> Literal["all", "net"]:  # type: ignore[override]  # depends on the option
@@ -75,11 +77,13 @@ class RedisAdaptor(DatabaseAdaptor):
 
         target = Target.of(AdaptorURL.of(connection_str, "redis://"), self.config)
         connection = client.open_connection(target)
+        connection.known_as = self._known_as
         if not self._warned:  # connect is called until the server is there
             client.warn(target)
             self._warned = True
         client.connect(connection)
         self._connection = connection
+        self._known_as = connection.known_as
 
     def write(self, batch: FlowBatch) -> Sequence[RowError] | None:
         """One pipeline. ConnectionError and TimeoutError: nothing is known, the whole batch again."""
@@ -93,6 +97,7 @@ class RedisAdaptor(DatabaseAdaptor):
 
     def close(self) -> None:
         if self._connection is not None:
+            self._known_as = self._connection.known_as
             self._connection.disconnect()
             self._connection = None
 

@@ -323,3 +323,28 @@ def test_what_a_proxy_kept_does_not_come_behind_newer_records(empty: Server) -> 
             one.close()
         for thread in threads:
             thread.join()
+
+
+def test_what_the_last_connection_left_is_dropped_also_after_close_and_connect(
+    empty: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As aicore does after a lost connection: what a proxy still holds of it must not be written later."""
+    from aicore_redis import client
+
+    killed: list[object] = []
+    real = client._connect
+
+    def spy(connection: client.RedisConnection, deadline: float) -> None:
+        killed.append(connection.known_as)
+        real(connection, deadline)
+
+    adaptor = connected(empty.url)
+    monkeypatch.setattr(client, "_connect", spy)
+    first = adaptor._known_as
+    assert first is not None
+    adaptor.close()
+    assert adaptor.url is not None
+    adaptor.connect(adaptor.url)
+    assert killed == [first]
+    assert adaptor._known_as not in (None, first)
+    assert adaptor.write(make_batch(1)) == []
