@@ -444,7 +444,7 @@ BAD = {
     WrongLength: "field 'junk' cannot be added",
     WrongType: "field 'junk' cannot be added",
     Overwrites: "field 'bytes' cannot be added",
-    Slow: "too slow, 2.",
+    Slow: "ms for each of the last",
     Hangs: "has not returned",
 }
 

@@ -192,7 +192,7 @@ BAD = {
     Junk: "TypeError: inspect() answered 'yes'",
     Undeclared: "it does not declare the field 'nosuchfield'",
     WrongType: "the field 'chatuser' is str, not 5",
-    Slow: "too slow, 3.",
+    Slow: "ms for each of the last",
     Hangs: "protocol:bad in inspect has not returned",
 }
 
