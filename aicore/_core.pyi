@@ -59,7 +59,7 @@ class Registry:
         prefixes: Sequence[bytes],
         fields: Sequence[Mapping[str, Any]],
     ) -> str:
-        """Adds a protocol whose inspect() is Python: its payloads come back through Batch.questions()."""
+        """Adds a protocol whose inspect() is Python: Engine.inspect() has it look at payloads."""
     def protocols(self) -> list[dict[str, Any]]:
         """name, help, transports, rank, ports, fields of each."""
     def fields(self) -> list[dict[str, Any]]:
@@ -123,10 +123,9 @@ class Batch:
         """One row's present values as Python objects, times as integers."""
     @property
     def nbytes(self) -> int: ...
-    def questions(self) -> list[tuple[int, str, bytes, bytes | None, int, int]]:
-        """Payloads that Python protocols shall inspect: (question id, protocol, data, other direction or None,
-        reverse, row of question_rows() with the flow's state then)."""
-    def question_rows(self) -> Batch: ...
+    def payload_flows(self) -> Batch | None:
+        """The flows of the payloads that Python protocols shall inspect, as they were when those came, a row for each
+        payload; None if there are none."""
 
 @final
 class BinaryReader:
@@ -188,8 +187,16 @@ class Engine:
     def start(self) -> None: ...
     def pull(self, timeout_ms: int = 100) -> Batch | None:
         """The next batch in order, or None after the time (look at `finished`)."""
-    def answer(self, question: int, answer: int, layer7: str | None, fields: Mapping[str, Any]) -> None:
-        """A Python protocol's answer (aicore_answer) to a question; goes to the live flow."""
+    def inspect(
+        self,
+        batch: Batch,
+        ask: Callable[[str, bytes, bytes | None, int, int, int], tuple[int, int | None, str | None, Mapping[str, Any]]],
+    ) -> list[int]:
+        """Has Python protocols look at the batch's payloads, in order: each batch once, before the next pull().
+
+        ask(protocol, payload, other direction or None, aicore_payload_flags + 256 reverse + 512 recognised, number of
+        the inspection, row of payload_flows()) returns aicore_answer, what was consumed, layer7, fields. What it raises
+        ends the asking. Returns the inspections that are over: nothing more is asked about those flows."""
     def stop(self) -> None:
         """Ends the input: every flow gets its final events, then pull() drains. Returns at once."""
     def admit(self, allowed: bool) -> None:

@@ -167,8 +167,25 @@ class WrongType(Chat):
         return self.done(chatuser=5)
 
 
+class BadConsumed(Chat):
+    name = "bad"
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        return self.yes(consumed=-1)
+
+
 class Slow(Chat):
     name = "bad"
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        end = time.thread_time() + 0.003
+        while time.thread_time() < end:
+            pass
+        return self.NO
+
+
+class Sleeps(Chat):
+    name = "waits"
 
     def inspect(self, payload: bytes, flow: Any) -> Any:
         time.sleep(0.003)
@@ -192,7 +209,8 @@ BAD = {
     Junk: "TypeError: inspect() answered 'yes'",
     Undeclared: "it does not declare the field 'nosuchfield'",
     WrongType: "the field 'chatuser' is str, not 5",
-    Slow: "ms for each of the last",
+    BadConsumed: "consumed must be a number of bytes, not -1",
+    Slow: "the limit (plugin_limit) is 1 ms",
     Hangs: "protocol:bad in inspect has not returned",
 }
 
@@ -210,6 +228,159 @@ def test_a_bad_protocol_harms_nobody_and_is_named(
     assert [r for r in caplog.records if "protocol:bad" in r.message and BAD[bad] in r.message]
     if bad is not Hangs:
         assert "protocol:bad is set aside" in caplog.text
+
+
+@pytest.mark.parametrize(("protocol", "limit"), [(Slow, 0.0), (Slow, 0.5), (Sleeps, 0.001)])
+def test_the_limit_is_an_option_and_of_cpu_time(
+    protocol: type[aicore.Protocol], limit: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "WINDOW", 5)
+    (stats,) = summary(tmp_path, protocol, [chat(5000 + i) for i in range(10)], plugin_limit=limit).plugins
+    assert stats.set_aside is None
+    assert stats.calls == 10
+    assert stats.seconds > 0.03
+    assert (stats.cpu_seconds > 0.03) == (protocol is Slow)
+
+
+def test_being_set_aside_stands_in_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "WINDOW", 5)
+    done = summary(tmp_path, Slow, [chat(5000 + i) for i in range(20)], plugin_limit=0.002)
+    (stats,) = done.plugins
+    assert stats.calls == 5
+    assert stats.set_aside is not None
+    assert "ms of CPU time for each of the last 5, the limit (plugin_limit) is 2 ms" in stats.set_aside
+    assert done.to_dict()["plugins"][0]["set_aside"] == stats.set_aside
+
+
+def summary(folder: Path, protocol: type[aicore.Protocol], conversations: list[Tcp], **settings: Any) -> Any:
+    pd = aicore.PacketDispatcher(talks(*conversations).write(folder / "a.pcap"))
+    pd.stack = aicore.StackLan(**settings)
+    pd.stack.use(protocol)
+    return pd.run()
+
+
+class Talk(aicore.Protocol):
+    """Reads lines of both sides: the last of each, how many there were, and how often something was missing."""
+
+    name = "talk"
+    transports = ("tcp",)
+    prefixes = (b"HI ",)
+    fields = (
+        aicore.Field("talklines", "int", "lines of both sides"),
+        aicore.Field("talklast", "list[str]", "first letter of the last line of each side"),
+        aicore.Field("talkgaps", "int", "places where bytes are missing"),
+    )
+
+    def inspect(self, payload: bytes, flow: Any) -> Any:
+        *lines, rest = payload.split(b"\n")
+        state = flow.state
+        state["lines"] = state.get("lines", 0) + len(lines)
+        state["gaps"] = state.get("gaps", 0) + flow.gap
+        if lines:
+            state[flow.reverse] = lines[-1][:1]
+        return self.yes(
+            consumed=len(payload) - len(rest),
+            talklines=state["lines"],
+            talkgaps=state["gaps"],
+            talklast=[state[side] for side in (False, True) if side in state] if True in state else None,
+        )
+
+
+@pytest.mark.parametrize("k", [0, 2, 3, 4, 5, 50])
+def test_what_follows_the_first_payload_before_anybody_looks_at_it(k: int, tmp_path: Path) -> None:
+    talk = Tcp((CLIENT, 5000), (SERVER, 7000)).open().say(b"HI eve\n", ack=False)
+    talk.say(b"".join(bytes([97 + i % 26]) * 4095 + b"\n" for i in range(k)), size=4096, ack=False)
+    talk.say(b"Z fine\n", True).close()
+    (flow,) = read(talks(talk), tmp_path, Talk)
+    assert (flow.layer7, flow.layer7_by) == ("talk", "payload")
+    assert (flow.talklines, flow.talkgaps) == (k + 2, 0)
+    assert flow.talklast == [chr(97 + (k - 1) % 26) if k else "H", "Z"]
+    (flow,) = read(talks(talk), tmp_path, Chat)
+    assert (flow.layer7, flow.chatuser) == ("chat", "eve")
+
+
+def test_200_kilobytes_in_segments_that_cut_lines(tmp_path: Path) -> None:
+    lines = b"".join(b"%05d %s\n" % (i, b"x" * 93) for i in range(2000))
+    talk = Tcp((CLIENT, 5000), (SERVER, 7000)).open().say(b"HI eve\n").say(lines).say(b"Z fine\n", True).close()
+    (flow,) = read(talks(talk), tmp_path, Talk)
+    assert (flow.talklines, flow.talkgaps, flow.talklast) == (2002, 0, ["0", "Z"])
+
+
+def test_a_gap_is_marked(tmp_path: Path) -> None:
+    talk = Tcp((CLIENT, 5000), (SERVER, 7000)).open().say(b"HI eve\n")
+    talk.seq[0] += 500
+    talk.say(b"lost before\n").say(b"Z fine\n", True).close()
+    (flow,) = read(talks(talk), tmp_path, Talk)
+    assert (flow.talklines, flow.talkgaps) == (3, 1)
+
+
+def test_state_is_of_a_flow_and_a_protocol_and_goes_with_the_flow(tmp_path: Path) -> None:
+    class Counts(aicore.Protocol):
+        name = "counts"
+        transports = ("udp",)
+        fields = (aicore.Field("count", "int", "datagrams"), aicore.Field("countb", "int", "the same"))
+        dies: list[Any] = []
+        field = "count"
+
+        def inspect(self, payload: bytes, flow: Any) -> Any:
+            flow.state.setdefault("kept", Kept())
+            flow.state["n"] = flow.state.get("n", 0) + 1
+            if self.field == "countb":
+                return self.NO
+            return (self.done if payload == b"bye" else self.yes)(**{self.field: flow.state["n"]})
+
+    class Kept:
+        live = peak = 0
+
+        def __init__(self) -> None:
+            Kept.live += 1
+            Kept.peak = max(Kept.peak, Kept.live)
+
+        def __del__(self) -> None:
+            Kept.live -= 1
+
+    first = type("First", (Counts,), {"name": "first", "rank": 1, "field": "countb"})
+    conversations = []
+    for i in range(800):
+        talk = Udp((CLIENT, 5000 + i), (SERVER, 9999)).say(b"hello" * 1500).say(b"again" * 1500)
+        conversations.append(talk.say(b"bye") if i % 2 else talk)
+    # Each has ended before the next begins.
+    flows = read(talks(*conversations, gap=400), tmp_path, Counts, first, batch_rows=2, queue_batches=2)
+    assert [flow.count for flow in flows] == [3 if i % 2 else 2 for i in range(800)]
+    assert Kept.peak < 1200  # of two protocols: what waits in batches of 1 MiB, and of 512 packets
+    assert Kept.live == 0
+
+
+def test_more_with_consumed(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    class Frames(aicore.Protocol):
+        name = "frames"
+        transports = ("tcp",)
+        ports = (7000,)
+
+        def inspect(self, payload: bytes, flow: Any) -> Any:
+            seen.append(payload)
+            return self.more(consumed=2) if flow.recognised else self.yes(consumed=1)
+
+    read(talks(Tcp((CLIENT, 5000), (SERVER, 7000)).open().say(b"abc").say(b"de").say(b"f")), tmp_path, Frames)
+    assert seen == [b"abc", b"bcde", b"def"]
+
+
+def test_flags_of_a_payload(tmp_path: Path) -> None:
+    seen: list[tuple[bool, ...]] = []
+
+    class Look(aicore.Protocol):
+        name = "look"
+        ports = (7000,)
+
+        def inspect(self, payload: bytes, flow: Any) -> Any:
+            seen.append((flow.midstream, flow.truncated, flow.recognised))
+            return self.yes()
+
+    talk = Tcp((CLIENT, 5000), (SERVER, 7000)).say(b"abc", ack=False).say(b"d" * 500, ack=False)
+    list(aicore.flows(talks(talk).cut(200).write(tmp_path / "a.pcap"), plugins=[Look]))
+    assert seen == [(True, False, False), (True, True, True)]
 
 
 def test_one_error_is_answered_no(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -240,6 +411,7 @@ def test_one_error_is_answered_no(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         ({"fields": (aicore.Field("Bad-Name", "str", ""),)}, "cannot be declared"),
         ({"fields": (aicore.Field("x", "float", ""),)}, "cannot be declared"),
         ({"notify": ("other",)}, "not declared: other"),
+        ({"fields": (aicore.Field("consumed", "int", ""),), "notify": ()}, "an argument of yes"),
         ({"inspect": aicore.Protocol.inspect}, "no inspect"),
     ],
 )

@@ -50,6 +50,9 @@ _NOTABLE = (
     "reassembly_gaps",
     "reassembly_full",
     "reassembly_evicted",
+    "inspection_full",
+    "inspection_lost",
+    "inspection_late",
     "strings_cut",
 )
 

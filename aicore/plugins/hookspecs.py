@@ -6,9 +6,10 @@ read as an Arrow stream, on one thread of its own. An implementation takes any s
 are called in the order in which the run names them. Return values are ignored.
 
 An error, unless a hook says otherwise: the exception is logged and counted by plugin, every other plugin is called all
-the same, and after five errors in a row the plugin is set aside for the rest of the run. So is one that takes more than
-1 ms a row over 100 calls. With AICORE_STRICT=1 an error ends the run. The first SIGINT ends the run cleanly, and no
-hook sees it; a second one cuts the call short that is at work, with a KeyboardInterrupt.
+the same, and after five errors in a row the plugin is set aside for the rest of the run. So is one that takes more CPU
+time than `plugin_limit` of the stack, 1 ms per row over 100 calls by default. With AICORE_STRICT=1 an error ends the
+run. The first SIGINT ends the run cleanly, and no hook sees it; a second one cuts the call short that is at work, with
+a KeyboardInterrupt.
 """
 
 from __future__ import annotations

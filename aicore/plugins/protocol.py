@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layer-7 protocols in Python.
 
-The core copies the payloads of candidate flows into the open batch; run() has them inspected when it pulls the batch,
-and the answers go back to the live flows. That costs a copy and a Python call a payload: declare prefixes, and answer
-DONE as soon as there is nothing more to learn.
+The core copies the payloads of the flows that a protocol may recognise, or has recognised, into the batches. run() has
+each of them inspected, in order, when it pulls the batch, and what was found out goes back to the live flow, whatever
+has come since. So the answers of a capture file do not depend on how fast anything is; from an interface, payload that
+there is no room for is left out, counted (`inspection_lost`), and marked as a gap.
+
+That costs a copy and a Python call per payload: declare prefixes, and answer DONE as soon as there is nothing more to
+learn.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from aicore import _core
@@ -27,29 +31,67 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,47}", re.ASCII)
 _TRANSPORTS = {"tcp": 1, "udp": 2}  # aicore_transport
 _INT64 = 1 << 63
+_NO, _MORE, _YES, _DONE = range(4)  # aicore_answer
+_GAP, _MIDSTREAM, _TRUNCATED, _REVERSE, _RECOGNISED = 1, 2, 4, 256, 512  # see _core.Engine.inspect
+
+#: What protocols keep of flows, by number of the inspection, which the core ends when the flow does, and by protocol.
+_States = dict[int, dict[str, dict[str, Any]]]
 
 
 class Answer(NamedTuple):
-    """What `Protocol.inspect` says. Made by NO, MORE, yes() and done()."""
+    """What `Protocol.inspect` says. Made by NO, MORE, more(), yes() and done()."""
 
     code: int  # aicore_answer
     fields: Mapping[str, Any] = {}
     layer7: str | None = None
+    consumed: int | None = None
 
 
 class InspectedFlow(Flow):
-    """The flow of a payload, as it was when the payload came. Beside a flow's fields:
+    """The flow of a payload, as it was when the payload came. Valid during the call. Beside a flow's fields:
 
-    reverse: True if the payload goes to the sender of the flow's first packet.
-    other: what the other direction has sent so far, as bytes; empty once the flow is recognised.
+    reverse: the payload goes to the sender of the flow's first packet.
+    recognised: this protocol owns the flow.
+    other: what the other direction has sent so far, at most 16 KiB of it; empty once the flow is recognised.
+    gap: bytes are missing directly before the payload: the capture lacks them, or they were left out.
+    midstream: the beginning of the TCP connection was not seen, so the payload need not be the start of the stream.
+    truncated: the capture holds fewer bytes of this payload than were sent.
+    state: a dict of this protocol's own for this flow, empty at first. It goes when the flow ends, and before that when
+    the protocol answers done() or cannot own the flow any more.
     """
 
-    __slots__ = ("other", "reverse")
+    __slots__ = ("_flags", "_kept", "other")
 
-    def __init__(self, batch: FlowBatch, row: int, reverse: bool, other: bytes) -> None:
+    def __init__(self, batch: FlowBatch, row: int, flags: int, other: bytes, kept: tuple[_States, int, str]) -> None:
         super().__init__(batch, row)
-        self.reverse = reverse
+        self._flags = flags
+        self._kept = kept  # where `state` is, or is put when it is first asked for
         self.other = other
+
+    @property
+    def reverse(self) -> bool:
+        return bool(self._flags & _REVERSE)
+
+    @property
+    def recognised(self) -> bool:
+        return bool(self._flags & _RECOGNISED)
+
+    @property
+    def gap(self) -> bool:
+        return bool(self._flags & _GAP)
+
+    @property
+    def midstream(self) -> bool:
+        return bool(self._flags & _MIDSTREAM)
+
+    @property
+    def truncated(self) -> bool:
+        return bool(self._flags & _TRUNCATED)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        states, inspection, protocol = self._kept
+        return states.setdefault(inspection, {}).setdefault(protocol, {})
 
 
 class Protocol:
@@ -63,11 +105,12 @@ class Protocol:
     prefixes: ClassVar[Sequence[bytes]] = ()
     #: Ports that make a flow a candidate. A port alone names a flow only if no payload recognised anything.
     ports: ClassVar[Sequence[int]] = ()
-    #: 0 for proof by magic bytes to 100 for a guess; lower ones are asked first.
+    #: 0 for proof by magic bytes to 100 for a guess. Of several Python protocols the lower ones are asked first, and
+    #: the first that says yes() or done() owns the flow. Native protocols are asked before, at the packet itself.
     rank: ClassVar[int] = 50
     #: What it adds to the record, of type str, int or list (of str).
     fields: ClassVar[Sequence[Field]] = ()
-    #: Names of fields that emit an update when they are learnt.
+    #: Names of fields that emit an update event when the flow gets them; other fields wait for the next event.
     notify: ClassVar[Collection[str]] = ()
     options: ClassVar[Mapping[str, Option]] = {}
     aicore_api: ClassVar[int] = 1
@@ -78,26 +121,36 @@ class Protocol:
         return config_of(type(self).__name__, self, {})
 
     #: Not this protocol, as far as this direction shows; the other one is asked all the same.
-    NO: ClassVar[Answer] = Answer(0)
-    #: Cannot tell yet: show this again with more behind it.
-    MORE: ClassVar[Answer] = Answer(1)
+    NO: ClassVar[Answer] = Answer(_NO)
+    #: Cannot tell yet: show this again with more behind it. Before recognition up to 16 KiB of a direction
+    #: (`stream_bytes` of the stack).
+    MORE: ClassVar[Answer] = Answer(_MORE)
 
     @staticmethod
-    def yes(layer7: str | None = None, /, **fields: Any) -> Answer:
-        """This protocol; show me what follows. `layer7` names the flow by another name."""
-        return Answer(2, fields, layer7)
+    def more(*, consumed: int) -> Answer:
+        """MORE, but the first `consumed` bytes need not be shown again. For a flow that this protocol owns."""
+        return Answer(_MORE, consumed=consumed)
+
+    @staticmethod
+    def yes(layer7: str | None = None, /, *, consumed: int | None = None, **fields: Any) -> Answer:
+        """This protocol; show me what follows, in both directions. `layer7` names the flow by another name. With
+        `consumed`, what is behind that many bytes of the payload is shown again with what follows it: the beginning of
+        a message whose rest has not come. Once the flow is this protocol's, NO means no more than yes()."""
+        return Answer(_YES, fields, layer7, consumed)
 
     @staticmethod
     def done(layer7: str | None = None, /, **fields: Any) -> Answer:
         """This protocol, and nothing more to learn from the flow."""
-        return Answer(3, fields, layer7)
+        return Answer(_DONE, fields, layer7)
 
     def inspect(self, payload: bytes, flow: InspectedFlow) -> Answer | None:
         """Looks at a datagram, or at the stream of one direction, and answers; None is NO.
 
-        Called on the thread of run(). Everything in payload is hostile: check lengths, bound loops. What it raises
-        counts as NO. It is set aside after five errors or wrong answers in a row, or when it takes more than 1 ms a
-        call over 100 calls; a call that never returns cannot be ended, only named in the log.
+        Of a TCP stream, before recognition, payload begins at the first byte of the direction; afterwards behind what
+        was consumed. Called on the thread of run(), in the order of the packets. Everything in payload is hostile:
+        check lengths, bound loops. What it raises counts as NO. It is set aside after five errors or wrong answers in a
+        row, or when it takes more CPU time than `plugin_limit` of the stack, 1 ms per call over 100 calls by default; a
+        call that never returns cannot be ended, only named in the log.
         """
         raise NotImplementedError
 
@@ -127,6 +180,8 @@ def _problem(protocol: type[Protocol]) -> str | None:
     if not isinstance(rank, int) or not 0 <= rank <= 100:
         return f"rank must be 0 to 100, not {rank!r}"
     for field in protocol.fields:
+        if field.name == "consumed":
+            return "no field can be named 'consumed': it is an argument of yes()"
         if not _FIELD.fullmatch(field.name) or field.type not in ("int", "str", "list[str]"):
             return f"field {field.name!r} of type {field.type!r} cannot be declared"
     unknown = set(protocol.notify) - {field.name for field in protocol.fields}
@@ -184,37 +239,53 @@ class ProtocolRunner:
             name: {field.name: field.type for field in protocol.fields} for name, protocol in protocols.items()
         }
         self._guard = guard
+        self._flows: FlowBatch | None = None  # of the batch at hand
         self._answer = Protocol.NO
+        self._states: _States = {}
 
     def inspect(self, batch: FlowBatch, engine: _core.Engine) -> None:
-        """Answers every question of the batch, also those to a protocol that was set aside: a flow may wait for it."""
-        questions = batch._core.questions()
-        if not questions:
+        """Every payload of the batch, also for a protocol that was set aside: a flow may wait for its answer."""
+        if not self._protocols:
             return
-        flows = FlowBatch(batch._core.question_rows())
-        for question, name, payload, other, reverse, row in questions:
-            stats = self._guard.account(f"protocol:{name}")
-            self._answer = Protocol.NO
-            if stats.set_aside is None:
-                flow = InspectedFlow(flows, row, bool(reverse), other or b"")
-                self._guard.call(stats, "inspect", 1, self._ask, name, payload, flow)
-            answer = self._answer
-            engine.answer(question, answer.code, answer.layer7, answer.fields)
+        flows = batch._core.payload_flows()
+        self._flows = None if flows is None else FlowBatch(flows)
+        for ended in engine.inspect(batch._core, self._ask):
+            self._states.pop(ended, None)
+        self._flows = None
 
-    def _ask(self, name: str, payload: bytes, flow: InspectedFlow) -> None:
+    def _ask(
+        self, name: str, payload: bytes, other: bytes | None, flags: int, inspection: int, row: int
+    ) -> tuple[int, int | None, str | None, Mapping[str, Any]]:
+        stats = self._guard.account(f"protocol:{name}")
+        self._answer = Protocol.NO
+        if stats.set_aside is None:
+            assert self._flows is not None
+            flow = InspectedFlow(self._flows, row, flags, other or b"", (self._states, inspection, name))
+            self._guard.call(stats, "inspect", 1, self._call, name, payload, flow)
+        elif flags & _RECOGNISED:
+            return _DONE, None, None, {}
+        code, fields, layer7, consumed = self._answer
+        return code, consumed, layer7, fields
+
+    def _call(self, name: str, payload: bytes, flow: InspectedFlow) -> None:
         self._answer = self._checked(name, self._protocols[name].inspect(payload, flow))
 
     def _checked(self, name: str, said: object) -> Answer:
         if said is None:
             return Protocol.NO
-        if not isinstance(said, Answer) or said.code not in (0, 1, 2, 3):
+        if not isinstance(said, Answer) or said.code not in (_NO, _MORE, _YES, _DONE):
             raise TypeError(f"inspect() answered {said!r:.100}")
         if not (said.layer7 is None or isinstance(said.layer7, str)):
             raise TypeError(f"layer7 must be text, not {said.layer7!r:.100}")
-        return said._replace(fields=dict(self._values(name, said.fields.items())))
+        consumed = said.consumed
+        if not (consumed is None or (type(consumed) is int and 0 <= consumed < _INT64)):
+            raise TypeError(f"consumed must be a number of bytes, not {consumed!r:.100}")
+        if not said.fields:
+            return said
+        return said._replace(fields=dict(self._values(name, said.fields)))
 
-    def _values(self, name: str, fields: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
-        for field, value in fields:
+    def _values(self, name: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for field, value in fields.items():
             wanted = self._types[name].get(field)
             if wanted is None:
                 raise ValueError(f"it does not declare the field {field!r}")

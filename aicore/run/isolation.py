@@ -16,8 +16,9 @@ logger = logging.getLogger("aicore")
 
 #: Failures in a row after which a plugin is set aside.
 FAILURES = 5
-#: A plugin whose mean over WINDOW units of work (payloads of a protocol, rows of a hook) is above this is set aside.
-SLOW = 0.001  # seconds
+#: A plugin whose mean over WINDOW calls is above this is set aside: CPU time of the thread, for a unit of work (a
+#: payload of a protocol, a row of a hook). Wall time would blame a plugin for the load of the machine.
+LIMIT = 0.001  # seconds
 WINDOW = 100
 #: A call that has not returned after this is named in the log; Python code cannot be interrupted.
 HANGING = 5.0  # seconds
@@ -32,6 +33,7 @@ class PluginStats:
     units: int = 0
     errors: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     #: Why it is no longer called.
     set_aside: str | None = None
     _in_a_row: int = 0
@@ -47,9 +49,10 @@ class Interrupted(KeyboardInterrupt):
 class Guard:
     """The accounts of a run's plugins. All methods but `hanging` are for the thread of run()."""
 
-    def __init__(self, *, strict: bool) -> None:
+    def __init__(self, *, strict: bool, limit: float = LIMIT) -> None:
         #: Errors of plugins end the run (AICORE_STRICT=1).
         self.strict = strict
+        self._limit = limit  # in place of LIMIT; 0 = none
         self.stats: dict[str, PluginStats] = {}
         self._current: tuple[str, float] | None = None
         self._stop = threading.Event()
@@ -70,7 +73,7 @@ class Guard:
         self, stats: PluginStats, where: str, units: int, function: Callable[..., object], *arguments: Any
     ) -> None:
         """One call of a plugin: what it raises is counted and logged here and goes no further."""
-        begin = time.monotonic()
+        begin, cpu = time.monotonic(), time.thread_time()
         self._current = (f"{stats.name} in {where}", begin)
         try:
             function(*arguments)
@@ -81,7 +84,7 @@ class Guard:
             stats._in_a_row = 0
         finally:
             self._current = None
-            self._spent(stats, units, time.monotonic() - begin)
+            self._spent(stats, units, time.monotonic() - begin, time.thread_time() - cpu)
 
     def failed(self, stats: PluginStats, where: str, error: BaseException) -> None:
         stats.errors += 1
@@ -98,18 +101,23 @@ class Guard:
         stats.set_aside = reason
         logger.error("%s is set aside for the rest of the run: %s", stats.name, reason)
 
-    def _spent(self, stats: PluginStats, units: int, seconds: float) -> None:
+    def _spent(self, stats: PluginStats, units: int, seconds: float, cpu: float) -> None:
         stats.calls += 1
         stats.units += units
         stats.seconds += seconds
+        stats.cpu_seconds += cpu
         stats._window_calls += 1
         stats._window_units += units
-        stats._window_seconds += seconds
+        stats._window_seconds += cpu
         if stats._window_calls < WINDOW:
             return
         mean = stats._window_seconds / max(stats._window_units, 1)
-        if mean > SLOW and stats.set_aside is None:
-            self.set_aside(stats, f"too slow, {mean * 1000:.1f} ms for each of the last {stats._window_units}")
+        if 0 < self._limit < mean and stats.set_aside is None:
+            self.set_aside(
+                stats,
+                f"too slow, {mean * 1000:.1f} ms of CPU time for each of the last {stats._window_units}, the limit"
+                f" (plugin_limit) is {self._limit * 1000:g} ms",
+            )
         stats._window_calls = stats._window_units = 0
         stats._window_seconds = 0.0
 

@@ -15,7 +15,7 @@ from aicore.plugins.options import check_options, config_of, parse_plugin
 from aicore.plugins.protocol import Protocol, ProtocolRegistry, ProtocolRunner
 from aicore.record import schema
 from aicore.run.hooks import HookRunner
-from aicore.run.isolation import Guard
+from aicore.run.isolation import LIMIT, Guard
 from aicore.run.stack import Use
 
 logger = logging.getLogger("aicore")
@@ -27,9 +27,9 @@ class Chain:
     A protocol that nobody named and that cannot be used is logged and left out; what was named must work, so it raises.
     """
 
-    def __init__(self, plugins: Plugins, uses: Sequence[Use]) -> None:
+    def __init__(self, plugins: Plugins, uses: Sequence[Use], *, limit: float = LIMIT) -> None:
         self.plugins = plugins
-        self.guard = Guard(strict=plugins.strict)
+        self.guard = Guard(strict=plugins.strict, limit=limit)
         self.hooks = HookRunner(plugins.manager, self.guard)
         self.registry = ProtocolRegistry()
         #: Protocols that were left out, and why.

@@ -85,7 +85,7 @@ class Run:
         self._final_counters: dict[str, int] | None = None
 
         plugins = plugins or Plugins()
-        self.chain = Chain(plugins, stack.uses)
+        self.chain = Chain(plugins, stack.uses, limit=stack.plugin_limit)
         self._hooks = self.chain.hooks
         self._warnings += self.chain.problems
         version_base = time.time_ns() // 1000

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from aicore.errors import UsageError
 from aicore.plugins.adaptor import takes_nothing
 from aicore.plugins.options import Option, nearest
+from aicore.run.isolation import LIMIT
 
 T = TypeVar("T")
 
@@ -19,11 +20,13 @@ EVERY = 32
 
 
 class Setting(Generic[T]):
-    """A checked attribute of a stack that becomes an option of the engine. None leaves the engine's own default."""
+    """A checked attribute of a stack that becomes an option of the engine, unless it is not `native`. None leaves the
+    engine's own default."""
 
-    def __init__(self, option: Option, *, scale: int | None = None) -> None:
+    def __init__(self, option: Option, *, scale: int | None = None, native: bool = True) -> None:
         self.option = option
         self.scale = scale
+        self.native = native
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -92,7 +95,19 @@ class StackLan:
     queue_batches = _count(None, "batches between the engine and Python", minimum=2, maximum=1 << 16)
     stream_bytes = _count(None, "bytes of payload kept for a direction of a flow until its protocol is known")
     streams_bytes = _count(None, "bytes of payload kept in all", maximum=1 << 40)
+    inspected_flows = _count(None, "flows that Python protocols look at at once", minimum=1, maximum=1 << 24)
     max_fragments = _count(None, "fragmented datagrams remembered at once")
+    plugin_limit: Setting[float] = Setting(
+        Option(
+            float,
+            default=LIMIT,
+            minimum=0,
+            maximum=3600,
+            help="CPU time, in seconds, of a Python protocol for a payload or a hook for a row, as a mean of 100 calls,"
+            " above which the plugin is set aside; 0 = no limit",
+        ),
+        native=False,
+    )
 
     def __init__(self, **settings: Any) -> None:
         self.every_tcp = EVERY
@@ -181,7 +196,7 @@ class StackLan:
             "every_udp": _checked_every(self.every_udp),
         }
         for name, setting in vars(StackLan).items():
-            if isinstance(setting, Setting):
+            if isinstance(setting, Setting) and setting.native:
                 value = setting.engine_value(self)
                 if value is not None:
                     options[name] = value

@@ -207,21 +207,13 @@ void add(PyBatch &self, const std::string &name, const py::sequence &column_valu
     self.json[0] = self.json[1] = py::object();
 }
 
-py::list questions(const PyBatch &self) {
-    py::list out;
-    for (const Question &q : self.batch->questions) {
-        out.append(py::make_tuple(q.id, q.protocol, py::bytes(q.data),
-                                  q.has_other ? py::object(py::bytes(q.other)) : py::object(py::none()), int{q.reverse},
-                                  q.row));
-    }
-    return out;
-}
-
-PyBatch question_rows(const PyBatch &self) {
+py::object payload_flows(const PyBatch &self) {
+    if (!self.batch->payloads || self.batch->payloads->items.empty()) return py::none();
     auto out = std::make_shared<Batch>(self.batch->schema);
     out->strings = self.batch->strings;
-    out->rows = self.batch->question_rows;
-    return PyBatch(std::move(out));
+    out->rows = std::move(self.batch->payloads->rows);
+    self.batch->payloads->rows = out->rows;
+    return py::cast(PyBatch(std::move(out)));
 }
 
 } // namespace
@@ -253,6 +245,5 @@ void bind_batch(py::module_ &m) {
         .def("to_bytes", batch_to_bytes)
         .def("row", row, py::arg("index"))
         .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes(); })
-        .def("questions", questions)
-        .def("question_rows", question_rows);
+        .def("payload_flows", payload_flows);
 }

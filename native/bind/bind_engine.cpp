@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
+#include <exception>
+#include <optional>
+#include <tuple>
 
 #include "aicore/decode.h"
 #include "bind.h"
@@ -59,6 +62,8 @@ EngineOptions options_of(const py::kwargs &kwargs) {
             o.queue_batches = number<size_t>(n, value);
         else if (name == "stream_bytes")
             o.stream_bytes = number<size_t>(n, value);
+        else if (name == "inspected_flows")
+            o.inspected_flows = number<uint32_t>(n, value);
         else if (name == "streams_bytes")
             o.streams_bytes = number<size_t>(n, value);
         else if (name == "top")
@@ -94,29 +99,77 @@ py::list top_list(const std::vector<TopEntry> &entries) {
     return out;
 }
 
-Answer answer_of(uint64_t question, int answer, const std::optional<std::string> &layer7, const py::dict &fields) {
-    Answer a{question, answer, layer7.value_or(""), {}, {}, {}};
-    for (const auto &[key, value] : fields) {
-        const auto name = py::cast<std::string>(key);
-        if (value.is_none()) continue;
-        if (PyLong_Check(value.ptr())) {
-            int overflow = 0;
-            const long long n = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
-            a.integers.emplace_back(name, overflow > 0 ? INT64_MAX : overflow < 0 ? INT64_MIN : n);
-        } else if (py::isinstance<py::bytes>(value)) {
-            a.strings.emplace_back(name, py::cast<std::string>(value));
-        } else if (py::isinstance<py::str>(value)) {
-            a.strings.emplace_back(name, utf8(value));
-        } else if (py::isinstance<py::list>(value) || py::isinstance<py::tuple>(value)) {
-            std::vector<std::string> items;
-            for (const auto &item : value)
-                items.push_back(py::isinstance<py::bytes>(item) ? py::cast<std::string>(item) : utf8(item));
-            a.lists.emplace_back(name, std::move(items));
-        } else {
-            throw py::value_error("field '" + name + "' must be int, str, bytes or a list of them");
+// Has Python asked. What it raises ends the asking, and goes on to the caller of inspect().
+class Asking final : public ExternalProtocols {
+  public:
+    explicit Asking(const py::object &ask) : ask_(ask) {}
+
+    int inspect(const Question &q) noexcept override {
+        if (error_) return AICORE_NO;
+        try {
+            const aicore_payload &p = q.payload;
+            const py::object other = p.other ? py::object(bytes(p.other, p.other_length)) : py::object(py::none());
+            const Registered &protocol = q.registry.protocols()[q.protocol];
+            const unsigned flags = p.flags | (p.reverse ? kReverse : 0) | (q.flow.recognised ? kRecognised : 0);
+            const auto [code, consumed, layer7, fields] =
+                py::cast<std::tuple<int, std::optional<size_t>, std::optional<std::string>, py::dict>>(
+                    ask_(protocol.protocol.name, bytes(p.data, p.length), other, flags, q.inspection, q.row));
+            for (const auto &[name, value] : fields)
+                set(q, protocol, py::cast<std::string>(name), value);
+            if (layer7) q.set_layer7(*layer7);
+            if (consumed) q.payload.consumed = *consumed;
+            return code;
+        } catch (...) {
+            error_ = std::current_exception();
+            return AICORE_NO;
         }
     }
-    return a;
+    void ended(uint64_t inspection) noexcept override { ended_.push_back(inspection); }
+
+    std::vector<uint64_t> result() {
+        if (error_) std::rethrow_exception(error_);
+        return std::move(ended_);
+    }
+
+  private:
+    static constexpr unsigned kReverse = 256, kRecognised = 512; // beside aicore_payload_flags
+
+    static py::bytes bytes(const uint8_t *data, size_t n) { return {reinterpret_cast<const char *>(data), n}; }
+    static std::string text(const py::handle &value) {
+        return py::isinstance<py::bytes>(value) ? py::cast<std::string>(value) : utf8(value);
+    }
+    static void set(const Question &q, const Registered &protocol, const std::string &name, const py::handle &value) {
+        uint32_t i = 0;
+        while (i < protocol.fields.size() && q.registry.schema()->fields[protocol.fields[i]].name != name)
+            ++i;
+        if (i == protocol.fields.size()) throw py::value_error("it does not declare the field '" + name + "'");
+        const aicore_host &host = *q.flow.host;
+        switch (q.registry.schema()->fields[protocol.fields[i]].type) {
+        case FieldType::integer:
+            host.set_integer(&q.flow, i, py::cast<int64_t>(value));
+            break;
+        case FieldType::strings:
+            for (const auto &item : value) {
+                const std::string s = text(item);
+                host.add_string(&q.flow, i, s.data(), s.size());
+            }
+            break;
+        default: {
+            const std::string s = text(value);
+            host.set_string(&q.flow, i, s.data(), s.size());
+        }
+        }
+    }
+
+    const py::object ask_;
+    std::exception_ptr error_;
+    std::vector<uint64_t> ended_;
+};
+
+std::vector<uint64_t> inspect(Engine &engine, const PyBatch &batch, const py::object &ask) {
+    Asking asking(ask);
+    engine.inspect(*batch.batch, asking);
+    return asking.result();
 }
 
 // Interfaces that are open before there is an engine, as the right to open them may go away in between.
@@ -202,11 +255,7 @@ void bind_engine(py::module_ &m) {
                 return py::cast(PyBatch(std::shared_ptr<Batch>(std::move(batch))));
             },
             py::arg("timeout_ms") = 100)
-        .def(
-            "answer",
-            [](Engine &e, uint64_t question, int answer, const std::optional<std::string> &layer7,
-               const py::dict &fields) { e.answer(answer_of(question, answer, layer7, fields)); },
-            py::arg("question"), py::arg("answer"), py::arg("layer7"), py::arg("fields"))
+        .def("inspect", inspect, py::arg("batch"), py::arg("ask"))
         .def("stop", &Engine::stop)
         .def("admit", &Engine::admit, py::arg("allowed"))
         .def("close", &Engine::close, py::call_guard<py::gil_scoped_release>())

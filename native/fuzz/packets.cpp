@@ -5,13 +5,16 @@
 // An input: options, then steps of an opcode and its operands (class Run). Payload goes out as segments with numbers
 // that fit, moved by an offset: copies, holes and overlaps are one byte away.
 #include <atomic>
+#include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "aicore/builtin_protocols.h"
 #include "aicore/decode.h"
 #include "input.h"
+#include "inspection.h"
 #include "json_checker.h"
 #include "links.h"
 #include "packets.h"
@@ -48,9 +51,10 @@ const Registry &registry() {
 // An insert, updates, a remove; whole records, in order, in valid JSON.
 class Reader {
   public:
-    std::vector<uint64_t> questions; // not answered yet
+    std::deque<std::unique_ptr<Batch>> shown; // with payloads that were not inspected yet
 
-    void read(const Batch &batch) {
+    void read(std::unique_ptr<Batch> pulled) {
+        const Batch &batch = *pulled;
         for (const Row &row : batch.rows) {
             require(row.seq == ++seq_, "no event is lost behind the writer");
             require(row.duration >= 0, "no duration is negative");
@@ -67,10 +71,9 @@ class Reader {
                 if (row.kind == EventKind::remove) packets_.erase(known);
             }
         }
-        for (const Question &q : batch.questions)
-            questions.push_back(q.id);
         json(batch);
         require(batch.net()->rows.size() <= batch.rows.size(), "net is not more");
+        if (batch.payloads) shown.push_back(std::move(pulled));
     }
     size_t live() const { return packets_.size(); }
 
@@ -90,13 +93,37 @@ class Reader {
     std::map<std::pair<uint64_t, uint64_t>, uint64_t> packets_; // of the flows that live
 };
 
+// Answers as the input says; nothing is asked about a flow that is over.
+class Answers final : public ExternalProtocols {
+  public:
+    uint8_t what = 0;
+    std::string text;
+
+    int inspect(const Question &q) noexcept override {
+        require(q.payload.length > 0 && q.flow.transport != 0, "there is something to look at");
+        require(!over_.count(q.inspection), "what is over is not asked about");
+        aicore_host const &host = *q.flow.host;
+        if (what & 4) q.set_layer7("renamed");
+        if (what & 8) host.set_string(&q.flow, 0, text.data(), text.size());
+        if (what & 16) host.add_string(&q.flow, 1, text.data(), text.size());
+        if (what & 32) host.set_integer(&q.flow, 2, -int64_t{what});
+        if (what & 64) q.payload.consumed = what & 128 ? 1 : 1000;
+        return what & 3;
+    }
+    void ended(uint64_t inspection) noexcept override { over_.insert(inspection); }
+
+  private:
+    std::set<uint64_t> over_;
+};
+
 class Run {
   public:
     explicit Run(uint8_t options)
         : live_(options & 1), options_(make(options)), queue_(kQueue),
           writer_(options_, registry().schema(), 0, queue_, counters_),
           decoder_({options_.vlan_in_key, options_.max_fragments}, counters_),
-          tracker_(options_, registry(), writer_, counters_, admit_) {
+          tracker_(options_, registry(), writer_, counters_, admit_),
+          inspection_(registry(), {options_.stream_bytes, options_.streams_bytes, options_.inspected_flows}) {
         if (live_) tracker_.set_live(time_);
         writer_.set_waiting(!live_);
     }
@@ -130,7 +157,7 @@ class Run {
             live_ ? tracker_.tick(time_) : tracker_.begin_file();
             break;
         case 6:
-            answer(in);
+            inspect(in);
             break;
         default:
             admit_ = in.u8() & 1;
@@ -149,6 +176,9 @@ class Run {
         writer_.flush();
         drain();
         require(reader_.live() == 0, "every flow is removed at last");
+        for (Bytes none(nullptr, 0); !reader_.shown.empty();)
+            inspect(none);
+        require(inspection_.flows() <= 8, "nothing is kept of flows that have ended, but what no batch tells of");
         require(tracker_.live(0) + tracker_.live(1) == 0, "no slot is kept");
         std::vector<TopEntry> protocols, hosts, talkers;
         tracker_.tops(protocols, hosts, talkers, 10);
@@ -165,6 +195,7 @@ class Run {
         o.max_fragments = 2;
         o.batch_rows = 2;
         o.stream_bytes = options & 32 ? 16 << 10 : 256;
+        o.inspected_flows = options & 64 ? 8 : 2;
         o.streams_bytes = o.stream_bytes * 3;
         o.top = true;
         return o;
@@ -229,21 +260,19 @@ class Run {
                      {payload.data(), payload.data() + payload.left()}));
     }
 
-    void answer(Bytes &in) {
-        const uint8_t which = in.u8(), what = in.u8();
+    // The oldest batch that waits for it; its findings may come long after the flow.
+    void inspect(Bytes &in) {
+        answers_.what = in.u8();
         const Bytes value = in.take_some(in.u8());
-        if (reader_.questions.empty()) return;
-        const std::string text(reinterpret_cast<const char *>(value.data()), value.left());
-        Answer a{reader_.questions[which % reader_.questions.size()], what & 3, what & 4 ? "renamed" : "", {}, {}, {}};
-        if (what & 8) a.strings = {{"words", text}, {"unknown", text}};
-        if (what & 16) a.lists = {{"many", {text, "", text + "2"}}};
-        if (what & 32) a.integers = {{"number", -int64_t{which}}};
-        tracker_.answer(a); // a question may be answered twice, and long after its flow
+        answers_.text.assign(reinterpret_cast<const char *>(value.data()), value.left());
+        if (reader_.shown.empty()) return;
+        tracker_.found(inspection_.inspect(*reader_.shown.front(), answers_));
+        reader_.shown.pop_front();
     }
 
     void drain() {
         for (; read_ < counters_[Counter::batches]; ++read_) // an empty queue would be waited for
-            reader_.read(*queue_.pop(0));
+            reader_.read(queue_.pop(0));
     }
 
     const bool live_;
@@ -254,6 +283,8 @@ class Run {
     Decoder decoder_;
     std::atomic<bool> admit_{true};
     Tracker tracker_;
+    Inspection inspection_;
+    Answers answers_;
     Reader reader_;
     uint64_t read_ = 0; // batches
     int64_t time_ = 1'700'000'000'000'000'000;

@@ -89,13 +89,25 @@ struct AddedColumn {
     AddedColumn take(const std::vector<uint32_t> &indexes) const;
 };
 
-// A payload that an external protocol shall look at; `id` names the live flow and the state of its recognition.
-struct Question {
-    uint64_t id;
-    std::string protocol;
-    bool reverse, has_other;
-    std::string data, other;
-    uint32_t row; // the flow's state then, in Batch::question_rows
+// A payload that external protocols shall look at: a datagram, or what comes next in the stream of a direction.
+struct ShownPayload {
+    uint64_t inspection; // number that the engine gave to its looking at the flow
+    int64_t time;
+    size_t at; // in Payloads::bytes
+    uint32_t length;
+    uint32_t row;      // in Payloads::rows
+    uint32_t slot;     // of the flow, for the findings
+    uint16_t owner;    // index of the protocol that owns the flow, UINT16_MAX = none
+    uint8_t table;     // 0 TCP, 1 UDP
+    uint8_t direction; // 0 from src
+    uint8_t flags;     // aicore_payload_flags
+    bool first;        // of its inspection
+};
+struct Payloads {
+    std::vector<ShownPayload> items;
+    std::vector<Row> rows; // the flow as it was when the payload came
+    std::string bytes;
+    std::vector<uint64_t> ended; // inspections that are over
 };
 
 // Memory of batches that are gone, for those to come: fresh pages for every batch cost a fifth of the engine's time
@@ -141,8 +153,8 @@ class Batch {
     std::shared_ptr<Strings> strings;
     std::vector<Row> rows;
     std::vector<AddedColumn> added;
-    std::vector<Question> questions;
-    std::vector<Row> question_rows;
+    uint64_t serial = 0;                // of an engine's batches, from 1
+    std::unique_ptr<Payloads> payloads; // null = none
 
     size_t bytes() const; // memory held, for queue bounds
 

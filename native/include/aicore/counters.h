@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace aicore {
@@ -59,6 +60,9 @@ namespace aicore {
     X(reassembly_gaps, "places where stream bytes were missing and were skipped")                                      \
     X(reassembly_full, "streams whose buffer reached its bound")                                                       \
     X(reassembly_evicted, "stream buffers given up because all of them together reached their bound")                  \
+    X(inspection_full, "flows not shown to external protocols: as many as the bound were")                             \
+    X(inspection_lost, "payloads not shown to external protocols: too much was out, or no batch was free")             \
+    X(inspection_late, "flows that ended before external protocols had looked at all of their payload")                \
     X(strings_cut, "packet strings longer than 1 KiB, or a record over 32 KiB")                                        \
     /* events */                                                                                                       \
     X(events, "events emitted")                                                                                        \

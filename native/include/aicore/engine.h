@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "aicore/batch.h"
+#include "aicore/external.h"
 #include "aicore/registry.h"
 #include "aicore/source.h"
 
@@ -30,8 +31,9 @@ struct EngineOptions {           // times in nanoseconds
     int64_t flush = 100'000'000;
     size_t queue_batches = 8;
     size_t stream_bytes = 16 << 10, streams_bytes = 64 << 20;
-    bool top = false;          // keep the summary's tops
-    uint64_t version_base = 0; // run start, microseconds since the epoch
+    uint32_t inspected_flows = 65536; // shown to external protocols at once
+    bool top = false;                 // keep the summary's tops
+    uint64_t version_base = 0;        // run start, microseconds since the epoch
 };
 
 struct Progress {
@@ -54,15 +56,6 @@ struct Tops {
     std::vector<TopEntry> protocols, hosts, talkers; // most bytes first
 };
 
-struct Answer { // of an external protocol
-    uint64_t question;
-    int answer;         // aicore_answer
-    std::string layer7; // empty = the protocol's name
-    std::vector<std::pair<std::string, int64_t>> integers;
-    std::vector<std::pair<std::string, std::string>> strings;
-    std::vector<std::pair<std::string, std::vector<std::string>>> lists;
-};
-
 // Methods may be called from any one thread unless they say otherwise.
 class Engine {
   public:
@@ -74,7 +67,9 @@ class Engine {
     std::vector<FinishedFile> finished_files();            // since the last call, in order
     std::unique_ptr<Batch> pull(int timeout_ms);           // null: nothing within the time, or finished()
     bool finished() const;                                 // the input has ended and all was pulled
-    void answer(Answer answer);
+    // Before the next pull(), on its thread, if there are external protocols: has them look at the batch's payloads,
+    // which are gone from it then.
+    void inspect(Batch &batch, ExternalProtocols &protocols);
     void stop();              // any thread: end the input, final events follow
     void admit(bool allowed); // any thread: whether new flows may be opened
     void close();             // no more events; joins the thread

@@ -64,6 +64,14 @@ struct Warm {
 };
 static_assert(sizeof(Warm) <= 72);
 
+// A flow: both parts of its slot, and where that is.
+struct FlowRef {
+    Hot &hot;
+    Warm &warm;
+    uint32_t slot;
+    uint8_t table; // 0 TCP, 1 UDP
+};
+
 class FlowTable {
   public:
     FlowTable(uint32_t capacity, HashKey key); // throws std::bad_alloc

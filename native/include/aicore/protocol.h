@@ -15,8 +15,10 @@
  *      them answers AICORE_YES or AICORE_DONE: that protocol owns the flow from then on, the others are dropped.
  *      Fields set in a call that answers AICORE_NO or AICORE_MORE before recognition are discarded.
  *   3. The owner sees every further payload until it answers AICORE_DONE, the flow ends, or it hands the flow over.
- *   4. If no candidate is left, or the limit of buffered payload (16 KiB per direction by default) is reached, payload
- *      does not identify the flow; only then may one of `ports` name it (`layer7_by=port`).
+ *   4. A candidate that still asks for more when the limit of buffered payload (16 KiB per direction by default) is
+ *      reached is dropped for that direction. The first payload of a direction is looked at whatever the other one has
+ *      sent. If no candidate is left in either direction, payload does not identify the flow; only then may one of
+ *      `ports` name it (`layer7_by=port`).
  *
  * PAYLOAD
  *   UDP: one datagram. TCP: the in-order stream of one direction, without duplicates. `data` usually points into the

@@ -31,6 +31,18 @@ class ProtocolSet {
             word_[w] |= o.word_[w];
         return *this;
     }
+    ProtocolSet common(const ProtocolSet &o) const {
+        ProtocolSet out = *this;
+        for (size_t w = 0; w < 4; ++w)
+            out.word_[w] &= o.word_[w];
+        return out;
+    }
+    ProtocolSet without(const ProtocolSet &o) const {
+        ProtocolSet out = *this;
+        for (size_t w = 0; w < 4; ++w)
+            out.word_[w] &= ~o.word_[w];
+        return out;
+    }
     template <typename Visit> void each(Visit visit) const { // visit(index) returns false to stop
         for (size_t w = 0; w < 4; ++w)
             for (uint64_t bits = word_[w]; bits; bits &= bits - 1)
@@ -55,11 +67,10 @@ struct Registered {
     std::vector<uint16_t> anomalies; // -> index in Schema::names
     std::vector<uint16_t> aliases;   // -> index in Schema::names
     uint16_t layer7;                 // index in Schema::names
-    bool external;                   // inspect is null: asked through the batch
+    bool external;                   // inspect is null: see external.h
 };
 
-// A protocol whose inspect() is not native: its payloads go out with the batches, its answers come back through
-// Engine::answer(). Owns what its aicore_protocol points to.
+// A protocol whose inspect() is not native; see external.h. Owns what its aicore_protocol points to.
 struct ExternalProtocol {
     std::string name, help;
     uint32_t transports = 0, rank = 100;
@@ -81,9 +92,10 @@ class Registry {
     void freeze(const std::vector<const char *> &anomalies); // names of the core's counters; idempotent
 
     const std::vector<Registered> &protocols() const { return protocols_; } // after freeze() in order of rank
+    const ProtocolSet &external() const { return external_; }               // after freeze()
     std::shared_ptr<Schema> schema() const { return schema_; }
     uint16_t find(const char *name) const;              // index or kNoProtocol
-    uint16_t name_later(const std::string &name) const; // engine thread: names index; 0 = not valid, or no room left
+    uint16_t name_later(const std::string &name) const; // reader's thread: names index; 0 = not valid, or no room left
     uint16_t counter_name(size_t counter) const { return counter_names_[counter]; }
 
     ProtocolSet select(uint8_t transport, const uint8_t *data, size_t length, uint16_t port, uint16_t other_port) const;
@@ -103,6 +115,7 @@ class Registry {
 
     std::shared_ptr<Schema> schema_;
     std::vector<Registered> protocols_;
+    ProtocolSet external_;
     std::vector<std::unique_ptr<ExternalProtocol>> owned_; // what their structures point to
     std::vector<uint16_t> counter_names_;
     std::array<Table, 2> tables_; // TCP, UDP

@@ -61,7 +61,7 @@ struct Schema {
     std::vector<FieldInfo> fields;  // index = Attribute::field
     std::vector<std::string> names; // layer7, anomalies, sensor; index 0 is absent
 
-    // Adds it if new. During a run only the engine thread does so, and only while there is reserved room: the readers
+    // Adds it if new. During a run only the reader's thread does so, and only while there is reserved room: the readers
     // of a batch look up the names that it holds, and those do not move.
     uint16_t name_index(const std::string &name) {
         for (size_t i = 0; i < names.size(); ++i)

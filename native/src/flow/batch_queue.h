@@ -36,6 +36,14 @@ class BatchQueue {
         room_.notify_one();
         return batch;
     }
+    bool half_full() const {
+        const std::lock_guard lock(mutex_);
+        return batches_.size() * 2 >= capacity_;
+    }
+    bool empty() const {
+        const std::lock_guard lock(mutex_);
+        return batches_.empty();
+    }
     void finish() { // the engine thread has pushed its last batch
         const std::lock_guard lock(mutex_);
         finished_ = true;

@@ -2,18 +2,21 @@
 #include "batch_writer.h"
 
 #include <cstring>
+#include <utility>
 
 namespace aicore {
 
 namespace {
-constexpr size_t kMaxBatchText = 8 << 20;     // a batch of long strings is handed over early
-constexpr size_t kMaxQuestionBytes = 1 << 20; // payload copies for external protocols in one batch
+constexpr size_t kMaxBatchText = 8 << 20;    // a batch of long strings is handed over early
+constexpr size_t kMaxPayloadBytes = 1 << 20; // copies for external protocols in one batch, with a row for each
+constexpr size_t kFlowStreams = 16;          // times stream_bytes: what may be out of a flow at once, live
 } // namespace
 
 BatchWriter::BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor,
                          BatchQueue &queue, Counters &counters)
     : schema_(std::move(schema)), queue_(queue), counters_(counters), capacity_(options.batch_rows),
-      flush_(options.flush), version_base_(options.version_base), sensor_(sensor), wanted_(options.events) {}
+      flush_(options.flush), version_base_(options.version_base), sensor_(sensor), wanted_(options.events),
+      flow_bytes_(kFlowStreams * options.stream_bytes) {}
 
 bool BatchWriter::room(size_t n) {
     if (open_ && open_->rows.size() + n <= capacity_ && open_->strings->text.size() < kMaxBatchText) return true;
@@ -22,16 +25,21 @@ bool BatchWriter::room(size_t n) {
         open_ = std::make_unique<Batch>(schema_, memory_);
         open_->rows.reserve(capacity_);
         opened_ = now_;
-        ++serial_;
+        open_->serial = ++serial_;
     }
     return true;
 }
 
 bool BatchWriter::flush() {
     if (!open_ || !has_content()) return true;
+    if (!ended_.empty()) {
+        std::vector<uint64_t> &ended = payloads().ended;
+        ended.insert(ended.end(), ended_.begin(), ended_.end());
+        ended_.clear();
+    }
     if (!queue_.push(open_, waiting_)) return false;
     ++counters_[Counter::batches];
-    question_bytes_ = 0;
+    payload_bytes_ = 0;
     return true;
 }
 
@@ -103,16 +111,35 @@ void BatchWriter::append(EventKind kind, const FlowRef &flow, ColdPool &cold, En
     fill(open_->rows.emplace_back(), kind, flow, cold, reason);
 }
 
-bool BatchWriter::ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse,
-                      const uint8_t *data, size_t length, const uint8_t *other, size_t other_length) {
-    if (question_bytes_ + length + other_length > kMaxQuestionBytes && !flush()) return false;
+bool BatchWriter::show(const FlowRef &flow, ColdPool &pool, const Payload &payload) {
+    Cold &cold = pool[flow.warm.cold];
+    Shown &shown = cold.shown;
+    const size_t cost = payload.length + sizeof(Row);
+    if (!waiting_) {
+        if (shown.batch <= inspected_) shown.since = 0; // nothing is out
+        if (shown.mark <= inspected_) {
+            shown.before_mark = std::exchange(shown.since, 0);
+            shown.mark = serial_;
+        }
+        if (shown.before_mark + shown.since + payload.length > flow_bytes_) return false;
+    }
+    if (payload_bytes_ > 0 && payload_bytes_ + cost > kMaxPayloadBytes) {
+        // Half of the queue is for events alone: they must not be lost because a protocol is slow.
+        if (!waiting_ && queue_.half_full()) return false;
+        if (!flush()) return false;
+    }
     if (!room(1)) return false;
-    question_bytes_ += length + other_length;
-    const auto text = [](const uint8_t *p, size_t n) { return std::string(reinterpret_cast<const char *>(p), n); };
-    open_->questions.push_back({id, protocol, reverse, other != nullptr, text(data, length),
-                                other ? text(other, other_length) : std::string(),
-                                static_cast<uint32_t>(open_->question_rows.size())});
-    fill(open_->question_rows.emplace_back(), EventKind::update, flow, cold, EndReason::none);
+    Payloads &out = payloads();
+    const uint8_t *data = payload.data;
+    out.items.push_back({cold.inspection, payload.time, out.bytes.size(), static_cast<uint32_t>(payload.length),
+                         static_cast<uint32_t>(out.rows.size()), flow.slot, cold.owner, flow.table, payload.direction,
+                         payload.flags, !shown.begun});
+    out.bytes.append(reinterpret_cast<const char *>(data), payload.length);
+    fill(out.rows.emplace_back(), EventKind::update, flow, pool, EndReason::none);
+    payload_bytes_ += cost;
+    shown.begun = true;
+    shown.since += payload.length;
+    shown.batch = last_shown_ = serial_;
     return true;
 }
 

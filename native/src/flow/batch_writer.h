@@ -27,11 +27,28 @@ class BatchWriter {
     void note_time(int64_t monotonic_ns) { now_ = monotonic_ns; }
     int64_t now() const { return now_; } // monotonic, as noted last
 
-    bool ask(uint64_t id, const FlowRef &flow, ColdPool &cold, const char *protocol, bool reverse, const uint8_t *data,
-             size_t length, const uint8_t *other, size_t other_length);
+    struct Payload {
+        const uint8_t *data;
+        size_t length;
+        uint8_t flags, direction;
+        int64_t time;
+    };
+    // A copy for the external protocols that look at the flow. From a file it waits for room; live it never waits:
+    // false.
+    bool show(const FlowRef &flow, ColdPool &cold, const Payload &payload);
+    void end_inspection(uint64_t inspection) { ended_.push_back(inspection); }
+    void note_inspected(uint64_t batch) { inspected_ = batch; } // its findings were taken, and those of all before
+    uint64_t inspected() const { return inspected_; }
+    uint64_t last_shown() const { return last_shown_; } // batch of the last payload
+    bool waits() const { return waiting_; }
 
   private:
-    bool has_content() const { return !open_->rows.empty() || !open_->questions.empty(); }
+    bool has_content() const { return !open_->rows.empty() || has_payloads(); }
+    bool has_payloads() const { return open_->payloads && !open_->payloads->items.empty(); }
+    Payloads &payloads() {
+        if (!open_->payloads) open_->payloads = std::make_unique<Payloads>();
+        return *open_->payloads;
+    }
     void fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason);
 
     const std::shared_ptr<const Schema> schema_;
@@ -45,7 +62,10 @@ class BatchWriter {
     bool waiting_ = true;
     int64_t now_ = 0, opened_ = 0;
     uint64_t seq_ = 0, serial_ = 0;
-    size_t question_bytes_ = 0;
+    const size_t flow_bytes_; // payload of a flow that may be out at once, live
+    size_t payload_bytes_ = 0;
+    uint64_t inspected_ = 0, last_shown_ = 0;
+    std::vector<uint64_t> ended_; // inspections; at most as many as the flow tables have slots wait for a batch
     const std::shared_ptr<BatchMemory> memory_ = std::make_shared<BatchMemory>();
     std::unique_ptr<Batch> open_;
 };

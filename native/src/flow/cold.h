@@ -66,9 +66,11 @@ struct Stream {
     std::vector<uint8_t> buffer; // in order, shown but not consumed
     std::vector<Segment> later;  // out of order, sorted by sequence number
     uint32_t expected = 0;       // next sequence number in order
-    uint32_t drops = 0;          // how often the buffer was thrown away
     bool started = false;
-    bool gap = false; // bytes are missing before what comes next
+    bool gap = false;  // bytes are missing before what comes next
+    bool cut = false;  // the same, but only for native protocols: their buffer was given up
+    bool shut = false; // nobody is left to recognise it: the buffer stays as it is, for who looks at the other
+                       // direction, and what comes is not looked at until the flow has an owner
 };
 
 struct Streams {
@@ -77,19 +79,31 @@ struct Streams {
     size_t held = 0;                            // bytes in both directions
 };
 
+// What external protocols were shown of a flow. Batches are told by Batch::serial.
+struct Shown {
+    uint64_t batch = 0;                // the last that holds payload of it
+    uint64_t mark = 0;                 // see BatchWriter::show: the bytes that went out until this batch, and since
+    size_t before_mark = 0, since = 0; // the same
+    uint8_t lost = 0;                  // bit d: payload of direction d was left out before what comes next
+    uint8_t shut = 0;                  // bit d: payload of direction d is not needed until the flow has an owner
+    bool begun = false;                // the first payload is out
+};
+
 struct Cold {
     AttributeSet attributes;
     uint64_t batch = 0; // serial of the batch that holds the attributes already, 0 = none
     uint32_t batch_first = 0, batch_count = 0;
     ProtocolSet candidates[2]; // by direction
-    ProtocolSet asked[2];      // external protocols whose answer about a direction's stream is out
-    uint16_t questions = 0;    // whose answers are out
     std::unique_ptr<uint64_t[]> state;
     std::unique_ptr<Streams> streams;
     uint16_t owner = kNoProtocol;
     uint16_t pending = kNoProtocol; // whose state is kept before recognition (UDP)
     uint8_t payloads = 0;           // looked at while unrecognised
     uint8_t begun = 0;              // bit d: candidates were selected from direction d's first payload
+    bool native_over = false;       // no native protocol recognised it; external ones may
+    bool external_over = false;     // the same the other way round
+    uint64_t inspection = 0;        // number of it while external protocols look at the flow, 0 = they do not
+    Shown shown;
     bool undecided() const { return !candidates[0].empty() || !candidates[1].empty(); }
 };
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recognition and ownership. Stream order is in streams.cpp, what a dissector may call in host.cpp.
+// Recognition and ownership. Stream order is in streams.cpp, external protocols are in external.cpp, what a dissector
+// may call is in host.cpp.
 #include "dissection.h"
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "host.h"
 
@@ -11,12 +13,12 @@ namespace aicore {
 
 namespace {
 
-// Payloads looked at before an unrecognised flow is given up: a TCP connection caught in its middle is tried at each
-// segment, a UDP flow at each datagram (a keep-alive before the first real message is common).
+// Payloads looked at before an unrecognised flow is given up, or one direction of it while the other is silent: a TCP
+// connection caught in its middle is tried at each segment, a UDP flow at each datagram (a keep-alive before the first
+// real message is common).
 constexpr uint8_t kMaxTcpPayloads = 16;
 constexpr uint8_t kMaxUdpPayloads = 8;
 constexpr uint8_t kMaxUdpMore = 32;
-constexpr uint16_t kMaxQuestions = 32; // about one flow, at once
 
 size_t state_words(const Registered &r) {
     return (r.protocol.state_size + 7) / 8;
@@ -24,9 +26,10 @@ size_t state_words(const Registered &r) {
 
 } // namespace
 
-Dissection::Dissection(const Registry &registry, const DissectionLimits &limits, Counters &counters, Ask ask)
-    : registry_(registry), limits_(limits), counters_(counters), ask_(std::move(ask)),
-      scratch_state_(AICORE_STATE_MAX / 8), anomalies_(registry.schema()->names.size()) {}
+Dissection::Dissection(const Registry &registry, const DissectionLimits &limits, Counters &counters,
+                       BatchWriter *writer)
+    : registry_(registry), limits_(limits), counters_(counters), writer_(writer), scratch_state_(AICORE_STATE_MAX / 8),
+      anomalies_(registry.schema()->names.size()) {}
 
 Dissection::~Dissection() = default;
 
@@ -46,6 +49,7 @@ void Dissection::note_anomaly(Warm &warm, uint16_t name) {
 void Dissection::forget(Warm &warm) {
     if (warm.cold == kNoSlot) return;
     drop_streams(pool_[warm.cold]);
+    close_inspection(pool_[warm.cold]);
     pool_.give(warm.cold);
     warm.cold = kNoSlot;
 }
@@ -65,16 +69,38 @@ void Dissection::end(FlowRef flow) {
 void Dissection::stop(FlowRef flow, Cold &cold) {
     flow.hot.bits |= kDone;
     drop_streams(cold);
+    close_inspection(cold);
     cold.state.reset();
     cold.owner = cold.pending = kNoProtocol;
-    for (ProtocolSet *set : {cold.candidates, cold.asked})
-        set[0] = set[1] = {};
+    cold.candidates[0] = cold.candidates[1] = {};
     if (cold.attributes.items.empty()) forget(flow.warm);
 }
 
+// No native protocol recognises it, and if no external one can either, none will.
 void Dissection::give_up(FlowRef flow, Cold &cold) {
-    end(flow);
-    stop(flow, cold);
+    if (cold.inspection == 0) {
+        end(flow);
+        return stop(flow, cold);
+    }
+    cold.native_over = true;
+    cold.state.reset();
+    cold.pending = kNoProtocol;
+    cold.candidates[0] = cold.candidates[1] = {};
+    if (!cold.streams) return;
+    for (Stream &s : cold.streams->direction)
+        drop(cold, s);
+}
+
+void Dissection::first_payload(FlowRef flow, uint8_t d) {
+    if (!(flow.hot.bits & kDone) || flow.warm.layer7_by == Layer7By::payload) return;
+    flow.hot.bits &= static_cast<uint8_t>(~kDone);
+    Cold &cold = cold_of(flow.warm);
+    cold.payloads = 0;
+    if (flow.table != 0) return;
+    cold.begun |= static_cast<uint8_t>(1u << (d ^ 1));
+    Stream &silent = streams_of(cold).direction[d ^ 1]; // not followed since
+    silent.started = false;
+    silent.shut = true;
 }
 
 bool Dissection::udp(FlowRef flow, const Packet &packet, uint8_t d) {
@@ -88,14 +114,26 @@ bool Dissection::deliver(FlowRef flow, uint8_t d, const uint8_t *data, size_t le
                                      : continue_owned(flow, cold, d, data, length, flags, time);
 }
 
-bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
-                           int64_t time) {
+bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *fresh, size_t fresh_length,
+                           uint8_t flags, int64_t time) {
+    if (cold.native_over) {
+        show(flow, cold, d, fresh, fresh_length, flags, time);
+        return false;
+    }
     const bool tcp = flow.table == 0;
     Stream *stream = tcp ? &streams_of(cold).direction[d] : nullptr;
+    if (stream && stream->shut) {
+        if (cold.inspection) show(flow, cold, d, fresh, fresh_length, flags, time);
+        return false;
+    }
+    const uint8_t shown_flags = flags;
+    if (stream && std::exchange(stream->cut, false)) flags |= AICORE_GAP;
     if (stream && flags & AICORE_GAP) { // what came before the hole cannot be continued
         drop(cold, *stream);
         cold.begun &= static_cast<uint8_t>(~(1u << d));
     }
+    const uint8_t *data = fresh;
+    size_t length = fresh_length;
     const bool buffered = stream && !stream->buffer.empty();
     if (buffered) {
         stream->buffer.insert(stream->buffer.end(), data, data + length);
@@ -105,10 +143,14 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
     }
     ProtocolSet &candidates = cold.candidates[d];
     const bool anywhere = flags & (AICORE_MIDSTREAM | AICORE_GAP);
+    ProtocolSet external;
     if (!tcp || !(cold.begun >> d & 1) || (anywhere && candidates.empty())) {
         cold.begun |= static_cast<uint8_t>(1u << d);
         const FlowKey &key = flow.hot.key;
-        candidates |= registry_.select(tcp ? AICORE_TCP : AICORE_UDP, data, length, key.port_a, key.port_b);
+        const ProtocolSet selected =
+            registry_.select(tcp ? AICORE_TCP : AICORE_UDP, data, length, key.port_a, key.port_b);
+        external = selected.common(registry_.external());
+        candidates |= writer_ ? selected.without(external) : external;
     }
     if (cold.payloads < UINT8_MAX) ++cold.payloads;
 
@@ -121,13 +163,9 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
         uint16_t winner = kNoProtocol;
         int answer = AICORE_NO;
         aicore_payload payload{};
-        const ProtocolSet asking = candidates;
-        asking.each([&](size_t i) {
+        const ProtocolSet asking_now = candidates;
+        asking_now.each([&](size_t i) {
             const Registered &r = registry_.protocols()[i];
-            if (r.external) {
-                question(flow, cold, static_cast<uint16_t>(i), d, data, length, other);
-                return true;
-            }
             scratch_.clear();
             if (cold.pending == i)
                 std::copy_n(cold.state.get(), state_words(r), scratch_state_.begin());
@@ -135,7 +173,8 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
                 std::fill_n(scratch_state_.begin(), state_words(r), 0);
             call.start(r, scratch_, false);
             payload = {sizeof payload, flags, d, 0, data, length, SIZE_MAX, time, other_data, other_length};
-            answer = r.protocol.inspect(&call.view, &payload, r.protocol.state_size ? scratch_state_.data() : nullptr);
+            answer = inspect(static_cast<uint16_t>(i), call, payload,
+                             r.protocol.state_size ? scratch_state_.data() : nullptr);
             if (answer == AICORE_YES || answer == AICORE_DONE) {
                 winner = static_cast<uint16_t>(i);
                 return false;
@@ -150,20 +189,61 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *d
         }
     }
 
-    if (exhausted(flow, cold, anywhere)) {
-        give_up(flow, cold);
-    } else if (stream) {
-        if (anywhere && !cold.undecided()) { // tried anew at each segment
+    if (cold.inspection)
+        show(flow, cold, d, fresh, fresh_length, shown_flags, time);
+    else if (writer_ && !external.empty())
+        open_inspection(flow, cold, d, data, length, flags, time);
+    if (stream)
+        undecided_stream(flow, cold, d, data, length, anywhere);
+    else
+        undecided_datagram(flow, cold);
+    return false;
+}
+
+int Dissection::inspect(uint16_t index, Call &call, aicore_payload &payload, void *state) {
+    const Registered &r = registry_.protocols()[index];
+    if (!r.external) return r.protocol.inspect(&call.view, &payload, state);
+    return asking.protocols->inspect({call.view, payload, registry_, index, asking.inspection, asking.row});
+}
+
+void Dissection::undecided_datagram(FlowRef flow, Cold &cold) {
+    if (cold.payloads >= (cold.undecided() ? kMaxUdpMore : kMaxUdpPayloads)) give_up(flow, cold);
+}
+
+void Dissection::undecided_stream(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length,
+                                  bool anywhere) {
+    Stream &stream = cold.streams->direction[d];
+    const bool full = length >= limits_.stream_bytes;
+    if (full && !cold.candidates[d].empty()) { // who cannot tell yet will not
+        ++counters_[Counter::reassembly_full];
+        cold.candidates[d] = {};
+    }
+    const bool undecided = cold.undecided();
+    const bool tried = cold.payloads >= kMaxTcpPayloads;
+    if (anywhere) {
+        if (tried && !undecided) return give_up(flow, cold);
+        if (full) drop(cold, stream);
+        if (!undecided) { // tried anew at each segment
             for (Stream &s : cold.streams->direction)
                 drop(cold, s);
-        } else if (length >= limits_.stream_bytes) {
-            ++counters_[Counter::reassembly_full];
-            give_up(flow, cold);
-        } else if (!buffered) {
-            keep(cold, *stream, data, length);
+        } else if (!full && stream.buffer.empty()) {
+            keep(cold, stream, data, length);
         }
+        return;
     }
-    return false;
+    if (!undecided && cold.begun == 3) return give_up(flow, cold);
+    if (full || (tried && cold.candidates[d].empty())) {
+        stream.shut = true;
+        // The other direction may yet tell. Until it begins nobody needs to look at this one.
+        if (!undecided && writer_ && cold.inspection == 0) flow.hot.bits |= kDone;
+    }
+    if (stream.buffer.empty()) {
+        keep(cold, stream, data, std::min(length, limits_.stream_bytes));
+    } else if (full) {
+        held(*cold.streams,
+             static_cast<ptrdiff_t>(limits_.stream_bytes) - static_cast<ptrdiff_t>(stream.buffer.size()));
+        stream.buffer.resize(limits_.stream_bytes);
+    }
 }
 
 // Over UDP the state of who needs more is kept for the next datagram: of one protocol, the first that asks for it.
@@ -182,19 +262,12 @@ void Dissection::keep_pending(Cold &cold, uint16_t index, bool more) {
     }
 }
 
-// Nobody is left who could recognise the flow, or it was tried often enough.
-bool Dissection::exhausted(const FlowRef &flow, const Cold &cold, bool anywhere) const {
-    if (cold.undecided()) return flow.table != 0 && cold.payloads >= kMaxUdpMore;
-    if (flow.table != 0) return cold.payloads >= kMaxUdpPayloads;
-    return (cold.begun == 3 && !anywhere) || cold.payloads >= kMaxTcpPayloads;
-}
-
 void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length,
                          size_t consumed) {
     if (length - consumed >= limits_.stream_bytes) {
         ++counters_[Counter::reassembly_full];
         drop(cold, stream);
-        stream.gap = true;
+        stream.cut = true;
     } else if (buffered) {
         stream.buffer.erase(stream.buffer.begin(), stream.buffer.begin() + static_cast<ptrdiff_t>(consumed));
         held(*cold.streams, -static_cast<ptrdiff_t>(consumed));
@@ -203,15 +276,19 @@ void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_
     }
 }
 
-// What the flow knows already stays, as after a hand-over. True if something is new.
-bool Dissection::merge(Cold &cold, const AttributeSet &values) {
+// What the flow knows already stays, as after a hand-over.
+Dissection::Learnt Dissection::merge(Cold &cold, const AttributeSet &values) {
     AttributeSet &own = cold.attributes;
-    if (values.items.empty()) return false;
+    if (values.items.empty()) return {};
+    const auto &fields = registry_.schema()->fields;
+    bool notify = false;
+    for (const Attribute &a : values.items)
+        notify |= fields[a.field].notify && !own.has(a.field);
     cold.batch = 0;
     if (own.items.empty()) {
         own.items.assign(values.items.begin(), values.items.end());
         own.text.assign(values.text);
-        return true;
+        return {true, notify};
     }
     const size_t items = own.items.size(), text = own.text.size();
     bool changed = false;
@@ -232,17 +309,7 @@ bool Dissection::merge(Cold &cold, const AttributeSet &values) {
             changed |= own.set(a.field, static_cast<FieldType>(a.type), a.value);
         }
     }
-    return changed || own.items.size() != items || own.text.size() != text;
-}
-
-// To an external protocol: about a stream one at a time, about datagrams each.
-void Dissection::question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, const uint8_t *data, size_t length,
-                          const Stream *other) {
-    if (cold.questions >= kMaxQuestions || (flow.table == 0 && cold.asked[d].has(index))) return;
-    if (!ask_(flow, index, d, data, length, other ? other->buffer.data() : nullptr, other ? other->buffer.size() : 0))
-        return;
-    cold.asked[d].add(index);
-    ++cold.questions;
+    return {changed || own.items.size() != items || own.text.size() != text, notify};
 }
 
 // The first YES: the protocol's values become the flow's, its state is kept.
@@ -253,11 +320,8 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     flow.warm.updated_packets = UINT64_MAX;
     if (call.anomaly) note_anomaly(flow.warm, call.anomaly);
     merge(cold, scratch_);
-    for (ProtocolSet *set : {cold.candidates, cold.asked})
-        set[0] = set[1] = {};
-    cold.payloads = 1;
-    cold.state.reset();
-    cold.pending = kNoProtocol;
+    begin_owned(cold);
+    close_inspection(cold);
     if (call.handed_over) {
         after_hand_over(flow, cold, call);
     } else if (answer == AICORE_DONE) {
@@ -272,6 +336,14 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     return true;
 }
 
+void Dissection::begin_owned(Cold &cold) {
+    cold.candidates[0] = cold.candidates[1] = {};
+    cold.payloads = 1;
+    cold.state.reset();
+    cold.pending = kNoProtocol;
+    cold.native_over = false;
+}
+
 // What is not consumed of either direction stays in its buffer: the successor's first bytes.
 void Dissection::after_hand_over(FlowRef flow, Cold &cold, const Call &call) {
     if (call.nobody_next) return stop(flow, cold);
@@ -280,27 +352,26 @@ void Dissection::after_hand_over(FlowRef flow, Cold &cold, const Call &call) {
     if (call.next_owner != kNoProtocol)
         if (const size_t words = state_words(registry_.protocols()[call.next_owner]))
             cold.state = std::make_unique<uint64_t[]>(words);
-    for (ProtocolSet *set : {cold.candidates, cold.asked})
-        set[0] = set[1] = {};
+    cold.candidates[0] = cold.candidates[1] = {};
     cold.begun = cold.payloads = 0;
+    cold.external_over = false;
 }
 
 bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
                                 int64_t time) {
     const Registered &r = registry_.protocols()[cold.owner];
-    if (r.external) {
-        if (flow.table == 0) { // what comes while an answer is out waits in the buffer
-            Stream &waiting = streams_of(cold).direction[d];
-            if (flags & AICORE_GAP || waiting.buffer.size() + length > limits_.stream_bytes) drop(cold, waiting);
-            waiting.buffer.insert(waiting.buffer.end(), data, data + length);
-            held(*cold.streams, static_cast<ptrdiff_t>(length));
-            data = waiting.buffer.data();
-            length = waiting.buffer.size();
-        }
-        question(flow, cold, cold.owner, d, data, length, nullptr);
+    if (r.external && writer_) {
+        if (cold.inspection)
+            show(flow, cold, d, data, length, flags, time);
+        else
+            continue_handed_over(flow, cold, d, data, length, flags, time);
         return false;
     }
     Stream *stream = flow.table == 0 ? &streams_of(cold).direction[d] : nullptr;
+    if (stream && (stream->shut || stream->cut)) {
+        flags |= AICORE_GAP;
+        stream->shut = stream->cut = false;
+    }
     if (stream && flags & AICORE_GAP) drop(cold, *stream);
     const bool buffered = stream && !stream->buffer.empty();
     if (buffered) {
@@ -312,7 +383,7 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
     Call call(*this, flow, cold);
     call.start(r, cold.attributes, true);
     aicore_payload payload{sizeof payload, flags, d, 0, data, length, SIZE_MAX, time, nullptr, 0};
-    const int answer = r.protocol.inspect(&call.view, &payload, cold.state.get());
+    const int answer = inspect(cold.owner, call, payload, cold.state.get());
     bool notify = call.notify;
     if (call.changed) {
         cold.batch = 0;
@@ -342,48 +413,6 @@ bool Dissection::rename(FlowRef flow, Cold &cold, uint16_t layer7, int answer) {
     flow.warm.layer7_by = Layer7By::payload;
     flow.warm.updated_packets = UINT64_MAX;
     return true;
-}
-
-bool Dissection::answer(FlowRef flow, const Asked &asked, int answer, uint16_t layer7, const AttributeSet &values) {
-    const uint16_t index = asked.protocol;
-    const uint8_t d = asked.direction;
-    if (flow.warm.cold == kNoSlot) return false;
-    Cold &cold = pool_[flow.warm.cold];
-    if (cold.questions > 0) --cold.questions;
-    const bool owner = cold.owner == index;
-    if (flow.hot.bits & kDone || (!owner && (cold.owner != kNoProtocol || !cold.candidates[d].has(index))))
-        return false;
-    cold.asked[d].remove(index);
-    bool notify = false;
-    if (answer == AICORE_YES || answer == AICORE_DONE) {
-        if (owner) {
-            notify = merge(cold, values);
-            if (notify) flow.warm.updated_packets = UINT64_MAX;
-            notify |= rename(flow, cold, layer7, answer);
-            if (answer == AICORE_DONE) stop(flow, cold);
-        } else {
-            scratch_ = values;
-            Call call(*this, flow, cold);
-            call.layer7 = layer7;
-            notify = own(flow, cold, call, index, answer);
-        }
-        if (flow.hot.bits & kDone || flow.table != 0) return notify;
-    } else if (answer != AICORE_MORE && !owner) {
-        if (flow.table == 0) cold.candidates[d].remove(index);
-        if (exhausted(flow, cold, false)) give_up(flow, cold);
-        return false;
-    }
-    if (flow.table == 0 && cold.streams) { // what came while the answer was out
-        Stream &stream = cold.streams->direction[d];
-        const Stream &other = cold.streams->direction[d ^ 1];
-        const size_t shown = asked.drops == stream.drops ? std::min<size_t>(asked.length, stream.buffer.size()) : 0;
-        const bool more = stream.buffer.size() > shown;
-        if (answer != AICORE_MORE) consume(cold, stream, true, stream.buffer.data(), stream.buffer.size(), shown);
-        if (more && !stream.buffer.empty())
-            question(flow, cold, index, d, stream.buffer.data(), stream.buffer.size(),
-                     cold.owner == kNoProtocol && !other.buffer.empty() ? &other : nullptr);
-    }
-    return notify;
 }
 
 } // namespace aicore

@@ -3,43 +3,37 @@
 // keeps. Engine thread only.
 #pragma once
 
-#include <functional>
-
 #include "aicore/counters.h"
+#include "aicore/external.h"
 #include "aicore/flow_table.h"
 #include "cold.h"
 
 namespace aicore {
 
 struct DissectionLimits {
-    size_t stream_bytes = 16 << 10;  // buffered a direction
-    size_t streams_bytes = 64 << 20; // buffered in all; the longest unused is given up first
+    size_t stream_bytes = 16 << 10;   // buffered a direction
+    size_t streams_bytes = 64 << 20;  // buffered in all; the longest unused is given up first
+    uint32_t inspected_flows = 65536; // shown to external protocols at once
 };
 
-// The flow whose packet is looked at: both parts of its slot, and how to name it in a question.
-struct FlowRef {
-    Hot &hot;
-    Warm &warm;
-    uint32_t slot;
-    uint8_t table; // 0 TCP, 1 UDP
+// What an external protocol found out about a flow.
+struct Finding {
+    uint64_t inspection = 0;
+    uint32_t slot = 0;
+    uint8_t table = 0;
+    uint8_t shut = 0;             // bit d: nothing more of direction d is needed until a protocol owns the flow
+    bool over = false;            // nothing more is needed of the flow at all
+    uint16_t owner = kNoProtocol; // whom the flow's further payload is for
+    uint16_t layer7 = 0;          // index in Schema::names, 0 = not recognised
+    AttributeSet values;          // set at this payload
 };
 
-// What an external protocol was asked.
-struct Asked {
-    uint8_t table, direction;
-    uint16_t protocol;
-    uint32_t slot, length; // length of the data
-    uint32_t drops;        // Stream::drops then
-    uint64_t flow_id[2];
-};
+class BatchWriter;
 
 class Dissection {
   public:
-    // Puts a payload before an external protocol; false = no room, ask again later.
-    using Ask = std::function<bool(const FlowRef &, uint16_t protocol, bool reverse, const uint8_t *data, size_t length,
-                                   const uint8_t *other, size_t other_length)>;
-
-    Dissection(const Registry &registry, const DissectionLimits &limits, Counters &counters, Ask ask);
+    // `writer` takes the payloads for external protocols. Null: this is the reader's, which asks them itself.
+    Dissection(const Registry &registry, const DissectionLimits &limits, Counters &counters, BatchWriter *writer);
     ~Dissection();
 
     // Looks at one packet's payload; the caller has checked that the flow is not kDone and that there is payload.
@@ -51,9 +45,26 @@ class Dissection {
     // The other direction acknowledged bytes of `direction` that the capture does not have: do not wait for them.
     bool acknowledged(FlowRef flow, uint8_t direction, uint32_t ack, int64_t time);
 
-    // An external protocol's answer to what it was asked about that direction.
-    bool answer(FlowRef flow, const Asked &asked, int answer, uint16_t layer7, const AttributeSet &values);
-    bool waiting(const Warm &warm) { return warm.cold != kNoSlot && pool_[warm.cold].questions > 0; } // for answers
+    // The first payload of a direction is looked at even if the flow was given up before: kDone goes if it must.
+    void first_payload(FlowRef flow, uint8_t direction);
+
+    // One payload: a datagram, or what comes next in the stream of a direction.
+    bool deliver(FlowRef flow, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time);
+
+    // External protocols, the engine's side. True: worth an update event.
+    bool found(FlowRef flow, const Finding &finding);
+    bool waiting(const Warm &warm); // payload of the flow is out, and the findings are not back
+
+    // External protocols, the reader's side.
+    struct Asking {
+        ExternalProtocols *protocols = nullptr;
+        uint64_t inspection = 0;
+        uint32_t row = 0;
+    } asking; // who is asked in deliver()
+    void begin(Warm &warm, uint16_t owner);
+    uint8_t shut(const Warm &warm); // bit d: Stream::shut of direction d
+    void take_values(const Warm &warm, Finding &finding);
+
     void note_anomaly(Warm &warm, uint16_t name);
     void end(FlowRef flow);  // before the last events: a name by port if payload gave none
     void forget(Warm &warm); // gives the cold block back
@@ -66,19 +77,29 @@ class Dissection {
 
     Cold &cold_of(Warm &warm);
     Streams &streams_of(Cold &cold);
-    bool deliver(FlowRef flow, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time);
     bool recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
                    int64_t time);
     bool continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
                         int64_t time);
-    void question(FlowRef flow, Cold &cold, uint16_t index, uint8_t d, const uint8_t *data, size_t length,
-                  const Stream *other);
-    bool merge(Cold &cold, const AttributeSet &values);
+    int inspect(uint16_t index, Call &call, aicore_payload &payload, void *state);
+    void open_inspection(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
+                         int64_t time);
+    void continue_handed_over(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
+                              int64_t time);
+    void show(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags, int64_t time);
+    void close_inspection(Cold &cold);
+    void begin_owned(Cold &cold);
+    struct Learnt {
+        bool something = false;
+        bool notify = false; // worth an update event
+    };
+    Learnt merge(Cold &cold, const AttributeSet &values);
     bool own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int answer);
     void after_hand_over(FlowRef flow, Cold &cold, const Call &call);
     void give_up(FlowRef flow, Cold &cold);
     void stop(FlowRef flow, Cold &cold);
-    bool exhausted(const FlowRef &flow, const Cold &cold, bool anywhere) const;
+    void undecided_datagram(FlowRef flow, Cold &cold);
+    void undecided_stream(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, bool anywhere);
     bool drain_later(FlowRef flow, uint8_t d, int64_t time);
     void keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length, uint32_t wire);
     void keep(Cold &cold, Stream &stream, const uint8_t *data, size_t length); // replaces the buffer
@@ -94,16 +115,19 @@ class Dissection {
     const Registry &registry_;
     DissectionLimits limits_;
     Counters &counters_;
-    Ask ask_;
+    BatchWriter *const writer_;
     ColdPool pool_;
     AttributeSet scratch_;
     std::vector<uint64_t> scratch_state_;
     std::vector<uint64_t> anomalies_;
     Streams *oldest_ = nullptr, *newest_ = nullptr;
     size_t held_ = 0;
+    uint64_t last_inspection_ = 0;
+    uint32_t inspections_ = 0;                    // open
     std::vector<std::unique_ptr<Streams>> spare_; // of flows that are done: their memory serves the next
 
     friend struct HostFunctions;
+    friend struct Question;
 };
 
 } // namespace aicore

@@ -16,9 +16,9 @@ namespace aicore {
 
 namespace {
 
-constexpr int kBurst = 512;                       // packets between looks at stop(), timers and counters
-constexpr int64_t kLastAnswersNs = 5'000'000'000; // for answers of external protocols at the end of the input
-constexpr int kWaitMs = 50;                       // a live source's wait for a packet: bounds how late timers run
+constexpr int kBurst = 512;                 // packets between looks at stop(), timers and counters
+constexpr int64_t kSilence = 5'000'000'000; // of a reader that has taken all batches: nothing more will be found
+constexpr int kWaitMs = 50;                 // a live source's wait for a packet: bounds how late timers run
 
 int64_t monotonic_ns() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -51,6 +51,7 @@ constexpr int64_t kMaxTime = 1'000'000'000ll * 86400 * 366;
 struct Engine::Impl {
     Impl(std::shared_ptr<Registry> r, const EngineOptions &o)
         : options(o), registry(freeze(std::move(r), o)), queue(o.queue_batches),
+          inspection(*registry, {o.stream_bytes, o.streams_bytes, o.inspected_flows}),
           writer(options, registry->schema(), registry->schema()->name_index(o.sensor), queue, counters),
           decoder({o.vlan_in_key, o.max_fragments}, counters), tracker(options, *registry, writer, counters, admit) {}
 
@@ -93,12 +94,15 @@ struct Engine::Impl {
     void run();
     void publish();
     void end_files();
+    void take_findings();
+    void settle(uint64_t batch);
 
     const EngineOptions options;
     const std::shared_ptr<Registry> registry;
     Counters counters; // engine thread
     BatchQueue queue;
-    BatchWriter writer; // engine thread
+    Inspection inspection; // reader's thread
+    BatchWriter writer;    // engine thread
     std::atomic<bool> admit{true};
     Decoder decoder; // engine thread
     Tracker tracker; // engine thread, but tops()
@@ -119,8 +123,11 @@ struct Engine::Impl {
     std::string error;
     std::vector<std::string> warnings;
     std::vector<FinishedFile> finished_files;
-    std::vector<Answer> answers; // written by the reader, taken by the engine thread
-    std::condition_variable answered;
+    std::vector<Findings> findings; // written by the reader, taken by the engine thread
+    std::condition_variable found;
+    Counters inspection_counters; // of the reader
+    std::atomic<bool> inspecting{false};
+    bool silent = false; // engine thread: the reader does not inspect
 };
 
 void Engine::Impl::publish() {
@@ -146,10 +153,38 @@ void Engine::Impl::publish() {
 void Engine::Impl::end_files() {
     for (EndedFile &file : source->ended()) {
         ++counters[file.broken ? Counter::files_broken : Counter::files_read];
+        settle(writer.last_shown());
         tracker.sweep(std::numeric_limits<size_t>::max());
         writer.flush();
         const std::lock_guard lock(mutex);
         finished_files.push_back({std::move(file.path), counters[Counter::batches], tracker.clock()});
+    }
+}
+
+void Engine::Impl::take_findings() {
+    std::vector<Findings> taken;
+    {
+        const std::lock_guard lock(mutex);
+        taken.swap(findings);
+    }
+    if (!taken.empty()) silent = false;
+    for (const Findings &f : taken)
+        tracker.found(f);
+}
+
+// Waits until the reader has found out what it can about the payloads of that batch and those before it.
+void Engine::Impl::settle(uint64_t batch) {
+    int64_t until = 0;
+    while (writer.inspected() < batch && !silent && !queue.closed()) {
+        writer.flush();
+        {
+            std::unique_lock lock(mutex);
+            found.wait_for(lock, std::chrono::milliseconds(10), [&] { return !findings.empty(); });
+        }
+        take_findings();
+        const int64_t now = monotonic_ns();
+        if (until == 0 || inspecting || !queue.empty()) until = now + kSilence;
+        silent = now > until;
     }
 }
 
@@ -159,6 +194,7 @@ void Engine::Impl::run() {
         wall_ns() - monotonic_ns(); // the wall clock may be set while we run; the monotonic one may not
     if (live) tracker.set_live(clock_base + monotonic_ns());
     writer.set_waiting(!live);
+    tracker.set_settle([this](uint64_t batch) { settle(batch); });
     int64_t next_publish = 0;
     while (!stopping.load(std::memory_order_relaxed)) {
         writer.note_time(monotonic_ns());
@@ -169,17 +205,11 @@ void Engine::Impl::run() {
         end_files();
         if (source->next_file_begun()) tracker.begin_file();
         if (writer.due(now)) writer.flush();
-        std::vector<Answer> taken;
         if (now >= next_publish) {
             publish();
             next_publish = now + 50'000'000;
         }
-        {
-            const std::lock_guard lock(mutex);
-            taken.swap(answers);
-        }
-        for (const Answer &a : taken)
-            tracker.answer(a);
+        take_findings();
         if (status == ReadStatus::end || status == ReadStatus::error) {
             const std::lock_guard lock(mutex);
             error = source->error();
@@ -189,16 +219,7 @@ void Engine::Impl::run() {
     }
     writer.set_waiting(true); // nothing is read any more: the last events may wait for their reader
     tracker.end_all();
-    for (const int64_t until = monotonic_ns() + kLastAnswersNs;
-         tracker.asking() && monotonic_ns() < until && !queue.closed();) {
-        writer.flush(); // the questions
-        std::unique_lock lock(mutex);
-        answered.wait_for(lock, std::chrono::milliseconds(10), [&] { return !answers.empty(); });
-        std::vector<Answer> taken = std::exchange(answers, {});
-        lock.unlock();
-        for (const Answer &a : taken)
-            tracker.answer(a);
-    }
+    settle(writer.last_shown());
     tracker.finish_all();
     writer.flush();
     publish();
@@ -220,6 +241,7 @@ Engine::Engine(std::shared_ptr<Registry> registry, const EngineOptions &o) {
     check<size_t>("stream_bytes", o.stream_bytes, 256, 1 << 24);
     check<size_t>("streams_bytes", o.streams_bytes, o.stream_bytes, size_t{1} << 36);
     check<uint32_t>("max_fragments", o.max_fragments, 1, 1 << 24);
+    check<uint32_t>("inspected_flows", o.inspected_flows, 1, 1 << 24);
     impl_ = std::make_unique<Impl>(std::move(registry), o);
 }
 
@@ -265,10 +287,16 @@ const Registry &Engine::registry() const {
     return *impl_->registry;
 }
 
-void Engine::answer(Answer answer) {
+void Engine::inspect(Batch &batch, ExternalProtocols &protocols) {
+    if (!batch.payloads) return;
+    impl_->inspecting = true;
+    Findings found = impl_->inspection.inspect(batch, protocols);
+    batch.payloads.reset();
     const std::lock_guard lock(impl_->mutex);
-    impl_->answers.push_back(std::move(answer));
-    impl_->answered.notify_one();
+    impl_->findings.push_back(std::move(found));
+    impl_->inspection_counters = impl_->inspection.counters();
+    impl_->inspecting = false;
+    impl_->found.notify_one();
 }
 
 void Engine::stop() {
@@ -304,6 +332,8 @@ std::vector<std::pair<std::string, uint64_t>> Engine::counters() const {
     {
         const std::lock_guard lock(impl_->mutex);
         out = impl_->published;
+        for (size_t i = 1; i < kCounterCount && !out.empty(); ++i) // they begin with these
+            out[i - 1].second += impl_->inspection_counters.value[i];
     }
     if (impl_->source && impl_->source->live()) {
         const SourceStats stats = impl_->source->stats();

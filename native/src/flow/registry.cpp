@@ -224,6 +224,7 @@ void Registry::freeze(const std::vector<const char *> &counters) {
                      [](const Registered &a, const Registered &b) { return a.protocol.rank < b.protocol.rank; });
     for (size_t i = 0; i < protocols_.size(); ++i) {
         const aicore_protocol &p = protocols_[i].protocol;
+        if (protocols_[i].external) external_.add(i);
         for (uint32_t t = 0; t < 2; ++t) {
             if (!(p.transports >> t & 1)) continue;
             Table &table = tables_[t];

@@ -37,8 +37,8 @@ void Dissection::drop_streams(Cold &cold) {
             d.buffer.clear();
             if (d.buffer.capacity() > kMaxSpareBytes) d.buffer.shrink_to_fit();
             d.later.clear();
-            d.expected = d.drops = 0;
-            d.started = d.gap = false;
+            d.expected = 0;
+            d.started = d.gap = d.cut = d.shut = false;
         }
         s.held = 0;
         spare_.push_back(std::move(cold.streams));
@@ -65,8 +65,7 @@ void Dissection::held(Streams &streams, ptrdiff_t change) {
         held_ -= s.held;
         s.held = 0;
         for (Stream &d : s.direction) {
-            d.gap = d.gap || !d.buffer.empty();
-            ++d.drops;
+            d.cut = d.cut || !d.buffer.empty();
             d.buffer = {};
             d.later = {};
         }
@@ -74,7 +73,6 @@ void Dissection::held(Streams &streams, ptrdiff_t change) {
 }
 
 void Dissection::drop(Cold &cold, Stream &stream) {
-    ++stream.drops;
     keep(cold, stream, nullptr, 0);
 }
 

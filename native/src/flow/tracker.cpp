@@ -14,7 +14,6 @@ constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kMaxStep = 300 * kSecond; // the clock of a file moves at most this far at one packet
 constexpr int64_t kSweepEvery = kSecond / 10;
 constexpr size_t kSweepAtPacket = 16; // looks at list heads during one packet: bounds its time
-constexpr size_t kMaxAsked = 65536;   // questions to external protocols out at once
 constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp and are told apart by an ordinal
 
 } // namespace
@@ -24,25 +23,7 @@ Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWr
     : options_(options), registry_(registry), writer_(writer), counters_(counters),
       admit_(admit), tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()},
                              {options.udp ? options.udp_flows : 1, random_hash_key()}},
-      dissection_(registry, {options.stream_bytes, options.streams_bytes}, counters,
-                  [this](const FlowRef &flow, uint16_t protocol, bool reverse, const uint8_t *data, size_t length,
-                         const uint8_t *other, size_t other_length) {
-                      if (asked_.size() >= kMaxAsked) return false;
-                      const uint64_t id = next_question_;
-                      if (!writer_.ask(id, flow, dissection_.cold(), registry_.protocols()[protocol].protocol.name,
-                                       reverse, data, length, other, other_length))
-                          return false;
-                      ++next_question_;
-                      const auto &streams = dissection_.cold()[flow.warm.cold].streams;
-                      asked_[id] = {flow.table,
-                                    reverse,
-                                    protocol,
-                                    flow.slot,
-                                    static_cast<uint32_t>(length),
-                                    streams ? streams->direction[reverse].drops : 0,
-                                    {flow.warm.flow_id[0], flow.warm.flow_id[1]}};
-                      return true;
-                  }) {
+      dissection_(registry, {options.stream_bytes, options.streams_bytes, options.inspected_flows}, counters, &writer) {
     SipHash<2, 4> h({0, 0});
     for (const char c : options.sensor)
         h.add(static_cast<uint8_t>(c));
@@ -260,13 +241,21 @@ void Tracker::packet(const Packet &p, uint64_t hash) {
         if (t == 0) {
             if (!opened) tcp_state(flow, p, d);
             notify = tcp(flow, p, d);
-        } else if (!(flow.hot.bits & kDone) && p.payload_length > 0) {
+        } else if (p.payload_length > 0 && wanted(flow, p, d)) {
             notify = dissection_.udp(flow, p, d);
         }
     }
     const bool sampled = flow.hot.until_update && --flow.hot.until_update == 0;
     if (sampled) flow.hot.until_update = t == 0 ? options_.every_tcp : options_.every_udp;
     if (notify || sampled) update(flow);
+}
+
+// Whether dissectors shall see the packet: kDone holds for all of a flow but the first payload of a direction.
+bool Tracker::wanted(FlowRef flow, const Packet &p, uint8_t d) {
+    if (!(flow.hot.bits & kDone)) return true;
+    if (flow.hot.payload[d] != p.payload_bytes || p.payload_length == 0) return false;
+    dissection_.first_payload(flow, d);
+    return !(flow.hot.bits & kDone);
 }
 
 void Tracker::count(FlowRef flow, const Packet &p, uint8_t d) {
@@ -336,7 +325,7 @@ bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d) {
             ++counters_[Counter::retransmissions];
         }
     }
-    if (hot.bits & kDone) return false;
+    if (!wanted(flow, p, d)) return false;
     bool notify = false;
     if (p.tcp_flags & kAck && flow.warm.cold != kNoSlot) notify = dissection_.acknowledged(flow, d ^ 1, p.ack, p.time);
     if (p.payload_length > 0 && !(p.tcp_flags & kRst) && !(hot.bits & kDone)) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <unordered_map>
 
@@ -11,6 +12,7 @@
 #include "aicore/engine.h"
 #include "batch_writer.h"
 #include "dissection.h"
+#include "inspection.h"
 #include "tops.h"
 
 namespace aicore {
@@ -31,12 +33,14 @@ class Tracker {
         live_ = true;
         clock_ = clock;
     }
-    void tick(int64_t clock);                       // live: the clock moves without packets
-    void sweep(size_t budget);                      // ends what is due, at most so many looks
-    void end_all();                                 // end of the input; what waits for answers goes to List::ended
-    void finish_all();                              // ends those too
-    bool asking() const { return !asked_.empty(); } // answers of external protocols are out
-    void answer(const Answer &answer);
+    void tick(int64_t clock);             // live: the clock moves without packets
+    void sweep(size_t budget);            // ends what is due, at most so many looks
+    void end_all();                       // end of the input; what waits for findings goes to List::ended
+    void finish_all();                    // ends those too
+    void found(const Findings &findings); // of external protocols
+    // Where events may wait, so does an ended flow for the findings about it: `settle` has them taken as far as they
+    // come.
+    void set_settle(std::function<void(uint64_t batch)> settle) { settle_ = std::move(settle); }
 
     int64_t clock() const { return clock_; }
     uint32_t live(size_t table) const { return tables_[table].live(); }
@@ -59,9 +63,10 @@ class Tracker {
     void count(FlowRef flow, const Packet &packet, uint8_t d);
     void note_skew(FlowRef flow, bool skewed);
     bool tcp(FlowRef flow, const Packet &packet, uint8_t d);
+    bool wanted(FlowRef flow, const Packet &packet, uint8_t d);
     void tcp_state(FlowRef flow, const Packet &packet, uint8_t d);
     void update(FlowRef flow);
-    bool end(FlowRef flow, EndReason reason);    // false: it waits in List::ended for room or for an answer
+    bool end(FlowRef flow, EndReason reason);    // false: it waits in List::ended for room or for findings
     bool finish(FlowRef flow, EndReason reason); // false: no room
     void wait_in_ended(FlowRef flow, EndReason reason);
     EndReason natural_reason(const FlowRef &flow) const;
@@ -81,8 +86,7 @@ class Tracker {
     int64_t last_opened_ = INT64_MIN; // first_seen of the flow opened last, and the ids given at that time
     uint64_t last_id_ = 0;
     std::unordered_map<uint64_t, uint64_t> ids_now_; // id of ordinal 0 -> next ordinal; empty while there is but one
-    std::unordered_map<uint64_t, Asked> asked_;
-    uint64_t next_question_ = 1;
+    std::function<void(uint64_t)> settle_;
     mutable std::mutex tops_mutex_; // guards the three lists: written here, read by tops()
     TopList top_protocols_, top_hosts_, top_talkers_;
 };

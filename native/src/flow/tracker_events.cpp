@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a tracker emits: updates, ends, the summary's tops, and answers of external protocols that lead to updates.
+// What a tracker emits: updates, ends, the summary's tops, and findings of external protocols that lead to updates.
 #include "tracker.h"
 
 namespace aicore {
 
 namespace {
-constexpr int64_t kMaxWait = 5'000'000'000; // of an ended flow for the answer of an external protocol
+constexpr int64_t kMaxWait = 5'000'000'000; // of an ended flow, live, for external protocols
 } // namespace
 
 void Tracker::update(FlowRef flow) {
@@ -20,7 +20,7 @@ void Tracker::update(FlowRef flow) {
 
 bool Tracker::end(FlowRef flow, EndReason reason) {
     const bool waits = flow.warm.list == List::ended;
-    if (dissection_.waiting(flow.warm) && (!waits || writer_.now() - flow.warm.touched < kMaxWait)) {
+    if (dissection_.waiting(flow.warm) && (writer_.waits() || !waits || writer_.now() - flow.warm.touched < kMaxWait)) {
         if (!waits) wait_in_ended(flow, reason);
         return false;
     }
@@ -34,6 +34,10 @@ void Tracker::wait_in_ended(FlowRef flow, EndReason reason) {
 }
 
 bool Tracker::finish(FlowRef flow, EndReason reason) {
+    if (dissection_.waiting(flow.warm)) {
+        if (writer_.waits() && settle_) settle_(writer_.last_shown());
+        if (dissection_.waiting(flow.warm)) ++counters_[Counter::inspection_late];
+    }
     dissection_.end(flow);
     const bool last_update =
         writer_.wanted(EventKind::update) && flow.warm.updated_packets != flow.hot.packets[0] + flow.hot.packets[1];
@@ -95,33 +99,12 @@ void Tracker::tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &host
     });
 }
 
-void Tracker::answer(const Answer &a) {
-    const auto it = asked_.find(a.question);
-    if (it == asked_.end()) return;
-    const Asked asked = it->second;
-    asked_.erase(it);
-    const FlowRef flow = ref(asked.table, asked.slot);
-    if (flow.warm.flow_id[0] != asked.flow_id[0] || flow.warm.flow_id[1] != asked.flow_id[1]) return; // it has ended
-    const Registered &protocol = registry_.protocols()[asked.protocol];
-    const auto &fields = registry_.schema()->fields;
-    const auto field = [&](const std::string &name, FieldType type) -> uint16_t {
-        for (const uint16_t f : protocol.fields)
-            if (fields[f].name == name && fields[f].type == type) return f;
-        return UINT16_MAX;
-    };
-    const auto bytes = [](const std::string &s) { return reinterpret_cast<const uint8_t *>(s.data()); };
-    AttributeSet values;
-    for (const auto &[name, value] : a.integers)
-        if (const uint16_t f = field(name, FieldType::integer); f != UINT16_MAX) values.set_integer(f, value);
-    for (const auto &[name, value] : a.strings)
-        if (const uint16_t f = field(name, FieldType::string); f != UINT16_MAX)
-            values.set_string(f, bytes(value), value.size());
-    for (const auto &[name, list] : a.lists)
-        if (const uint16_t f = field(name, FieldType::strings); f != UINT16_MAX)
-            for (const auto &item : list)
-                values.add_string(f, bytes(item), item.size());
-    const uint16_t layer7 = a.layer7.empty() ? 0 : registry_.name_later(a.layer7);
-    if (dissection_.answer(flow, asked, a.answer, layer7, values) && flow.warm.list != List::ended) update(flow);
+void Tracker::found(const Findings &findings) {
+    for (const Finding &f : findings.list) {
+        const FlowRef flow = ref(f.table, f.slot);
+        if (dissection_.found(flow, f) && flow.warm.list != List::ended) update(flow);
+    }
+    writer_.note_inspected(findings.batch);
 }
 
 } // namespace aicore

@@ -298,6 +298,92 @@ TEST(Recognition, bound_of_the_buffer_gives_up) {
     EXPECT_EQ(r.events.back().layer7_by, Layer7By::port);
 }
 
+TEST(Recognition, the_bound_of_the_buffer_is_as_it_is_named) {
+    for (const size_t size : {999u, 1000u}) {
+        Fake<0> p("alpha", [](const Shown &s) { return s.data.back() == 'z' ? AICORE_DONE : AICORE_MORE; });
+        EngineOptions o;
+        o.stream_bytes = 1000;
+        const Result r = run_tcp(
+            [&](Connection &c) {
+                c.data(1, 0, std::string(size, 'x'));
+                c.data(1, 0, "z");
+            },
+            {&p.p}, o);
+        EXPECT_EQ(p.shown.size(), size < 1000 ? 2u : 1u);
+        EXPECT_EQ(r.count("reassembly_full"), size < 1000 ? 0u : 1u);
+    }
+}
+
+TEST(Recognition, a_full_direction_is_given_up_alone_and_stays_what_the_other_one_sees) {
+    for (const int k : {0, 3, 4, 5, 50}) {
+        Fake<0> p("alpha", [](const Shown &s) { return s.reverse ? AICORE_YES : AICORE_MORE; });
+        const Result r = run_tcp(
+            [&](Connection &c) {
+                c.data(1, 0, "ask");
+                for (int i = 0; i < k; ++i)
+                    c.data(1, 0, std::string(4096, 'x'));
+                c.data(1, 1, "answer");
+                c.data(1, 0, "last");
+            },
+            {&p.p});
+        EXPECT_EQ(r.events.back().layer7_name, "alpha") << k;
+        const Shown &answer = p.shown[p.shown.size() - 2], &last = p.shown.back();
+        EXPECT_EQ(answer.data, "answer");
+        EXPECT_EQ(answer.other, ("ask" + std::string(static_cast<size_t>(k) * 4096, 'x')).substr(0, 16 << 10));
+        if (k < 4) {
+            EXPECT_EQ(last.data, "ask" + std::string(static_cast<size_t>(k) * 4096, 'x') + "last");
+            EXPECT_EQ(last.flags, 0u);
+        } else {
+            EXPECT_EQ(last.data, "last");
+            EXPECT_EQ(last.flags, AICORE_GAP);
+        }
+    }
+}
+
+TEST(Recognition, the_first_payload_of_a_direction_is_looked_at_whatever_the_other_one_has_sent) {
+    for (const int before : {1, 15, 16, 17, 200}) {
+        for (const size_t size : {10u, 1400u}) {
+            Fake<0> p("alpha", [](const Shown &) { return AICORE_YES; });
+            p.prefixes({"220 "});
+            const Result r = run_tcp(
+                [&](Connection &c) {
+                    for (int i = 0; i < before; ++i)
+                        c.data(1, 0, std::string(size, 'x'));
+                    c.data(2, 1, "220 hello");
+                    c.data(3, 0, "more");
+                    c.data(3, 0, "and more");
+                    c.data(3, 1, "221");
+                },
+                {&p.p});
+            EXPECT_EQ(r.events.back().layer7_name, "alpha");
+            ASSERT_EQ(p.shown.size(), 4u) << before;
+            EXPECT_EQ(p.shown[0].data, "220 hello");
+            EXPECT_EQ(p.shown[1].data.substr(p.shown[1].data.size() - 4), "more");
+            EXPECT_EQ(p.shown[1].flags,
+                      before < 16 && size * static_cast<size_t>(before) < (16 << 10) ? 0u : unsigned{AICORE_GAP});
+            EXPECT_EQ(p.shown[2].data, "and more");
+            EXPECT_EQ(p.shown[3].data, "221");
+        }
+    }
+    Fake<0> p("alpha", [](const Shown &s) { return s.data == "answer" ? AICORE_DONE : AICORE_NO; });
+    Frames f;
+    for (int i = 0; i < 20; ++i)
+        f.push_back(udp_frame(i, kUdpEnds, "junk"));
+    f.push_back(udp_frame(20, kUdpEnds.back(), "answer"));
+    EXPECT_EQ(run(f, {}, {&p.p}).events.back().layer7_name, "alpha");
+}
+
+TEST(Recognition, a_connection_of_one_direction_is_given_up) {
+    Fake<0> p("alpha", no);
+    run_tcp(
+        [](Connection &c) {
+            for (int i = 0; i < 50; ++i)
+                c.data(1, 0, "x");
+        },
+        {&p.p});
+    EXPECT_EQ(p.shown.size(), 1u);
+}
+
 TEST(Recognition, owner_that_asks_for_more_than_the_bound_goes_on_behind_a_gap) {
     Fake<0> p("alpha", [](const Shown &s) { return s.recognised ? AICORE_MORE : AICORE_YES; });
     EngineOptions o;
@@ -315,6 +401,17 @@ TEST(Recognition, owner_that_asks_for_more_than_the_bound_goes_on_behind_a_gap) 
     EXPECT_EQ(p.shown[4].flags, AICORE_GAP);
     EXPECT_EQ(p.shown[5].data, std::string(100, 'd') + std::string(100, 'e'));
     EXPECT_EQ(p.shown[5].flags, 0u);
+    for (const size_t size : {255u, 256u}) {
+        Fake<0> at("at", [](const Shown &s) { return s.recognised ? AICORE_MORE : AICORE_YES; });
+        run_tcp(
+            [&](Connection &c) {
+                c.data(1, 0, "start");
+                c.data(1, 0, std::string(size, 'a'));
+                c.data(1, 0, "b");
+            },
+            {&at.p}, o);
+        EXPECT_EQ(at.shown.back().flags, size < 256 ? 0u : unsigned{AICORE_GAP});
+    }
 }
 
 TEST(Recognition, udp_is_tried_at_each_of_the_first_datagrams) {
@@ -330,6 +427,18 @@ TEST(Recognition, udp_is_tried_at_each_of_the_first_datagrams) {
         f.push_back(udp_frame(i, kUdpEnds, "junk"));
     run(f, {}, {&never.p});
     EXPECT_EQ(never.shown.size(), 8u);
+}
+
+TEST(Recognition, udp_asks_who_needs_more_thirty_two_times) {
+    for (const int n : {31, 32}) {
+        Fake<0> p("alpha", [](const Shown &s) { return s.data == "last" ? AICORE_DONE : AICORE_MORE; });
+        Frames f;
+        for (int i = 0; i < n; ++i)
+            f.push_back(udp_frame(i, kUdpEnds, "x"));
+        f.push_back(udp_frame(n, kUdpEnds, "last"));
+        EXPECT_EQ(run(f, {}, {&p.p}).events.back().layer7_name, n < 32 ? "alpha" : "");
+        EXPECT_EQ(p.shown.size(), 32u);
+    }
 }
 
 TEST(Recognition, udp_has_no_buffer) {

@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "external_scenario.h"
 #include "scenario.h"
 
 namespace aicore::test {
@@ -303,13 +304,9 @@ TEST(Threads, stop_and_close_at_any_time) {
     }
 }
 
-TEST(Threads, answers_may_come_from_the_reader_all_the_time) {
-    ExternalProtocol p;
-    p.name = "alpha";
-    p.transports = AICORE_UDP;
-    p.fields = {{"afield", FieldType::string, true, 64, "", "", "", ""}};
+TEST(Threads, the_reader_inspects_while_packets_go_on) {
     auto registry = std::make_shared<Registry>();
-    registry->add_external(p);
+    registry->add_external(external("alpha"));
     Frames f;
     for (int i = 0; i < 20'000; ++i)
         f.push_back(udp_frame(i * 0.001, ends(i % 5000), "payload"));
@@ -320,23 +317,22 @@ TEST(Threads, answers_may_come_from_the_reader_all_the_time) {
     engine.start();
     std::vector<Event> events;
     uint64_t n = 0;
+    Answers answers;
+    answers.reply = [&](const Asked &) {
+        ++n;
+        return Reply{static_cast<int>(n % 4),
+                     n % 8 ? "" : "name" + std::to_string(n % 500),
+                     {{"alphafield", std::to_string(n)}}};
+    };
     while (!engine.finished()) {
         const auto batch = engine.pull(10);
         if (!batch) continue;
         collect(events, *batch);
-        for (const Question &q : batch->questions) {
-            EXPECT_EQ(batch->question_rows.at(q.row).proto, kProtoUdp);
-            ++n;
-            engine.answer({q.id,
-                           static_cast<int>(n % 4),
-                           n % 8 ? "" : "name" + std::to_string(n % 500),
-                           {},
-                           {{"afield", std::to_string(n)}},
-                           {}});
-        }
+        engine.inspect(*batch, answers);
     }
     expect_whole(events);
     EXPECT_GT(n, 5000u);
+    EXPECT_TRUE(answers.live.empty());
 }
 
 TEST(Options, out_of_range_are_refused) {

@@ -173,6 +173,25 @@ TEST(Stream, a_hole_is_given_up_behind_32_segments) {
     EXPECT_EQ(r.result.count("reassembly_gaps"), 1u);
 }
 
+// The missing byte comes at last: the hole was waited for, or given up.
+uint64_t gaps_behind(uint32_t segments, uint32_t bytes, size_t bound) {
+    Segments s;
+    s.send(0, "a");
+    for (uint32_t i = 0; i < segments; ++i)
+        s.send(2 + i * bytes, std::string(bytes, 'x'));
+    s.send(1, "b");
+    EngineOptions o;
+    o.stream_bytes = bound;
+    return stream(s.frames, o).result.count("reassembly_gaps");
+}
+
+TEST(Stream, the_bounds_of_waiting_are_as_they_are_named) {
+    EXPECT_EQ(gaps_behind(32, 1, 16 << 10), 0u);
+    EXPECT_EQ(gaps_behind(33, 1, 16 << 10), 1u);
+    EXPECT_EQ(gaps_behind(3, 333, 1000), 0u);
+    EXPECT_EQ(gaps_behind(4, 250, 1000), 1u);
+}
+
 TEST(Stream, a_hole_is_given_up_behind_the_bound_of_bytes) {
     Segments s;
     for (uint32_t i = 0; i < 20; ++i)
