@@ -11,6 +11,9 @@ import pytest
 from commandline import invoke
 from conftest import Install
 
+import aicore
+from aicore._core import PROTOCOL_ABI
+
 EMBEDDED = [
     *(f"adaptor:{name}" for name in ("exec", "file", "jsonl", "memory", "sqlite")),
     *(f"protocol:{name}" for name in ("dns", "http", "tls")),
@@ -54,7 +57,8 @@ def test_the_embedded_plugins_are_listed_like_all_others() -> None:
     assert set(EMBEDDED) <= set(found)
     for name in EMBEDDED:
         row = found[name]
-        assert (row["status"], row["distribution"], row["api"], row["error"]) == ("ok", "aicore", 1, None)
+        api = PROTOCOL_ABI if row["kind"] == "protocol" else aicore.API_VERSION
+        assert (row["status"], row["distribution"], row["api"], row["error"]) == ("ok", "aicore", api, None)
         assert name == f"{row['kind']}:{name.partition(':')[2]}"
     table = invoke("list-plugins").stdout.splitlines()
     assert table[0].split() == HEADER
