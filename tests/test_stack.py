@@ -31,7 +31,7 @@ def test_defaults() -> None:
     assert (stack.idle_tcp, stack.idle_udp, stack.half_open, stack.active) == (300, 180, 30, 0)
     options = stack.engine_options()
     assert options["idle_udp"] == 180_000_000_000
-    assert (options["every_tcp"], options["every_udp"]) == (32, 32)
+    assert (stack.every_tcp, stack.every_udp) == (32, 32)
     assert "sensor" not in options
     assert stack.statistics == {}
 
@@ -66,15 +66,15 @@ def test_one_object_for_both_transports_is_attached_once() -> None:
     stack.set_udp_database_adaptor(store, 0)
     stack.add_database_adaptor(other, udp=False)
     stack.add_database_adaptor("jsonl:x")
-    assert [(one.adaptor, one.transports) for one in stack.attached()] == [
-        (store, {TCP, UDP}),
-        (other, {TCP}),
-        ("jsonl:x", {TCP, UDP}),
+    assert [(one.adaptor, one.every) for one in stack.attached()] == [
+        (store, {TCP: 4, UDP: 0}),
+        (other, {TCP: 4}),
+        ("jsonl:x", {TCP: 4, UDP: 0}),
     ]
     assert (stack.every_tcp, stack.every_udp) == (4, 0)
     stack.set_tcp_database_adaptor(None)
     stack.set_udp_database_adaptor(Duck())
-    assert [one.transports for one in stack.attached()] == [{UDP}, {TCP}, {TCP, UDP}]
+    assert [set(one.every) for one in stack.attached()] == [{UDP}, {TCP}, {TCP, UDP}]
 
 
 @pytest.mark.parametrize("wrong", [object(), 5, Store, Duck, Misspelt()])

@@ -17,12 +17,14 @@ from aicore.delivery.counters import balance
 from aicore.delivery.deadletter import DeadLetters, deadletter_list
 from aicore.delivery.delivery import Delivery
 from aicore.delivery.health import State
+from aicore.delivery.selection import Selection
 from aicore.delivery.spool import Spool, SpoolInUse
 from aicore.delivery.spools import open_spool, spool_check, spool_drop, spool_list, spool_path
 
 __all__ = [
     "DeadLetters",
     "Delivery",
+    "Selection",
     "Spool",
     "SpoolInUse",
     "State",

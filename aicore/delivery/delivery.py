@@ -20,6 +20,7 @@ from aicore.delivery.counters import Counters
 from aicore.delivery.deadletter import DeadLetters
 from aicore.delivery.health import Health, State
 from aicore.delivery.overload import Overload
+from aicore.delivery.selection import Selection
 from aicore.delivery.sender import Sender
 from aicore.delivery.spool import Spool
 from aicore.delivery.timing import TICK, Backoff, Deadline, RareLog, log
@@ -28,7 +29,8 @@ from aicore.record.batch import FlowBatch
 
 
 class Delivery:
-    """Takes the batches of a run to one adaptor, at least once each row, in order by flow.
+    """Takes the batches of a run to one adaptor, at least once each row that `selection` (by default: all of
+    `transports`) takes, in order by flow.
 
     `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
     put() waits while the queue is over its bound, and a store that has taken nothing for `wait` seconds since the start
@@ -43,7 +45,8 @@ class Delivery:
         *,
         live: bool,
         events: Literal["all", "net"],
-        transports: frozenset[int] | set[int],
+        transports: frozenset[int] | set[int] = frozenset((6, 17)),
+        selection: Selection | None = None,
         url: str | None = None,
         queue_bytes: int = 64 << 20,
         spool: Spool | None = None,
@@ -58,8 +61,8 @@ class Delivery:
         self.adaptor = adaptor
         self.waiting_since: float | None = None  # put() waits for the store since then, by the clock
         self._live = live
-        self._net = events == "net"
-        self._transports = frozenset(transports)
+        self._selection = selection or Selection(transports)
+        self._merge = events == "net" and not self._selection.ended  # of ended flows there is one row anyway
         self._always = spool_always and spool is not None
         self._caller = threads_of(adaptor) == "caller"
         self._clock = clock
@@ -71,7 +74,7 @@ class Delivery:
             deadletters = DeadLetters(spool.path.parent / "deadletter", name)
         self.backlog = Backlog(
             queue_bytes=queue_bytes,
-            net=self._net,
+            net=events == "net" or self._selection.ended,
             memory_first=live or self._always,
             changed=changed,
             counters=self._counters,
@@ -199,16 +202,13 @@ class Delivery:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _take_over(self, batch: FlowBatch) -> None:
-        accepted = wanted = len(batch)
-        if len(self._transports) == 1:
-            rows = [row for row, proto in enumerate(batch.column("proto")) if proto in self._transports]
-            wanted = len(rows)
-            batch = batch.take(rows) if wanted < accepted else batch
-        if self._net and wanted:
-            batch = batch.net()
-        self._counters.add(batches=1, accepted=accepted, filtered=accepted - wanted, merged=wanted - len(batch))
-        if not len(batch):
+        selected = self._selection.of(batch)
+        wanted = len(selected) if selected is not None else 0
+        self._counters.add(batches=1, accepted=len(batch), filtered=len(batch) - wanted)
+        if selected is None or not wanted:
             return
+        batch = selected.net() if self._merge else selected
+        self._counters.add(merged=wanted - len(batch))
         if self.health.over or self._deadline.passed:
             self.backlog.retire()
             self.backlog.store_or_lose(batch)

@@ -85,8 +85,9 @@ DELIVERY_OPTIONS: Mapping[str, Option] = {
     "only": Option(
         list,
         default=[],
-        choices=("ended", "detected", "tcp", "udp", "other"),
-        help="ended: final records alone; detected: flows in which a rule matched; tcp, udp, other: flows of these",
+        choices=("all", "ended", "detected", "tcp", "udp", "other"),
+        help="ended: final records alone, as of capture files; all: every event, also of those; detected: flows in "
+        "which a rule matched; tcp, udp, other: flows of these",
     ),
     "every": Option(
         int, minimum=0, maximum=(1 << 31) - 1, help="an update at every N-th packet of a flow; 0: on detections only"

@@ -7,22 +7,21 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aicore.delivery import Delivery, open_spool
+from aicore.delivery import Delivery, Selection, open_spool
 from aicore.plugins.adaptor import DatabaseAdaptor, events_of, threads_of
-from aicore.plugins.discovery import Plugins, open_adaptor
-from aicore.plugins.url import AdaptorURL
+from aicore.plugins.discovery import Plugins
 from aicore.record.batch import FlowBatch
 from aicore.run.context import AdaptorSummary, RunContext
 from aicore.run.isolation import Interrupted
-from aicore.run.stack import Attached
+from aicore.run.stores import Store
 
 #: Seconds between two looks whether a store has ended.
 _TICK = 0.1
 
 
-class _Store(NamedTuple):
+class _Delivered(NamedTuple):
     delivery: Delivery
     #: For people: the URL without secrets, or the class of a program's object.
     target: str
@@ -34,7 +33,7 @@ class Deliveries:
     and `summaries`, which take no lock of this class. `admit` is told whether new flows may be opened."""
 
     def __init__(self, admit: Callable[[bool], None]) -> None:
-        self._all: list[_Store] = []
+        self._all: list[_Delivered] = []
         self._admit = admit
         self._full: set[str] = set()  # names of deliveries
         self._full_lock = threading.Lock()  # guards _full: deliveries tell on threads of their own
@@ -42,16 +41,20 @@ class Deliveries:
     def __bool__(self) -> bool:
         return bool(self._all)
 
-    def open(
-        self, attached: Attached, plugins: Plugins, context: RunContext, *, spool: Path | None, **options: Any
+    def add(
+        self,
+        store: Store,
+        selection: Selection,
+        plugins: Plugins,
+        context: RunContext,
+        *,
+        spool: Path | None,
+        queue_bytes: int,
+        wait: float | None,
     ) -> None:
-        """Adds a store. `spool`: the directory in which stores opened by URL have theirs. `options`: queue_bytes and
-        wait, as Delivery takes them."""
-        adaptor = attached.adaptor
-        if isinstance(adaptor, str):
-            adaptor = open_adaptor(adaptor, plugins)
-        given = getattr(adaptor, "url", None)
-        url = given if isinstance(given, AdaptorURL) else None
+        """`selection` is what it gets, `spool` the directory in which stores opened by URL have theirs; `queue_bytes`
+        and `wait` are as Delivery takes them."""
+        adaptor, url = store.adaptor, store.url
         if isinstance(adaptor, DatabaseAdaptor):
             adaptor.context = context
         own = type(adaptor).__name__
@@ -63,13 +66,14 @@ class Deliveries:
             adaptor,
             live=context.live,
             events=events_of(adaptor),
-            transports=attached.transports,
+            selection=selection,
+            queue_bytes=queue_bytes if store.queue is None else store.queue << 20,
+            wait=wait,
             spool=open_spool(spool, url) if spool is not None and url is not None else None,
             url=url,
             on_full=lambda full: self._on_full(name, full),
-            **options,
         )
-        self._all.append(_Store(delivery, url.redacted if url else own, url is not None))
+        self._all.append(_Delivered(delivery, url.redacted if url else own, url is not None))
         plugins.register(f"adaptor:{name}", delivery)
 
     def start(self) -> None:

@@ -28,6 +28,7 @@ from aicore.run.isolation import Interrupted
 from aicore.run.loading import Chain
 from aicore.run.source import Source
 from aicore.run.stack import TCP, UDP, StackLan
+from aicore.run.stores import Needs, Store, check_detections
 
 logger = logging.getLogger("aicore")
 
@@ -91,15 +92,19 @@ class Run:
         version_base = time.time_ns() // 1000
         options = stack.engine_options()
         options.setdefault("sensor", source.sensor)
-        attached = stack.attached()
-        transports = {number for one in attached for number in one.transports} or {TCP, UDP}
+        stores = [Store.of(one, plugins, at_rest=source.at_rest) for one in stack.attached()]
+        check_detections(stores, {field.name for field in self.chain.fields})
+        updates = any(map(self._hooks.wanted, ("flow_batch", "flow_update")))
+        needs = Needs.of(stores, {TCP: stack.every_tcp, UDP: stack.every_udp}, hooks=updates)
         try:
             self._engine = _core.Engine(
                 self.chain.registry.core,
                 **options,
-                tcp=TCP in transports,
-                udp=UDP in transports,
-                events=self._events(set(events), bool(attached)),
+                tcp=TCP in needs.transports,
+                udp=UDP in needs.transports,
+                every_tcp=needs.every[TCP],
+                every_udp=needs.every[UDP],
+                events=self._events({*events, *(["remove"] if stores else ())}, needs.all_events),
                 version_base=version_base,
                 top=top,
             )
@@ -121,17 +126,25 @@ class Run:
             if source.follow:
                 hold = max(stack.idle_tcp, stack.idle_udp, stack.half_open, stack.linger)
                 self._follow = Follow(self._engine, source.names, ledgers, hold)
-            for one in attached:
-                self._stores.open(one, plugins, self.context, spool=spool, queue_bytes=queue_bytes, wait=wait)
+            for store in stores:
+                self._stores.add(
+                    store,
+                    needs.selection(store),
+                    plugins,
+                    self.context,
+                    spool=spool,
+                    queue_bytes=queue_bytes,
+                    wait=wait,
+                )
             source.open(self._engine)
         except BaseException:
             self._give_back()
             raise
         stack._counters = self.counters
 
-    def _events(self, wanted: set[str], adaptors: bool) -> list[str]:
+    def _events(self, wanted: set[str], everything: bool) -> list[str]:
         """The kinds that somebody looks at; the engine does not make the others."""
-        if adaptors or self._hooks.wanted("flow_batch"):
+        if everything or self._hooks.wanted("flow_batch"):
             return list(_KINDS)
         return [kind for kind in _KINDS if kind in wanted or self._hooks.wanted(f"flow_{kind}")]
 

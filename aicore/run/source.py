@@ -63,6 +63,11 @@ class Source:
         return cls(names, live, filter, capture)
 
     @property
+    def at_rest(self) -> bool:
+        """Files that are read to their end, rather than interfaces, standard input, pipes or a followed folder."""
+        return not self.live and not self.follow and all(map(os.path.isfile, self.names))
+
+    @property
     def sensor(self) -> str:
         """The default name of the vantage point."""
         return f"{socket.gethostname()}/{'+'.join(self.names)}" if self.live else ""

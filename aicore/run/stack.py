@@ -67,10 +67,11 @@ class Use:
 
 @dataclass
 class Attached:
-    """An adaptor (an object or its URL) and the transports that it gets."""
+    """An adaptor (an object or its URL), and for each transport that it gets at every how many packets of a flow it
+    wants an update."""
 
     adaptor: Any
-    transports: set[int]
+    every: dict[int, int]
 
 
 _PLAIN = ("every_tcp", "every_udp", "uses")
@@ -113,9 +114,9 @@ class StackLan:
         self.every_tcp = EVERY
         self.every_udp = EVERY
         self.uses: list[Use] = []
-        self._tcp: Any = None
-        self._udp: Any = None
-        self._more: list[Attached] = []
+        self._tcp: tuple[Any, int] = (None, EVERY)
+        self._udp: tuple[Any, int] = (None, EVERY)
+        self._more: list[tuple[Any, set[int]]] = []
         self._counters: Callable[[], dict[str, int]] | None = None  # of the present or the last run
         self.configure(settings)
 
@@ -156,20 +157,20 @@ class StackLan:
     def set_tcp_database_adaptor(self, adaptor: Any, n: int = EVERY) -> None:
         """TCP flows go to this adaptor: an object with insert, update and remove (or write), or a URL. `n`: an update
         at every n-th packet of a flow, 0 for detections only. None detaches. ValueError for an n below 0."""
-        self.every_tcp = _checked_every(n)
-        self._tcp = _checked_adaptor(adaptor)
+        self._tcp = (_checked_adaptor(adaptor), _checked_every(n))
+        self.every_tcp = n
 
     def set_udp_database_adaptor(self, adaptor: Any, n: int = EVERY) -> None:
         """The same for UDP flows. An object that is set for both transports has one delivery."""
-        self.every_udp = _checked_every(n)
-        self._udp = _checked_adaptor(adaptor)
+        self._udp = (_checked_adaptor(adaptor), _checked_every(n))
+        self.every_udp = n
 
     def add_database_adaptor(self, adaptor: Any, *, tcp: bool = True, udp: bool = True) -> None:
-        """One more adaptor; every_tcp and every_udp hold for all."""
+        """One more adaptor. It gets updates at every_tcp and every_udp packets of a flow, or as its URL says."""
         if adaptor is None or not (tcp or udp):
             raise UsageError("an adaptor and at least one transport are needed")
         transports = {number for number, wanted in ((TCP, tcp), (UDP, udp)) if wanted}
-        self._more.append(Attached(_checked_adaptor(adaptor), transports))
+        self._more.append((_checked_adaptor(adaptor), transports))
 
     def use(self, plugin: Any, **options: Any) -> None:
         """Opens a hook or protocol plugin in the run: `st.use("geoip", db="...")`, or an object of one's own."""
@@ -178,23 +179,22 @@ class StackLan:
     def attached(self) -> list[Attached]:
         """The adaptors, each object once, in the order in which they were set."""
         merged: list[Attached] = []
-        given = [Attached(self._tcp, {TCP}), Attached(self._udp, {UDP}), *self._more]
-        for one in given:
-            if one.adaptor is None:
+        own = {TCP: _checked_every(self.every_tcp), UDP: _checked_every(self.every_udp)}
+        given = [(self._tcp[0], {TCP: self._tcp[1]}), (self._udp[0], {UDP: self._udp[1]})]
+        given += [(adaptor, {number: own[number] for number in transports}) for adaptor, transports in self._more]
+        for adaptor, every in given:
+            if adaptor is None:
                 continue
-            same = next((other for other in merged if _same(other.adaptor, one.adaptor)), None)
+            same = next((other for other in merged if _same(other.adaptor, adaptor)), None)
             if same is None:
-                merged.append(Attached(one.adaptor, set(one.transports)))
+                merged.append(Attached(adaptor, every))
             else:
-                same.transports |= one.transports
+                same.every = {**every, **same.every}
         return merged
 
     def engine_options(self) -> dict[str, Any]:
-        """The settings as the engine takes them."""
-        options: dict[str, Any] = {
-            "every_tcp": _checked_every(self.every_tcp),
-            "every_udp": _checked_every(self.every_udp),
-        }
+        """The settings as the engine takes them, but for `every`, on which the stores have a say."""
+        options: dict[str, Any] = {}
         for name, setting in vars(StackLan).items():
             if isinstance(setting, Setting) and setting.native:
                 value = setting.engine_value(self)
