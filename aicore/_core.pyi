@@ -119,6 +119,8 @@ class Batch:
         """What BinaryReader needs to know of the batch, the same for all batches of a run."""
     def to_bytes(self) -> bytes:
         """The rows; see aicore/binary.h."""
+    def view(self) -> Batch:
+        """The same rows, with forms of its own."""
     def row(self, index: int) -> dict[str, Any]:
         """One row's present values as Python objects, times as integers."""
     @property

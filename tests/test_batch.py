@@ -17,6 +17,7 @@ import aicore
 from aicore.errors import PartialWrite
 from aicore.plugins.adaptor import write_rows
 from aicore.testing import event as made
+from aicore.testing import make_batch
 
 ROW = {
     "key": "10.0.0.1:1000:6:10.0.0.2:80",
@@ -341,3 +342,16 @@ def test_arrow_with_meta() -> None:
     table = rows.to_arrow()
     assert table.column_names == [*rows.names(), "event", "new", "version"]
     assert table.select(["event", "new", "version"]).to_pylist() == [{"event": "remove", "new": True, "version": 8}]
+
+
+def test_a_view_has_the_rows_and_forms_of_its_own() -> None:
+    batch = make_batch(3)
+    batch.add("score", [1, 2, 3])
+    batch.seal()
+    one, other = batch.view(), batch.view()
+    assert one.json() == other.json() == batch.json()
+    assert one.json()[0] is one.json()[0]
+    assert one.json()[0] is not other.json()[0]
+    assert list(one.column("score")) == [1, 2, 3]
+    with pytest.raises(aicore.UsageError):
+        one.add("more", [1, 2, 3])

@@ -207,17 +207,18 @@ class Delivery:
         self._counters.add(batches=1, accepted=len(batch), filtered=len(batch) - wanted)
         if selected is None or not wanted:
             return
-        batch = selected.net() if self._merge else selected
-        self._counters.add(merged=wanted - len(batch))
+        # A view of its own: what other stores make of the batch, such as JSON, must not live as long as it waits here.
+        mine = selected.net() if self._merge else selected.view() if selected is batch else selected
+        self._counters.add(merged=wanted - len(mine))
         if self.health.over or self._deadline.passed:
             self.backlog.retire()
-            self.backlog.store_or_lose(batch)
+            self.backlog.store_or_lose(mine)
         elif self._overload is not None:
-            self._overload.put(batch)
+            self._overload.put(mine)
         elif self._always:
-            self._spill_all(batch)
+            self._spill_all(mine)
         else:
-            self.backlog.push(batch)
+            self.backlog.push(mine)
 
     def _spill_all(self, batch: FlowBatch) -> None:
         """Files with `spool_always`: through the spool, waiting for room in it."""

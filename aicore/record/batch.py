@@ -207,6 +207,11 @@ class FlowBatch:
         core = self._core.kind(event)
         return None if core is None else FlowBatch(core)
 
+    def view(self) -> FlowBatch:
+        """The same rows without copying them. What is made of a view (JSON, columns) goes with it, and not with the
+        batch, which others may keep for long."""
+        return FlowBatch(self._core.view())
+
     def take(self, rows: Sequence[int]) -> FlowBatch:
         """These rows in this order; strings are shared."""
         return FlowBatch(self._core.take(rows))

@@ -244,6 +244,12 @@ void bind_batch(py::module_ &m) {
         .def("schema_bytes", batch_schema_bytes)
         .def("to_bytes", batch_to_bytes)
         .def("row", row, py::arg("index"))
+        .def("view",
+             [](const PyBatch &b) {
+                 PyBatch view(b.batch);
+                 view.sealed = b.sealed;
+                 return view;
+             })
         .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes(); })
         .def("payload_flows", payload_flows);
 }

@@ -10,6 +10,7 @@ import random
 import stat
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -584,6 +585,33 @@ def test_a_run_on_files_waits_and_says_so() -> None:
     assert one.counters()["delivered"] == 4000
     assert one.counters()["shed"] == 0
     assert one.waiting_since is None
+
+
+def test_what_one_store_makes_of_a_batch_does_not_wait_in_the_queue_of_another() -> None:
+    class Json(DatabaseAdaptor):
+        events = "all"
+
+        def write(self, batch: FlowBatch) -> None:
+            assert batch.json()
+
+    fast, stuck = Json(), FaultyAdaptor("all")
+    gate = stuck.hang = threading.Event()
+    given = [make_batch(1000, first=start, version=start + 1) for start in range(0, 20_000, 1000)]
+    size = sum(len(batch.json_lines()) for batch in given)
+    tracemalloc.start()
+    try:
+        with balanced(delivery(stuck, live=True)) as one:
+            with balanced(delivery(fast, live=True)) as other:
+                for batch in given:
+                    one.put(batch)
+                    other.put(batch)
+            assert other.counters()["delivered"] == 20_000
+            assert one.counters()["queued"] == 20_000
+            kept, _ = tracemalloc.get_traced_memory()
+            gate.set()
+    finally:
+        tracemalloc.stop()
+    assert kept < size / 4, "the JSON of the fast store lies in the queue of the other"
 
 
 def test_an_interrupt_while_waiting_loses_nothing() -> None:
