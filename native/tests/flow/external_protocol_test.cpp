@@ -364,20 +364,22 @@ TEST(ExternalProtocols, live_the_bound_of_a_flow_is_of_what_is_out) {
 TEST(ExternalProtocols, live_half_of_the_queue_is_for_events) {
     Bench b;
     b.options.queue_batches = 4;
-    b.options.batch_rows = 1 << 10;
+    b.options.batch_rows = 64;
     b.registry->add_external(external("alpha"));
     b.answers.reply = [](const Asked &) { return Reply{AICORE_YES}; };
     b.start();
-    Frames f; // 6 MB of as many flows as it takes, before anything is pulled
+    const auto ends = [](uint16_t i) { return Endpoints{"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 53}; };
+    Frames f; // 6 MB before anything is pulled, and then flows that have nothing to show
     for (uint16_t i = 0; i < 100; ++i)
-        f.push_back(
-            udp_frame(0, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 53}, std::string(60'000, 'x')));
+        f.push_back(udp_frame(0, ends(i), std::string(60'000, 'x')));
+    for (uint16_t i = 0; i < 60; ++i)
+        f.push_back(tcp_frame(0, ends(i), kSyn, 1, 0));
     b.give(f);
     b.finish();
     EXPECT_GT(b.result.count("inspection_lost"), 0u);
     EXPECT_EQ(b.result.count("not_admitted"), 0u);
     EXPECT_EQ(b.result.count("updates_shed"), 0u);
-    EXPECT_EQ(b.result.of(EventKind::remove).size(), 100u);
+    EXPECT_EQ(b.result.of(EventKind::remove).size(), 160u);
     EXPECT_EQ(b.answers.asked.size() + b.result.count("inspection_lost"), 100u);
     EXPECT_TRUE(b.answers.live.empty());
 }
