@@ -208,7 +208,7 @@ class TestOpenAdaptor:
         assert adaptor.config == {"table": "flows", "size": 2}
         assert adaptor.delivery == DeliveryOptions(frozenset({"ended", "tcp"}), 0, 8)
         for query, message in (
-            ("only=ended,icmp", "option only must be one of ended, detected, tcp, udp, other, not 'ended,icmp'"),
+            ("only=ended,icmp", "option only must be one of all, ended, detected, tcp, udp, other, not 'ended,icmp'"),
             ("every=-1", "at least 0"),
             ("queue=0", "at least 1"),
             ("qeue=1", "did you mean queue"),
