@@ -7,7 +7,7 @@ a time; pull(), json(), close() and trim_memory() release the GIL while they wor
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, final
 
-FieldType = Literal["str", "int", "float", "bool", "time", "list[str]", "list[int]", "list[float]"]
+from aicore.record.schema import FieldType
 
 PROTOCOL_ABI: int
 
@@ -20,7 +20,8 @@ def abi_error(capsule: object) -> str | None:
     """Why a capsule cannot be used as a protocol (wrong ABI, size, name, null function), or None."""
 
 def core_fields() -> list[dict[str, Any]]:
-    """Core columns of a batch in order: {"name", "type"}; type is a FieldType."""
+    """The fields that every record has, in the order of columns: name, type (a FieldType), notify, width, unit, ecs,
+    help, protocol of each, and meta: true for what a batch knows of an event beside its record."""
 
 def counters_info() -> dict[str, str]:
     """Every counter of the core by name, with its meaning."""
@@ -63,7 +64,10 @@ class Registry:
     def protocols(self) -> list[dict[str, Any]]:
         """name, help, transports, rank, ports, fields of each."""
     def fields(self) -> list[dict[str, Any]]:
-        """name, type (a FieldType), notify, width, unit, ecs, help, protocol of each field, in column order."""
+        """name, type (a FieldType), notify, width, unit, ecs, help, protocol of each field that protocols and hooks
+        declared, in column order."""
+    def declare(self, field: Mapping[str, Any]) -> None:
+        """A field that a hook plugin fills, as fields() lists it. ValueError says why it cannot be."""
 
 @final
 class Batch:
@@ -71,11 +75,13 @@ class Batch:
 
     def __len__(self) -> int: ...
     @staticmethod
-    def from_rows(rows: Sequence[Mapping[str, Any]]) -> Batch:
+    def from_rows(rows: Sequence[Mapping[str, Any]], fields: Sequence[Mapping[str, Any]] = ()) -> Batch:
         """From records (dicts with the names of the schema; optional extra keys: event, new, version; unknown keys
-        become added columns). Missing keys are absent. ValueError names the row and the field."""
+        become added columns, of the type that `fields` says or else that of their values). Missing keys are absent.
+        ValueError names the row and the field."""
     @staticmethod
-    def concat(batches: Sequence[Batch]) -> Batch: ...
+    def concat(batches: Sequence[Batch]) -> Batch:
+        """Fields are matched by name. ValueError names one that has two types."""
     def take(self, rows: Sequence[int]) -> Batch:
         """These rows, in this order; strings are shared."""
     def kind(self, event: Literal["insert", "update", "remove"]) -> Batch | None:
@@ -84,25 +90,27 @@ class Batch:
         """One row a flow, its latest, in order of seq; column `new` is 1 where the flow's insert was merged in."""
     def names(self) -> list[str]:
         """Columns that column() knows here: core, protocol fields, added ones."""
+    def fields(self) -> list[dict[str, Any]]:
+        """Those beside the core's, as Registry.fields() lists them."""
     def column(self, name: str) -> Any:
-        """Numbers: memoryview (may be strided; int64, uint64, float64). Strings: list of str | None.
-        Lists: list of list[str] | None. Made once. KeyError for an unknown name.
+        """Integers and times: memoryview "q" (may be strided); real numbers: "d"; booleans: "?"; 0 where absent.
+        Strings: tuple of str | None. Lists: tuple of tuples | None. Made once. KeyError for an unknown name.
 
-        Beside the record: event (str), new (0/1), version (int), seq (int)."""
+        Beside the record: event (str), new and sampled (bool), version (int)."""
     def valid(self, name: str) -> memoryview:
-        """1 where the row has a value, as uint8."""
+        """1 where the row has a value, as uint8. Made once."""
     def type(self, name: str) -> FieldType: ...
     def distinct(self, name: str) -> tuple[list[str | None], memoryview]:
         """A column of strings as its values, each once, and for each row the index of its value (uint32). KeyError for
         the name of no such column."""
     def add(self, name: str, values: Sequence[Any], codes: Sequence[int] | None = None) -> None:
-        """Adds a column (int, float, bool, str, list of str; None = absent). With codes the row's value is
-        values[code]. ValueError after seal(), for a name that exists, a wrong length, or a code that has no value."""
+        """Adds a column of any FieldType; None = absent. With codes the row's value is values[code]. ValueError after
+        seal(), for a name that exists or that a run does not declare, a value of another type, a wrong length, or a
+        code that has no value."""
     def seal(self) -> None: ...
-    def keys(self) -> list[str]: ...
-    def json(self, meta: bool = False) -> list[bytes]:
-        """One JSON object a row; memoised. meta: `event`, `new` and `version` stand in it too."""
-    def nested_json(self, places: dict[str, str]) -> list[bytes]:
+    def json(self, meta: bool = False) -> tuple[bytes, ...]:
+        """One JSON object for each row; made once. meta: what is beside the record stands in it too."""
+    def nested_json(self, places: dict[str, str]) -> tuple[bytes, ...]:
         """The same with each field at a dotted place. ValueError names a field that has none, or one in
         another's."""
     def packed(self, places: Sequence[tuple[str, Sequence[str], int, int]], size: int) -> bytearray:
@@ -124,7 +132,10 @@ class Batch:
     def row(self, index: int) -> dict[str, Any]:
         """One row's present values as Python objects, times as integers."""
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Memory held: rows, texts (also those shared with other batches), and what was made once."""
+    def forget(self) -> None:
+        """Drops what was made once; it is made again when asked for."""
     def payload_flows(self) -> Batch | None:
         """The flows of the payloads that Python protocols shall inspect, as they were when those came, a row for each
         payload; None if there are none."""

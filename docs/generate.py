@@ -51,7 +51,7 @@ def record() -> str:
     registry = _core.Registry()
     for protocol in (_core.http, _core.tls, _core.dns):
         registry.add(protocol)
-    fields = [*schema.CORE, *schema.declared(registry.fields())]
+    fields = [*schema.CORE, *schema.of_native(registry.fields())]
     rows = [
         (
             f"`{field.name}`",

@@ -276,7 +276,7 @@ def test_rows_equal_the_records_as_json(capture_file: Path, tmp_path: Path) -> N
     assert len(records) == len(stored)
     for record in records:
         row = stored[record["flow_id"]]
-        for name in ("first_seen", "last_seen"):
+        for name in ("opened", "first_seen", "last_seen"):
             assert record.pop(name).endswith(f".{row.pop(name) % 10**9:09d}Z")
         for name, value in record.items():
             assert (json.loads(row[name]) if isinstance(value, list) else row[name]) == value

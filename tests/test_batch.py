@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,10 @@ def test_an_unknown_field_names_the_nearest() -> None:
 def test_columns() -> None:
     rows = batch({}, {"packets": 7, "vlan": 12, "httphost": None})
     assert numpy.asarray(rows.column("packets")).tolist() == [5, 7]
-    assert rows.column("httphost") == ["www.example.org", None]
+    assert rows.column("httphost") == ("www.example.org", None)
     assert rows.column("vlan").tolist() == [0, 12]
     assert rows.valid("vlan").tolist() == [0, 1]
-    assert rows.keys() == [ROW["key"]] * 2
+    assert rows.keys() == (ROW["key"],) * 2
     assert [json.loads(line)["packets"] for line in rows.json()] == [5, 7]
     assert rows.json_lines().count(b"\n") == len(rows) == 2
     assert [rows[0].packets, rows[-1].packets] == [5, 7]
@@ -87,7 +88,7 @@ def test_added_fields() -> None:
     rows.add("tags", [["a", "b"], None])
     rows.add("asn", [None, 0])
     assert [(flow.country, flow.score, flow.tags, flow.asn) for flow in rows] == [
-        ("NL", 0.5, ["a", "b"], None),
+        ("NL", 0.5, ("a", "b"), None),
         (None, None, None, 0),
     ]
     assert json.loads(rows.json()[0])["country"] == "NL"
@@ -99,6 +100,120 @@ def test_added_fields() -> None:
         rows.add("late", [1, 2])
 
 
+def test_added_fields_have_the_type_of_their_values() -> None:
+    for values, kind, column in (
+        ([True, None, False], "bool", [True, False, False]),
+        ([1, True, None], "int", [1, 1, 0]),
+        ([1 << 70, -(1 << 70), None], "int", [2**63 - 1, -(2**63), 0]),
+        ([1, 0.5, None], "float", [1.0, 0.5, 0.0]),
+        ([None, None, None], "str", (None, None, None)),
+        ([["a"], [], None], "list[str]", (("a",), (), None)),
+        ([[], [1, 1 << 70], None], "list[int]", ((), (1, 2**63 - 1), None)),
+        ([[], (1, 0.5), None], "list[float]", ((), (1.0, 0.5), None)),
+    ):
+        rows = batch({}, {}, {})
+        rows.add("more", values)
+        assert rows.type("more") == kind
+        found = rows.column("more")
+        assert (found.tolist() if isinstance(found, memoryview) else found) == column
+        assert list(rows.valid("more")) == [value is not None for value in values]
+        for row, value in enumerate(values):
+            assert rows[row].more == (None if value is None else column[row])
+            assert rows.row(row).get("more") == (None if value is None else column[row])
+        assert rows.to_arrow().column("more").to_pylist() == [
+            None if value is None else list(have) if isinstance(have, tuple) else have
+            for value, have in zip(values, column, strict=True)
+        ]
+    for values in ([[1], "a", None], [1, "a", None], [[None], None, None], [b"a", None, None], [["a", 1], None, None]):
+        with pytest.raises(aicore.UsageError, match=r"field 'more' cannot be added: row [01]: "):
+            batch({}, {}, {}).add("more", values)
+
+
+def test_rows_have_the_types_that_their_fields_say() -> None:
+    at = "2023-11-14T22:13:20.123456789Z"
+    fields = [
+        aicore.Field("at", "time", "when"),
+        aicore.Field("yes", "bool", "whether"),
+        aicore.Field("share", "float", "how much"),
+        aicore.Field("none", "list[int]", "nothing"),
+    ]
+    rows = aicore.FlowBatch.from_rows([{"at": at, "yes": 1, "share": 1, "none": []}, {"at": -1}, {}], fields)
+    assert rows.schema[-4:] == tuple(fields)
+    assert rows.column("at").tolist() == [1_700_000_000_123_456_789, -1, 0]
+    assert [flow.yes for flow in rows] == [True, None, None]
+    assert json.loads(rows.json()[0]).items() >= {"at": at, "yes": True, "share": 1.0}.items()
+    assert rows.json()[0].endswith(b'"yes":true,"share":1.0,"none":[]}')
+    for bad in ({"at": "yesterday"}, {"at": "2023-02-29T00:00:00Z"}, {"yes": 2}, {"share": "1"}, {"none": [0.5]}):
+        (name,) = bad
+        with pytest.raises(aicore.UsageError, match=f"field '{name}', row 0: "):
+            aicore.FlowBatch.from_rows([bad], fields)
+
+
+def test_a_number_that_is_not_finite_is_null_in_json_alone() -> None:
+    rows = batch({}, {})
+    rows.add("x", [float("inf"), 0.5])
+    assert [json.loads(line)["x"] for line in rows.json()] == [None, 0.5]
+    assert rows[0].x == rows.column("x")[0] == float("inf")
+
+
+def test_nothing_that_a_batch_hands_out_changes_it() -> None:
+    rows = batch({"dnsdomains": ["a", "b"]}, {})
+    rows.seal()
+    before = rows.json()
+    for name in rows.names():
+        column = rows.column(name)
+        assert column is rows.column(name)
+        with pytest.raises(TypeError):
+            column[0] = column[1]
+        if isinstance(column, tuple):
+            assert all(value is None or isinstance(value, str | tuple) for value in column)
+    for form in (rows.json(), rows.json(meta=True), rows.keys(), rows.valid("vlan")):
+        with pytest.raises(TypeError):
+            form[0] = form[1]  # type: ignore[index]
+    row = rows.row(0)
+    row.clear()
+    rows[0].to_dict()["key"] = "x"
+    assert rows.row(0)["dnsdomains"] == rows[0].dnsdomains == ("a", "b")
+    names = rows.names()
+    names.clear()
+    assert rows.names()
+    assert rows.json() is before
+
+
+def test_a_batch_costs_what_was_made_of_it() -> None:
+    rows = batch(*({"httphost": f"host-{n}.example.org", "packets": n} for n in range(1000)))
+    plain = rows.nbytes
+    assert plain > 1000 * 200
+    size = sum(map(sys.getsizeof, rows.json()))
+    after_json = rows.nbytes
+    assert size * 0.9 < after_json - plain < size * 1.3
+    columns = [rows.column(name) for name in rows.names()]
+    seen = {id(value): value for column in columns if isinstance(column, tuple) for value in column if value}
+    size = sum(map(sys.getsizeof, [*seen.values(), *(column for column in columns if isinstance(column, tuple))]))
+    size += sum(column.nbytes for column in columns if isinstance(column, memoryview) and column.contiguous)
+    assert size * 0.9 < rows.nbytes - after_json < size * 1.3
+    rows.json()
+    rows.column("key")
+    assert rows.nbytes == rows.nbytes
+    kept = rows.column("key")
+    rows.forget()
+    assert rows.nbytes == plain
+    assert rows.column("key") == kept
+    rows.forget()
+    assert rows.take(range(10)).nbytes < plain
+
+
+def test_batches_of_several_runs_can_be_joined() -> None:
+    one, other = batch({"dnsdomains": ["a"]}), batch({"asn": 5, "layer7": "tls"})
+    both = aicore.FlowBatch.concat([one, other])
+    assert [json.loads(line) for line in both.json()] == [json.loads(line) for line in (*one.json(), *other.json())]
+    assert both.type("asn") == "int"
+    with pytest.raises(aicore.UsageError, match="field 'asn' is str in one batch and int in another"):
+        aicore.FlowBatch.concat([other, batch({"asn": "5"})])
+    with pytest.raises(aicore.UsageError, match="no batches"):
+        aicore.FlowBatch.concat([])
+
+
 def test_distinct_values() -> None:
     rows = batch({}, {"ipsrc": "2001:db8::1", "ipdst": "2001:db8::2"}, {}, {"layer7": None}, {"httphost": ""})
     addresses, codes = rows.distinct("ipsrc")
@@ -106,10 +221,10 @@ def test_distinct_values() -> None:
     assert list(codes) == [0, 1, 0, 0, 0]
     rows.add("country", ["NL", None], codes)
     rows.add("note", ["", None, "", None, "x"])
-    assert rows.column("country") == ["NL", None, "NL", "NL", "NL"]
+    assert rows.column("country") == ("NL", None, "NL", "NL", "NL")
     for name in ("ipdst", "layer7", "httphost", "country", "note", "key", "event", "sensor"):
         values, codes = rows.distinct(name)
-        assert [values[code] for code in codes] == rows.column(name)
+        assert tuple(values[code] for code in codes) == rows.column(name)
         assert len(set(values)) == len(values)
     for name in ("bytes", "nothing", "new"):
         with pytest.raises(KeyError, match=name):
@@ -136,7 +251,7 @@ def test_lookups_ask_once_for_a_text_and_forget_when_there_are_too_many() -> Non
     results, codes = lookup.find(rows, "httphost")
     assert (results, list(codes)) == ([None, "B", "C"], [0, 1, 0, 0, 1, 2])
     rows.add("upper", results, codes)
-    assert rows.column("upper") == [None, "B", None, None, "B", "C"]
+    assert rows.column("upper") == (None, "B", None, None, "B", "C")
     assert asked == ["un", "b", "unknown", "c"]
     assert list(lookup.find(batch({"httphost": "c"}, {"httphost": "b"}), "httphost")[0]) == [None, "C", "B"]
     assert len(asked) == 4
@@ -297,6 +412,8 @@ class TestFlows:
 
     def test_filter_settings_and_plugins(self, capture_file: Path) -> None:
         class Upper:
+            fields = (aicore.Field("shout", "str", "layer7 in capitals"),)
+
             @aicore.hookimpl
             def flow_enrich(self, flows: aicore.FlowBatch) -> None:
                 flows.add("shout", [name and name.upper() for name in flows.column("layer7")])
@@ -340,7 +457,7 @@ class TestFlows:
 def test_arrow_with_meta() -> None:
     rows = aicore.FlowBatch.from_rows([made("insert", 1, 7), made("remove", 1, 8)]).net()
     table = rows.to_arrow()
-    assert table.column_names == [*rows.names(), "event", "new", "version"]
+    assert table.column_names == [*rows.names(), "event", "new", "sampled", "version"]
     assert table.select(["event", "new", "version"]).to_pylist() == [{"event": "remove", "new": True, "version": 8}]
 
 

@@ -15,6 +15,7 @@ import aicore
 
 class Plugin:
     options = {"text": aicore.Option(str, required=True), "times": aicore.Option(int, default=1)}
+    fields = (aicore.Field("label", "str", "text"),)
 
     @aicore.hookimpl
     def flow_enrich(self, flows):

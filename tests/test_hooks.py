@@ -66,6 +66,7 @@ def test_every_hook_is_documented(name: str) -> None:
 
 def test_hook_flow_enrich(capture_file: Path) -> None:
     class Plugin:
+        fields = (aicore.Field("size", "str", "big or small"),)
         sealed: list[str] = []
 
         @aicore.hookimpl
@@ -84,6 +85,84 @@ def test_hook_flow_enrich(capture_file: Path) -> None:
     assert {row["size"] for row in store.rows} == {"big", "small"}
     assert all(row["size"] == ("big" if row["bytes"] > 1000 else "small") for row in store.rows)
     assert Plugin.sealed
+
+
+class Declares:
+    """Two fields, of which it fills one, and not in the first batch."""
+
+    fields = (aicore.Field("score", "float", "a number", unit="points"), aicore.Field("seen", "time", "when"))
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    @aicore.hookimpl
+    def flow_enrich(self, flows: aicore.FlowBatch) -> None:
+        self.batches += 1
+        assert [field.name for field in flows.schema[-2:]] == ["score", "seen"]
+        assert set(flows.column("seen")) == {0}
+        if self.batches > 1:
+            flows.add("score", [None if n % 2 else n for n in range(len(flows))])
+
+
+def test_every_batch_has_the_schema_of_the_run(capture_file: Path) -> None:
+    class Witness:
+        schemas: list[tuple[aicore.Field, ...]] = []
+        values: list[list[Any]] = []
+
+        @aicore.hookimpl
+        def flow_batch(self, flows: aicore.FlowBatch, context: aicore.RunContext) -> None:
+            assert flows.schema is context.fields
+            assert flows.names() == [field.name for field in flows.schema]
+            assert [flows.type(name) for name in ("score", "seen")] == ["float", "time"]
+            self.schemas += [flows.schema, flows.take([0]).schema, flows.net().schema]
+            self.values.append([flow.score for flow in flows])
+            assert all(flow.seen is None for flow in flows)
+
+    run(capture_file, Declares(), Witness(), batch_rows=4)
+    assert len(set(Witness.schemas)) == 1
+    declared = Witness.schemas[0][-2:]
+    assert [(field.name, field.type, field.unit, field.protocol) for field in declared] == [
+        ("score", "float", "points", "hook:declares"),
+        ("seen", "time", None, "hook:declares"),
+    ]
+    assert Witness.values[:2] == [[None] * 4, [0.0, None, 2.0, None]]
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        (aicore.Field("bytes", "int", "taken"), "is a name of the core record"),
+        (aicore.Field("sampled", "bool", "taken"), "is a name of the core record"),
+        (aicore.Field("sslhost", "str", "taken"), "is a field of protocol 'tls'"),
+        (aicore.Field("Bad", "str", "no name"), "has no name of the form"),
+        (aicore.Field("junk", "text", "no type"), "has no type 'text'"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_field_that_cannot_be_keeps_the_run_from_starting(field: aicore.Field, why: str, capture_file: Path) -> None:
+    class Plugin:
+        fields = (field,)
+
+        @aicore.hookimpl
+        def flow_enrich(self, flows: aicore.FlowBatch) -> None: ...
+
+    with pytest.raises(aicore.UsageError, match=why):
+        run(capture_file, Plugin())
+
+
+def test_two_hooks_may_declare_a_field_if_they_agree_on_its_type(capture_file: Path) -> None:
+    class Same:
+        fields = (aicore.Field("score", "float", "another meaning"),)
+
+        @aicore.hookimpl
+        def flow_batch(self, flows: aicore.FlowBatch) -> None:
+            assert [field.name for field in flows.schema].count("score") == 1
+
+    class Other(Same):
+        fields = (aicore.Field("score", "int", "a count"),)
+
+    run(capture_file, Declares(), Same())
+    with pytest.raises(aicore.UsageError, match="'score' of hook:other has another type in hook:declares"):
+        run(capture_file, Declares(), Other())
 
 
 def test_hook_flow_insert(capture_file: Path, visits: Any) -> None:
@@ -295,6 +374,7 @@ def test_plugins_by_name_get_their_options(capture_file: Path, install: Install)
 import aicore
 class Mark:
     options = {"text": aicore.Option(str, required=True)}
+    fields = (aicore.Field("mark", "str", "text"),)
     @aicore.hookimpl
     def flow_enrich(self, flows):
         flows.add("mark", [self.config["text"]] * len(flows))
@@ -409,15 +489,33 @@ class Exits:
 
 
 class WrongLength:
+    fields = (aicore.Field("junk", "int", "anything"),)
+
     @aicore.hookimpl
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
         flows.add("junk", [1])
 
 
 class WrongType:
+    fields = (aicore.Field("junk", "int", "anything"),)
+
     @aicore.hookimpl
     def flow_enrich(self, flows: aicore.FlowBatch) -> None:
         flows.add("junk", [object()] * len(flows))
+
+
+class OtherType:
+    fields = (aicore.Field("junk", "int", "anything"),)
+
+    @aicore.hookimpl
+    def flow_enrich(self, flows: aicore.FlowBatch) -> None:
+        flows.add("junk", ["text"] * len(flows))
+
+
+class Undeclared:
+    @aicore.hookimpl
+    def flow_enrich(self, flows: aicore.FlowBatch) -> None:
+        flows.add("junk", [0.5] * len(flows))
 
 
 class Overwrites:
@@ -445,6 +543,9 @@ BAD = {
     Exits: "5 errors in a row in flow_batch, the last one SystemExit: 3",
     WrongLength: "field 'junk' cannot be added",
     WrongType: "field 'junk' cannot be added",
+    OtherType: "field 'junk' cannot be added: row 0: must be an integer, not str",
+    Undeclared: "no hook declares it: a hook names what it adds in its `fields`, as fields = "
+    '(aicore.Field("junk", "float", "what it means"),)',
     Overwrites: "field 'bytes' cannot be added",
     Slow: "too slow, ",
     Hangs: "has not returned",

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,13 +21,38 @@ def _protocols() -> tuple[schema.Field, ...]:
     registry = ProtocolRegistry()
     for protocol in (_core.http, _core.tls, _core.dns):
         registry.add(protocol)
-    return schema.declared(registry.core.fields())
+    return schema.of_native(registry.core.fields())
 
 
-def test_core_fields_are_those_of_the_native_side_in_its_order() -> None:
-    assert [(field.name, field.column_type) for field in schema.CORE] == [
-        (field["name"], field["type"]) for field in _core.core_fields()
-    ]
+def test_every_form_of_a_batch_has_every_core_field() -> None:
+    """A row in which all have a value; what they are is tested on the native side, one by one."""
+    record: dict[str, Any] = {
+        field.name: {"int": n + 1, "time": n + 1, "bool": True, "str": "any text"}[field.type]
+        for n, field in enumerate((*schema.CORE, *schema.META))
+    }
+    record |= {"proto": 6, "ipsrc": "192.0.2.1", "ipdst": "192.0.2.2", "flow_id": "1" * 32, "tunnel": "vxlan:7"}
+    record |= {"layer7_by": "port", "tcp_state": "closed", "end_reason": "idle", "event": "remove"}
+    batch = aicore.FlowBatch.from_rows([record])
+    names = [field.name for field in schema.CORE]
+    every = [*names, *(field.name for field in schema.META)]
+    assert batch.names() == names == list(batch.row(0)) == list(json.loads(batch.json()[0]))
+    assert set(json.loads(batch.json(meta=True)[0])) == set(every)
+    assert json.loads(batch.nested_json({name: f"in.{name}" for name in names})[0])["in"].keys() == set(names)
+    assert batch.to_arrow().column_names == every
+    assert batch.schema == schema.CORE
+    for field in (*schema.CORE, *schema.META):
+        assert batch.type(field.name) == field.type
+        (value,) = batch.column(field.name)
+        assert value == getattr(batch[0], field.name)
+        if field.name not in ("key", "community_id"):  # made of others
+            assert value == record[field.name], field.name
+        assert list(batch.valid(field.name)) == [1]
+        place = aicore.Place(field.type, [field.name], 0, 104 if field.type == "str" else 8)
+        assert any(batch.packed([place], 104)), field.name
+    again = aicore.FlowBatch.from_rows([json.loads(batch.json(meta=True)[0])])
+    assert again.json(meta=True) == batch.json(meta=True)
+    read = aicore.FlowBatch.from_bytes(batch.schema_bytes(), batch.to_bytes())
+    assert read.json(meta=True) == batch.json(meta=True)
 
 
 def test_every_field_is_described() -> None:
@@ -54,19 +80,21 @@ def test_a_key_of_two_full_ipv6_addresses_fits_its_width() -> None:
 
 def test_fields_of_a_batch_follow_its_columns() -> None:
     batch = aicore.FlowBatch.from_rows([{"flow_id": "1" * 32, "country": "NL", "risk": 0.5, "tags": ["a"], "asn": 1}])
-    fields = schema.of_batch(batch)
-    assert [field.name for field in fields] == batch.names()
-    assert [(field.name, field.type, field.protocol) for field in fields[len(schema.CORE) :]] == [
+    assert [field.name for field in batch.schema] == batch.names()
+    assert [(field.name, field.type, field.protocol) for field in batch.schema[len(schema.CORE) :]] == [
         ("country", "str", "plugin"),
         ("risk", "float", "plugin"),
         ("tags", "list[str]", "plugin"),
         ("asn", "int", "plugin"),
     ]
-    assert fields[: len(schema.CORE)] == schema.CORE
+    assert batch.schema[: len(schema.CORE)] == schema.CORE
     known = schema.Field(
         "country", "str", "where the peer is", ecs="source.geo.country_iso_code", protocol="hook:geoip"
     )
-    assert known in schema.of_batch(batch, [known])
+    assert aicore.FlowBatch.from_rows([{"country": "NL"}], [known]).schema[-1] == known
+    batch.add("late", [True])
+    assert batch.schema[-1].name == "late"
+    assert batch.take([0]).schema == batch.net().schema == batch.schema
 
 
 def test_json_of_real_flows_has_known_fields_of_the_right_types(capture_file: Path) -> None:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 # file again and again; 10,000 gave up to 1.4 times the rows. The log then takes some 40 MiB.
 _CHECKPOINT_PAGES = 10_000
 _BUSY_SECONDS = 5.0
-_INTEGER_MAX = 2**63 - 1
 
 # What no later attempt cures; anything else (locked, disk full, I/O error) is worth one.
 _FATAL = re.compile(
@@ -91,7 +90,7 @@ class SqliteAdaptor(DatabaseAdaptor):
         try:
             self._db.execute("BEGIN IMMEDIATE")
             if names != self._names:
-                self._grow(self._db, schema.of_batch(batch))
+                self._grow(self._db, batch.schema)
             self._db.executemany(self._upsert, rows)
             self._db.execute("COMMIT")
         except BaseException as error:
@@ -154,7 +153,7 @@ def _definition(field: schema.Field) -> str:
 
 
 def _values(batch: FlowBatch, name: str) -> Any:
-    """A column as SQLite takes it: None where absent, lists as JSON, integers of 63 bits."""
+    """A column as SQLite takes it: None where absent, lists as JSON."""
     column = batch.column(name)
     kind = batch.type(name)
     if kind == "str":
@@ -165,7 +164,5 @@ def _values(batch: FlowBatch, name: str) -> Any:
     if kind.startswith("list"):
         return [None if value is None else json.dumps(value) for value in column]
     values = column.tolist()
-    if column.format in "QL" and any(value > _INTEGER_MAX for value in values):
-        values = [min(value, _INTEGER_MAX) for value in values]
     valid = batch.valid(name).tobytes()
     return [value if present else None for value, present in zip(values, valid, strict=True)] if 0 in valid else values

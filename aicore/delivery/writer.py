@@ -302,7 +302,7 @@ class _Keys:
 
     def __init__(self, batch: FlowBatch) -> None:
         self._batch = batch
-        self._keys: list[str] | None = None
+        self._keys: Sequence[str] | None = None
 
     def __getitem__(self, row: int) -> str:
         if self._keys is None:

@@ -21,6 +21,7 @@ from aicore import _core
 from aicore.errors import PluginError, UsageError
 from aicore.plugins.options import config_of
 from aicore.record.batch import Flow, FlowBatch
+from aicore.record.schema import as_native
 
 if TYPE_CHECKING:
     from aicore.plugins.options import Option
@@ -208,18 +209,7 @@ class ProtocolRegistry:
             if not isinstance(protocol, Protocol):
                 return self.core.add(protocol)
             check_protocol(type(protocol).__name__, type(protocol))
-            fields = [
-                {
-                    "name": field.name,
-                    "type": field.type,
-                    "notify": field.name in protocol.notify,
-                    "width": field.width,
-                    "unit": field.unit,
-                    "ecs": field.ecs,
-                    "help": field.meaning,
-                }
-                for field in protocol.fields
-            ]
+            fields = [{**as_native(field), "notify": field.name in protocol.notify} for field in protocol.fields]
             transports = sum(_TRANSPORTS[name] for name in set(protocol.transports))
             name = self.core.add_external(
                 protocol.name, transports, protocol.rank, list(protocol.ports), list(protocol.prefixes), fields

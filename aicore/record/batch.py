@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flow events as Python sees them: a batch with columns, and rows that look into it.
 
-A `FlowBatch` owns its memory, may be kept and read on any thread. Only `add` changes it, until `seal`.
+A `FlowBatch` owns its memory, may be kept and read on any thread. Only `add` changes it, until `seal`; what it hands
+out can never be changed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aicore import _core
 from aicore.errors import UsageError
 from aicore.plugins.options import nearest
+from aicore.record.schema import CORE, META, Field, FieldType, as_native, of_native
 
 if TYPE_CHECKING:
     import pandas
@@ -33,7 +35,7 @@ class Place(NamedTuple):
     were too long.
     """
 
-    kind: _core.FieldType | Literal["present", "cut"]
+    kind: FieldType | Literal["present", "cut"]
     fields: Sequence[str]
     offset: int
     width: int
@@ -72,7 +74,7 @@ class Flow:
         return self._batch.json()[self._row].decode()
 
     def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *self._batch.names(), "event", "new", "seq", "version"})
+        return sorted({*object.__dir__(self), *self._batch.names(), *(field.name for field in META)})
 
     def __repr__(self) -> str:
         return f"<Flow {self.key} {self.event} layer7={self.layer7} bytes={self.bytes}>"
@@ -85,9 +87,21 @@ def pandas_frame(table: pyarrow.Table) -> pandas.DataFrame:
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
-@lru_cache(maxsize=8)
-def _reader(schema: bytes) -> _core.BinaryReader:
-    return _core.BinaryReader(schema)
+class _Reader:
+    """Reads the batches of one schema, which is made into fields once."""
+
+    def __init__(self, schema: bytes) -> None:
+        self._core = _core.BinaryReader(schema)
+        self._schema: tuple[Field, ...] | None = None
+
+    def read(self, rows: bytes) -> FlowBatch:
+        batch = FlowBatch(self._core.read(rows), self._schema)
+        self._schema = batch.schema
+        batch.seal()
+        return batch
+
+
+_reader = lru_cache(maxsize=8)(_Reader)
 
 
 def _datetime(ns: int) -> datetime:
@@ -98,22 +112,32 @@ def _datetime(ns: int) -> datetime:
 class FlowBatch:
     """Events in order of `seq`."""
 
-    def __init__(self, core: _core.Batch) -> None:
+    def __init__(self, core: _core.Batch, schema: tuple[Field, ...] | None = None) -> None:
+        """`schema` is that of `core`, if the caller has it as fields already."""
         self._core = core
+        self._schema = schema
         self._columns: dict[str, Any] = {}
 
     @classmethod
-    def from_rows(cls, records: Iterable[Mapping[str, Any]]) -> FlowBatch:
-        """From records with the names of the schema; also `event`, `new` and `version`. Other names become added
-        columns, missing ones are absent. UsageError names the row and the field that is wrong."""
+    def from_rows(cls, records: Iterable[Mapping[str, Any]], fields: Iterable[Field] = ()) -> FlowBatch:
+        """From records with the names of the schema; also `event`, `new`, `sampled` and `version`. Other names become
+        columns of the type that `fields` says, or else that of their values. What a record does not have is absent.
+        UsageError names the row and the field that is wrong."""
         try:
-            return cls(_core.Batch.from_rows(list(records)))
+            return cls(_core.Batch.from_rows(list(records), [as_native(field) for field in fields]))
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
 
     @classmethod
     def concat(cls, batches: Sequence[FlowBatch]) -> FlowBatch:
-        return cls(_core.Batch.concat([batch._core for batch in batches]))
+        """Batches of one run, or of several: fields are matched by name. UsageError (a ValueError) names a field that
+        has two types."""
+        try:
+            core = _core.Batch.concat([batch._core for batch in batches])
+        except ValueError as error:
+            raise UsageError(f"batches cannot be joined: {error}") from None
+        first = batches[0]._schema
+        return cls(core, first if all(batch._schema is first for batch in batches) else None)
 
     def __len__(self) -> int:
         return len(self._core)
@@ -132,19 +156,35 @@ class FlowBatch:
         return f"<FlowBatch of {len(self)} events>"
 
     @property
+    def schema(self) -> tuple[Field, ...]:
+        """The record's fields, in the order of columns. Batches of a run have those of the run: all that protocols and
+        hooks declare, whether or not a row has them."""
+        if self._schema is None:
+            self._schema = (*CORE, *of_native(self._core.fields()))
+        return self._schema
+
+    @property
     def nbytes(self) -> int:
-        """Memory that the batch holds."""
+        """Memory that the batch holds: rows, texts (those shared with other batches, too), and every column, JSON and
+        other form that was made of them. It grows when one is made."""
         return self._core.nbytes
 
+    def forget(self) -> None:
+        """Lets go of the forms that were made: they are made again when asked for. Any thread."""
+        self._columns = {}
+        self._core.forget()
+
     def names(self) -> list[str]:
-        """The record's columns: core, protocols, added. `event`, `new` and `version` can be asked for beside them."""
+        """The names of the schema. `event`, `new`, `sampled` and `version` can be asked for beside them."""
         return self._core.names()
 
-    def type(self, name: str) -> _core.FieldType:
+    def type(self, name: str) -> FieldType:
+        """KeyError for an unknown name."""
         return self._core.type(name)
 
     def column(self, name: str) -> Any:
-        """Numbers: a memoryview, 0 where absent, numpy.asarray takes it. Strings and lists: a list, None where absent.
+        """Integers and times: a memoryview of int64. float: of double. bool: of bool. All are 0 where absent, and
+        numpy.asarray takes them. str: a tuple, None where absent. Lists: a tuple of tuples, likewise. Made once.
         KeyError for an unknown name."""
         found = self._columns.get(name)
         if found is None:
@@ -152,17 +192,18 @@ class FlowBatch:
         return found
 
     def valid(self, name: str) -> memoryview:
-        """1 where the row has a value, else 0."""
+        """1 where the row has a value, else 0. Made once."""
         return self._core.valid(name)
 
-    def keys(self) -> list[str]:
-        return self._core.keys()
+    def keys(self) -> tuple[str, ...]:
+        return self.column("key")  # type: ignore[no-any-return]
 
-    def json(self, meta: bool = False) -> list[bytes]:
-        """A JSON object for each row, made once. With meta also `event`, `new` and `version` stand in it."""
+    def json(self, meta: bool = False) -> tuple[bytes, ...]:
+        """A JSON object for each row, made once. With meta also `event`, `new`, `sampled` and `version` stand in it. A
+        float that is not finite is null."""
         return self._core.json(meta)
 
-    def nested_json(self, places: dict[str, str]) -> list[bytes]:
+    def nested_json(self, places: dict[str, str]) -> tuple[bytes, ...]:
         """A JSON object for each row, its fields at dotted places: with `{"ipsrc": "source.ip", ...}` the address is in
         `{"source": {"ip": ...}}`. UsageError names a field that has no place, or one within another's."""
         try:
@@ -198,31 +239,30 @@ class FlowBatch:
         """The batch of which schema_bytes() and to_bytes() gave these, sealed: the same columns, types, order and
         values. Any bytes are safe to read; ValueError says what is wrong with them, or that the schema is another's.
         Batches of one schema can be joined by concat()."""
-        batch = cls(_reader(schema).read(rows))
-        batch.seal()
-        return batch
+        return _reader(schema).read(rows)
 
     def kind(self, event: Kind) -> FlowBatch | None:
         """The rows of that event; None if there are none."""
         core = self._core.kind(event)
-        return None if core is None else FlowBatch(core)
+        return None if core is None else FlowBatch(core, self._schema)
 
     def view(self) -> FlowBatch:
         """The same rows without copying them. What is made of a view (JSON, columns) goes with it, and not with the
         batch, which others may keep for long."""
-        return FlowBatch(self._core.view())
+        return FlowBatch(self._core.view(), self._schema)
 
     def take(self, rows: Sequence[int]) -> FlowBatch:
         """These rows in this order; strings are shared."""
-        return FlowBatch(self._core.take(rows))
+        return FlowBatch(self._core.take(rows), self._schema)
 
     def row(self, index: int) -> dict[str, Any]:
-        """The fields that one row has."""
+        """The fields that one row has; lists are tuples."""
         return self._core.row(index)
 
     def net(self) -> FlowBatch:
-        """One row for each flow, its latest; `new` is 1 where the flow's insert was merged in."""
-        return FlowBatch(self._core.net())
+        """One row for each flow, its latest. `new` is true where the flow's insert was merged in, `sampled` where
+        nothing but samples was."""
+        return FlowBatch(self._core.net(), self._schema)
 
     def distinct(self, name: str) -> tuple[list[str | None], Sequence[int]]:
         """A column of strings as its values, each once (None for absent), and for each row the index of its value: what
@@ -230,13 +270,18 @@ class FlowBatch:
         return self._core.distinct(name)
 
     def add(self, name: str, values: Sequence[Any], codes: Sequence[int] | None = None) -> None:
-        """Adds a field to every row: int, float, bool, str, list of str, None for absent. For flow_enrich hooks. With
-        `codes` a row's value is values[code], as `distinct` gives them.
-        UsageError for a name that exists, a wrong length, code or type, and after the batch was sealed."""
+        """Adds a field to every row; None for absent. For flow_enrich hooks, which declare in `fields` what they add:
+        the values are of the type that is declared. In a batch of no run the type is that of the values. With `codes` a
+        row's value is values[code], as `distinct` gives them.
+        UsageError for a name that exists or that no hook of the run declares, a wrong length, code or type, and after
+        the batch was sealed."""
         try:
             self._core.add(name, values, codes)
         except (TypeError, ValueError) as error:
             raise UsageError(f"field {name!r} cannot be added: {error}") from None
+        self._columns = {}
+        if name not in [field.name for field in self.schema]:
+            self._schema = None
 
     def seal(self) -> None:
         """From now on the batch cannot change."""
@@ -280,6 +325,6 @@ class FlowBatch:
         except KeyError:
             raise AttributeError(f"a flow has no field {name!r}; {nearest(name, self.names())}") from None
         value = column[row]
-        if value == 0 and isinstance(column, memoryview) and name not in ("event", "new", "version"):
+        if value == 0 and isinstance(column, memoryview):
             return value if self.valid(name)[row] else None
         return value

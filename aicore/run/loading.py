@@ -34,7 +34,6 @@ class Chain:
         self.registry = ProtocolRegistry()
         #: Protocols that were left out, and why.
         self.problems: list[str] = []
-        self._declared: list[schema.Field] = []
 
         wanted: dict[str, dict[str, Any]] = {}
         hooks: list[tuple[str, object]] = []
@@ -74,13 +73,18 @@ class Chain:
         # Called before there is an implementation: each gets its call as it is registered, under its own name.
         plugins.manager.hook.register_protocols.call_historic(kwargs={"registry": self.registry})
         # pluggy calls the last registered first; this way they are called as they were named.
+        declared: list[schema.Field] = []
         for name, plugin in reversed(hooks):
             registered = plugins.register(name, plugin)
             self.guard.account(registered)
-            self._declared += [
+            declared += [
                 dataclasses.replace(field, protocol=registered) for field in reversed(getattr(plugin, "fields", ()))
             ]
-        self._declared.reverse()
+        try:
+            for field in reversed(declared):
+                self.registry.core.declare(schema.as_native(field))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         for impl in reversed(plugins.manager.hook.check.get_hookimpls()):
             run_check(impl.plugin_name, impl.function)
         self.protocols = ProtocolRunner(self.registry.python, self.guard)
@@ -94,7 +98,7 @@ class Chain:
     @property
     def fields(self) -> tuple[schema.Field, ...]:
         """The record: the core's fields, the protocols', and those that hook plugins declare."""
-        return (*schema.CORE, *schema.declared(self.registry.core.fields()), *self._declared)
+        return (*schema.CORE, *schema.of_native(self.registry.core.fields()))
 
 
 def _own(use: Use) -> tuple[str, str, Any]:

@@ -237,7 +237,7 @@ class Run:
             self._tick()
             batch = None
             if core is not None:
-                batch = FlowBatch(core)
+                batch = FlowBatch(core, self.context.fields)
                 self._process(batch)
             if self._stores.nobody_left(self.source.live):
                 self.stop()

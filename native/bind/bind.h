@@ -6,6 +6,8 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <string>
+#include <unordered_map>
 
 #include "aicore/batch.h"
 #include "aicore/columns.h"
@@ -14,50 +16,80 @@
 
 namespace py = pybind11;
 
+// A Python object and the memory that it holds with what it was made of.
+struct Sized {
+    py::object object;
+    size_t bytes = 0;
+};
+
+// What was made of a batch once: columns, JSON, Arrow. Objects that nobody can change, because all who ask get the
+// same. Under the GIL.
+class Forms {
+  public:
+    // make() gives a Sized. It may release the GIL: of two that make the same at once the first is kept.
+    template <typename Make> py::object get(const std::string &name, Make make) {
+        if (const auto it = made_.find(name); it != made_.end()) return it->second;
+        Sized form = make();
+        const auto [it, is_new] = made_.try_emplace(name, std::move(form.object));
+        if (is_new) bytes_ += form.bytes + name.size() + kEntry;
+        return it->second;
+    }
+    void forget() {
+        bytes_ = 0;
+        std::exchange(made_, {}); // objects die when all is in order
+    }
+    size_t bytes() const { return bytes_; }
+
+  private:
+    static constexpr size_t kEntry = 80; // of the table, about
+    std::unordered_map<std::string, py::object> made_;
+    size_t bytes_ = 0;
+};
+
 // What Python holds: the batch, shared with the columns made from it, and what was made once.
 struct PyBatch {
     std::shared_ptr<aicore::Batch> batch;
     bool sealed = false;
-    py::object json[2]; // without and with meta
+    Forms forms;
 
     explicit PyBatch(std::shared_ptr<aicore::Batch> b) : batch(std::move(b)) {}
 };
 
-PyBatch batch_from_rows(const py::sequence &rows);
-// A column of Python values (None = absent); ValueError names the row. The type is that of the first value.
-aicore::AddedColumn added_column(const std::string &name, const py::sequence &values);
+PyBatch batch_from_rows(const py::sequence &rows, const py::sequence &fields);
+// A column of Python values (None = absent), of the type of the field, or of theirs if it has none given. ValueError
+// names the row.
+aicore::Values values_of(const py::sequence &values, aicore::FieldType type);
+aicore::FieldType type_of_values(const py::sequence &values);
 std::string utf8(const py::handle &text); // lone surrogates as \udcxx text
 
-py::list core_fields();
-bool is_core_field(const std::string &name);
-py::object core_column(const std::shared_ptr<aicore::Batch> &batch,
-                       const std::string &name); // null handle: no such column
-py::object core_valid(const std::shared_ptr<aicore::Batch> &batch, const std::string &name);
-const char *core_type(const std::string &name);
-py::object core_value(const aicore::Batch &batch, size_t row, const char *name); // None if absent
+// Fields as dicts: name, type, notify, width, unit, ecs, help, protocol.
+py::dict field_dict(const aicore::FieldInfo &field);
+aicore::FieldInfo field_info(const py::handle &dict);
+
+py::object column(PyBatch &batch, const std::string &name); // KeyError
+py::object valid(PyBatch &batch, const std::string &name);
+py::object code_column(std::vector<uint32_t> values);
+
+// One value; None if absent, lists as tuples.
+py::object core_value(const aicore::Batch &batch, const aicore::Row &row, const aicore::CoreColumn &column);
+py::object attribute_value(const aicore::Batch &batch, const aicore::Row &row, size_t field);
+py::object attribute_value(const aicore::Batch &batch, std::span<const aicore::Attribute> values);
+py::object added_value(const aicore::Values &values, size_t row);
+py::object number_object(aicore::FieldType type, int64_t value);
+[[noreturn]] void unknown(const std::string &name); // KeyError
+py::dict row(const PyBatch &batch, size_t index);
+
 // Appends what tells the values of a text column of the core apart, nothing where absent: for addresses the bytes,
 // which are cheaper than the text. Null: no such column.
 using Distinction = void (*)(std::string &out, const aicore::Batch &batch, const aicore::Row &row);
 Distinction core_distinction(const std::string &name);
-py::object code_column(std::vector<uint32_t> values);
-py::object byte_column(std::vector<uint8_t> values);
-py::object int_column(std::vector<int64_t> values);
-py::object float_column(std::vector<double> values);
-py::object number_column(aicore::FieldType type, std::vector<int64_t> values); // as Attribute::value holds them
-
-// The first attribute of a row with that field, and how many there are.
-std::pair<const aicore::Attribute *, size_t> field_values(const aicore::Batch &batch, const aicore::Row &row,
-                                                          int field);
-py::object attribute_value(const aicore::Batch &batch, const aicore::Row &row, int field); // None if absent
-py::object added_value(const aicore::AddedColumn &column, size_t row);                     // the same
-[[noreturn]] void unknown(const std::string &name);                                        // KeyError
 
 py::object batch_arrow_schema(const PyBatch &self);
 py::tuple batch_arrow_array(const PyBatch &self);
 py::object batch_arrow_stream(const PyBatch &self);
+py::tuple distinct(const PyBatch &self, const std::string &name);
 py::bytes batch_schema_bytes(const PyBatch &self);
 py::bytes batch_to_bytes(const PyBatch &self);
-py::tuple distinct(const PyBatch &self, const std::string &name);
 
 void bind_columns(py::module_ &m);
 void bind_arrow(py::module_ &m);

@@ -5,87 +5,37 @@ using namespace aicore;
 
 namespace {
 
-py::object column(const PyBatch &self, const std::string &name) {
-    const Batch &b = *self.batch;
-    if (py::object core = core_column(self.batch, name)) return core;
-    if (const int field = find_field(b, name); field >= 0) {
-        const FieldType type = b.schema->fields[static_cast<size_t>(field)].type;
-        if (!is_list(type) && !is_text(type)) {
-            std::vector<int64_t> out;
-            out.reserve(b.rows.size());
-            for (const Row &row : b.rows) {
-                const auto [a, n] = field_values(b, row, field);
-                out.push_back(n ? a->value : 0);
-            }
-            return number_column(type, std::move(out));
-        }
-        py::list out(b.rows.size());
-        for (size_t i = 0; i < b.rows.size(); ++i)
-            out[i] = attribute_value(b, b.rows[i], field);
-        return out;
-    }
-    const AddedColumn *c = find_added(b, name);
-    if (!c) unknown(name);
-    if (c->type == FieldType::integer) return int_column(c->integers);
-    if (c->type == FieldType::real) return float_column(c->reals);
-    py::list out(b.rows.size());
-    for (size_t i = 0; i < b.rows.size(); ++i)
-        out[i] = added_value(*c, i);
-    return out;
-}
-
-py::object valid(const PyBatch &self, const std::string &name) {
-    const Batch &b = *self.batch;
-    if (py::object core = core_valid(self.batch, name)) return core;
-    std::vector<uint8_t> out;
-    if (const int field = find_field(b, name); field >= 0) {
-        for (const Row &row : b.rows)
-            out.push_back(field_values(b, row, field).second > 0);
-        return byte_column(std::move(out));
-    }
-    const AddedColumn *c = find_added(b, name);
-    if (!c) unknown(name);
-    return byte_column(c->valid);
-}
-
 const char *type(const PyBatch &self, const std::string &name) {
-    if (const char *core = core_type(name)) return core;
-    if (const int field = find_field(*self.batch, name); field >= 0)
-        return type_name(self.batch->schema->fields[static_cast<size_t>(field)].type);
-    const AddedColumn *c = find_added(*self.batch, name);
-    if (!c) unknown(name);
-    return type_name(c->type);
+    if (const CoreColumn *core = find_core_column(name)) return type_name(core->type);
+    if (const AddedColumn *added = find_added(*self.batch, name)) return type_name(added->field.type);
+    const int field = find_field(*self.batch, name);
+    if (field < 0) unknown(name);
+    return type_name(self.batch->schema->fields[static_cast<size_t>(field)].type);
 }
 
 py::list names(const PyBatch &self) {
     py::list out;
-    for (const auto &field : core_fields())
-        out.append(field["name"]);
-    for (const auto &f : self.batch->schema->fields)
+    for (const CoreColumn &c : core_columns())
+        if (!c.meta) out.append(c.name);
+    for (const FieldInfo &f : self.batch->schema->fields)
         out.append(f.name);
-    for (const auto &c : self.batch->added)
-        out.append(c.name);
+    for (const AddedColumn &c : self.batch->added)
+        out.append(c.field.name);
     return out;
 }
 
-py::dict row(const PyBatch &self, size_t i) {
-    const Batch &b = *self.batch;
-    if (i >= b.rows.size()) throw py::index_error("row " + std::to_string(i) + " of " + std::to_string(b.rows.size()));
-    py::dict out;
-    for (const auto &field : core_fields()) {
-        const auto name = py::cast<std::string>(field["name"]);
-        if (py::object value = core_value(b, i, name.c_str()); !value.is_none()) out[field["name"]] = value;
-    }
-    for (size_t f = 0; f < b.schema->fields.size(); ++f)
-        if (py::object value = attribute_value(b, b.rows[i], static_cast<int>(f)); !value.is_none())
-            out[py::str(b.schema->fields[f].name)] = value;
-    for (const auto &c : b.added)
-        if (c.valid[i]) out[py::str(c.name)] = added_value(c, i);
+// Beside the core's.
+py::list fields(const PyBatch &self) {
+    py::list out;
+    for (const FieldInfo &f : self.batch->schema->fields)
+        out.append(field_dict(f));
+    for (const AddedColumn &c : self.batch->added)
+        out.append(field_dict(c.field));
     return out;
 }
 
-py::list rows_of(const std::string &text, const std::vector<size_t> &ends) {
-    py::list rows(ends.size());
+py::tuple rows_of(const std::string &text, const std::vector<size_t> &ends) {
+    py::tuple rows(ends.size());
     size_t begin = 0;
     for (size_t i = 0; i < ends.size(); ++i) {
         rows[i] = py::bytes(text.data() + begin, ends[i] - begin);
@@ -95,19 +45,18 @@ py::list rows_of(const std::string &text, const std::vector<size_t> &ends) {
 }
 
 py::object json(PyBatch &self, bool meta) {
-    py::object &made = self.json[meta];
-    if (made) return made;
-    std::string out;
-    std::vector<size_t> ends;
-    {
-        const py::gil_scoped_release release;
-        append_json(out, ends, *self.batch, meta, false);
-    }
-    made = rows_of(out, ends);
-    return made;
+    return self.forms.get(meta ? "json meta" : "json", [&]() -> Sized {
+        std::string out;
+        std::vector<size_t> ends;
+        {
+            const py::gil_scoped_release release;
+            append_json(out, ends, *self.batch, meta, false);
+        }
+        return {rows_of(out, ends), out.size() + ends.size() * (sizeof(PyBytesObject) + sizeof(PyObject *) + 8)};
+    });
 }
 
-py::list nested_json(const PyBatch &self, const NestedPlaces &places) {
+py::tuple nested_json(const PyBatch &self, const NestedPlaces &places) {
     std::string out;
     std::vector<size_t> ends;
     {
@@ -168,12 +117,11 @@ PyBatch concat(const std::vector<const PyBatch *> &batches) {
     std::vector<const Batch *> native;
     for (const PyBatch *b : batches)
         native.push_back(b->batch.get());
-    auto out = Batch::concat(native);
-    if (!out) throw py::value_error("only batches of one run, with columns of one type, can be joined");
-    return PyBatch(std::move(out));
+    const py::gil_scoped_release release;
+    return PyBatch(Batch::concat(native)); // std::invalid_argument is ValueError
 }
 
-std::vector<uint32_t> indexes_of(const std::string &name, const py::object &codes) {
+std::vector<uint32_t> indexes_of(const py::object &codes) {
     if (PyObject_CheckBuffer(codes.ptr())) { // as distinct() gives them; one by one they cost more than all the rest
         const py::buffer_info info = py::reinterpret_borrow<py::buffer>(codes).request();
         if (info.format == "I" && info.ndim == 1 && info.strides[0] == sizeof(uint32_t)) {
@@ -184,27 +132,40 @@ std::vector<uint32_t> indexes_of(const std::string &name, const py::object &code
     try {
         return py::cast<std::vector<uint32_t>>(codes);
     } catch (const py::cast_error &) {
-        throw py::value_error("column '" + name + "': the codes are no integers from 0");
+        throw py::value_error("the codes are no integers from 0");
     }
 }
 
 void add(PyBatch &self, const std::string &name, const py::sequence &column_values, const py::object &codes) {
     if (self.sealed) throw py::value_error("the batch is sealed: fields are added in flow_enrich only");
-    if (is_core_field(name) || find_field(*self.batch, name) >= 0 || find_added(*self.batch, name))
+    Batch &b = *self.batch;
+    const auto known = std::find_if(b.added.begin(), b.added.end(),
+                                    [&](const AddedColumn &column) { return column.field.name == name; });
+    if (find_core_column(name) || find_field(b, name) >= 0 || (known != b.added.end() && known->is_filled))
         throw py::value_error("there is a column '" + name + "' already");
+    if (known == b.added.end() && b.schema->of_run)
+        throw py::value_error("no hook declares it: a hook names what it adds in its `fields`, as "
+                              "fields = (aicore.Field(\"" +
+                              name + "\", \"" + type_name(type_of_values(column_values)) + "\", \"what it means\"),)");
+    if (!valid_column_name(name)) throw py::value_error("'" + name + "' is no name of a field: ^[a-z][a-z0-9_]{0,47}$");
     const size_t rows = self.batch->rows.size();
     std::vector<uint32_t> indexes;
-    if (!codes.is_none()) indexes = indexes_of(name, codes);
+    if (!codes.is_none()) indexes = indexes_of(codes);
     const size_t found = codes.is_none() ? column_values.size() : indexes.size();
-    if (found != rows)
-        throw py::value_error("column '" + name + "' has " + std::to_string(found) + " values for " +
-                              std::to_string(rows) + " rows");
+    if (found != rows) throw py::value_error(std::to_string(found) + " values for " + std::to_string(rows) + " rows");
     for (const uint32_t index : indexes)
-        if (index >= column_values.size())
-            throw py::value_error("column '" + name + "' has no value number " + std::to_string(index));
-    AddedColumn column = added_column(name, column_values);
-    self.batch->added.push_back(codes.is_none() ? std::move(column) : column.take(indexes));
-    self.json[0] = self.json[1] = py::object();
+        if (index >= column_values.size()) throw py::value_error("there is no value number " + std::to_string(index));
+    Values values =
+        values_of(column_values, known == b.added.end() ? type_of_values(column_values) : known->field.type);
+    if (!codes.is_none()) values = values.take(indexes);
+    if (known == b.added.end()) {
+        FieldInfo field{name, values.type(), false, 64, "", "", "added by a plugin", "plugin"};
+        b.added.push_back({std::move(field), std::move(values)});
+    } else {
+        known->values = std::move(values);
+        known->is_filled = true;
+    }
+    self.forms.forget();
 }
 
 py::object payload_flows(const PyBatch &self) {
@@ -221,19 +182,19 @@ py::object payload_flows(const PyBatch &self) {
 void bind_batch(py::module_ &m) {
     py::class_<PyBatch>(m, "Batch")
         .def("__len__", [](const PyBatch &b) { return b.batch->rows.size(); })
-        .def_static("from_rows", batch_from_rows, py::arg("rows"))
+        .def_static("from_rows", batch_from_rows, py::arg("rows"), py::arg("fields") = py::tuple())
         .def_static("concat", concat, py::arg("batches"))
         .def("take", take, py::arg("rows"))
         .def("kind", kind, py::arg("event"))
         .def("net", [](const PyBatch &b) { return PyBatch(b.batch->net()); })
         .def("names", names)
+        .def("fields", fields)
         .def("column", column, py::arg("name"))
         .def("valid", valid, py::arg("name"))
         .def("type", type, py::arg("name"))
         .def("distinct", distinct, py::arg("name"))
         .def("add", add, py::arg("name"), py::arg("values"), py::arg("codes") = py::none())
         .def("seal", [](PyBatch &b) { b.sealed = true; })
-        .def("keys", [](const PyBatch &b) { return core_column(b.batch, "key"); })
         .def("json", json, py::arg("meta") = false)
         .def("nested_json", nested_json, py::arg("places"))
         .def("packed", packed, py::arg("places"), py::arg("size"))
@@ -250,6 +211,7 @@ void bind_batch(py::module_ &m) {
                  view.sealed = b.sealed;
                  return view;
              })
-        .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes(); })
+        .def_property_readonly("nbytes", [](const PyBatch &b) { return b.batch->bytes() + b.forms.bytes(); })
+        .def("forget", [](PyBatch &b) { b.forms.forget(); })
         .def("payload_flows", payload_flows);
 }

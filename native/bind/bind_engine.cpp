@@ -69,7 +69,7 @@ EngineOptions options_of(const py::kwargs &kwargs) {
         else if (name == "top")
             o.top = py::cast<bool>(value);
         else if (name == "version_base")
-            o.version_base = number<uint64_t>(n, value);
+            o.version_base = number<int64_t>(n, value);
         else if (name == "events") {
             o.events = 0;
             for (const auto &event : value) {
@@ -252,6 +252,7 @@ void bind_engine(py::module_ &m) {
                     batch = e.pull(timeout_ms);
                 }
                 if (!batch) return py::none();
+                batch->add_declared();
                 return py::cast(PyBatch(std::shared_ptr<Batch>(std::move(batch))));
             },
             py::arg("timeout_ms") = 100)

@@ -12,15 +12,15 @@ using namespace aicore;
 namespace {
 
 // A column of text, without making texts. KeyError for the name of no such column.
-class Texts {
+class TextColumn {
   public:
-    Texts(const Batch &batch, const std::string &name)
-        : batch_(batch), name_(name), core_(core_distinction(name)), field_(find_field(batch, name)),
-          added_(added_at(batch, name)) {
+    TextColumn(const Batch &batch, const std::string &name)
+        : batch_(batch), name_(name), column_(find_core_column(name)), core_(core_distinction(name)),
+          field_(find_field(batch, name)), added_(added_at(batch, name)) {
         if (core_) return;
-        if (is_core_field(name) || (field_ < 0 && added_ < 0)) unknown(name);
-        const FieldType type =
-            field_ >= 0 ? batch.schema->fields[static_cast<size_t>(field_)].type : batch.added[size_t(added_)].type;
+        if (column_ || (field_ < 0 && added_ < 0)) unknown(name);
+        const FieldType type = field_ >= 0 ? batch.schema->fields[static_cast<size_t>(field_)].type
+                                           : batch.added[size_t(added_)].field.type;
         if (type != FieldType::string) unknown(name);
     }
 
@@ -31,9 +31,10 @@ class Texts {
         if (core_) {
             core_(out, batch_, row);
         } else if (field_ >= 0) {
-            if (const auto [a, n] = field_values(batch_, row, field_); n) out = batch_.text(*a);
-        } else if (const AddedColumn &added = batch_.added[size_t(added_)]; added.valid[i]) {
-            out.assign(1, '=').append(added.strings[i]); // an added text may be empty
+            if (const auto found = field_values(batch_, row, size_t(field_)); !found.empty())
+                out = batch_.text(found[0]);
+        } else if (const Values &added = batch_.added[size_t(added_)].values; added.valid[i]) {
+            out.assign(1, '=').append(added.texts[i]); // an added text may be empty
         }
     }
 
@@ -42,8 +43,9 @@ class Texts {
 
     // As Python sees it.
     py::object value(size_t i) const {
-        if (added_ >= 0) return added_value(batch_.added[size_t(added_)], i);
-        return field_ >= 0 ? attribute_value(batch_, batch_.rows[i], field_) : core_value(batch_, i, name_.c_str());
+        if (added_ >= 0) return added_value(batch_.added[size_t(added_)].values, i);
+        const Row &row = batch_.rows[i];
+        return field_ >= 0 ? attribute_value(batch_, row, size_t(field_)) : core_value(batch_, row, *column_);
     }
 
   private:
@@ -56,22 +58,23 @@ class Texts {
 
     const Batch &batch_;
     const std::string &name_;
+    const CoreColumn *column_;
     Distinction core_;
     int field_;
     int added_; // no pointer: a look-up's function may add columns
 };
 
 // What a function said of texts, in a table with open addressing: a lookup is mostly waiting for memory, and a slot
-// is in one cache line. Texts are told apart by 128 keyed bits alone. The function is not kept: its owner holds this
-// table, and the garbage collector does not see into it. While Python runs - the function, a result that dies - nothing
-// of the table is held, because it may come back to it.
+// is in one cache line. TextColumn are told apart by 128 keyed bits alone. The function is not kept: its owner holds
+// this table, and the garbage collector does not see into it. While Python runs - the function, a result that dies -
+// nothing of the table is held, because it may come back to it.
 class Lookup {
   public:
     explicit Lookup(size_t size) : size_(size) { clear(); }
 
     py::tuple find(const PyBatch &self, const std::string &name, const py::function &function) {
         const Batch &batch = *self.batch;
-        const Texts texts(batch, name);
+        const TextColumn texts(batch, name);
         if (used_ > size_) clear();
         py::list results;
         results.append(py::none());
@@ -121,7 +124,7 @@ class Lookup {
     }
 
     // Zero for a row without a text. All of them first, so that the slots are on their way when they are looked at.
-    std::vector<Hash> hashes_of(const Texts &texts, size_t rows) const {
+    std::vector<Hash> hashes_of(const TextColumn &texts, size_t rows) const {
         std::vector<Hash> hashes(rows);
         std::string key;
         for (size_t i = 0; i < rows; ++i) {
@@ -164,7 +167,7 @@ class Lookup {
 
 // A text column as its values, each once in the order of its first row, and for each row the index of its value.
 py::tuple distinct(const PyBatch &self, const std::string &name) {
-    const Texts texts(*self.batch, name);
+    const TextColumn texts(*self.batch, name);
     std::unordered_map<std::string, uint32_t>
         seen; // bounded by the batch, so that texts chosen to collide cost its square
     std::vector<uint32_t> codes;

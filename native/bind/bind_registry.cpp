@@ -21,6 +21,8 @@ py::object abi_error(const py::object &capsule) {
     }
 }
 
+} // namespace
+
 py::dict field_dict(const FieldInfo &f) {
     py::dict d;
     d["name"] = f.name;
@@ -39,16 +41,15 @@ FieldInfo field_info(const py::handle &item) {
     const auto text = [&](const char *key) {
         return d.contains(key) && !d[key].is_none() ? py::cast<std::string>(d[key]) : std::string();
     };
-    const std::string type = text("type");
-    FieldInfo f{text("name"), FieldType::string, false, 64, text("unit"), text("ecs"), text("help"), ""};
-    if (const auto known = type_of_name(type))
-        f.type = *known;
-    else
-        throw py::value_error("field '" + f.name + "' has no type '" + type + "'");
+    const auto type = type_of_name(text("type"));
+    if (!type) throw py::value_error("field '" + text("name") + "' has no type '" + text("type") + "'");
+    FieldInfo f{text("name"), *type, false, 64, text("unit"), text("ecs"), text("help"), text("protocol")};
     if (d.contains("notify")) f.notify = py::cast<bool>(d["notify"]);
     if (d.contains("width")) f.width = py::cast<uint32_t>(d["width"]);
     return f;
 }
+
+namespace {
 
 std::string add_external(Registry &registry, const std::string &name, uint32_t transports, uint32_t rank,
                          const std::vector<uint16_t> &ports, const std::vector<py::bytes> &prefixes,
@@ -98,11 +99,14 @@ void bind_registry(py::module_ &m) {
             py::arg("capsule"))
         .def("add_external", add_external, py::arg("name"), py::arg("transports"), py::arg("rank"), py::arg("ports"),
              py::arg("prefixes"), py::arg("fields"))
+        .def(
+            "declare", [](Registry &r, const py::handle &field) { r.declare(field_info(field)); }, py::arg("field"))
         .def("protocols", protocols)
         .def("fields", [](const Registry &r) {
             py::list out;
-            for (const FieldInfo &f : r.schema()->fields)
-                out.append(field_dict(f));
+            for (const auto *fields : {&r.schema()->fields, &r.schema()->declared})
+                for (const FieldInfo &f : *fields)
+                    out.append(field_dict(f));
             return out;
         });
 }

@@ -60,7 +60,6 @@ PYBIND11_MODULE(_core, m) {
     m.attr("http") = capsule(aicore_http());
     m.attr("tls") = capsule(aicore_tls());
     m.attr("dns") = capsule(aicore_dns());
-    m.def("core_fields", core_fields);
     m.def("counters_info", counters_info);
     m.def("interfaces", interfaces);
     m.def("trim_memory", trim_memory, py::call_guard<py::gil_scoped_release>());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values of protocols' fields and of added columns, one at a time.
+// Single values, and rows of them.
 #include "bind.h"
 
 using namespace aicore;
@@ -10,49 +10,86 @@ py::str text(std::string_view s) {
     return py::str(s.data(), s.size());
 }
 
-py::object scalar(const Batch &b, const Attribute &a) {
-    const auto type = static_cast<FieldType>(a.type);
-    if (is_text(type)) return text(b.text(a));
-    if (is_real(type)) return py::float_(a.real());
-    return type == FieldType::boolean ? py::object(py::bool_(a.value != 0)) : py::object(py::int_(a.value));
+py::object item(const Values &values, size_t i) {
+    return is_text(values.type()) ? py::object(text(values.texts[i])) : number_object(values.type(), values.numbers[i]);
+}
+
+py::object attribute(const Batch &b, const Attribute &a) {
+    return a.has_text() ? py::object(text(b.text(a))) : number_object(static_cast<FieldType>(a.type), a.value);
+}
+
+// The names of the core's fields as keys of dicts: made once, their hashes known.
+const std::vector<std::pair<const CoreColumn *, PyObject *>> &core_keys() {
+    static const auto keys = [] {
+        std::vector<std::pair<const CoreColumn *, PyObject *>> made; // as long as the process lives
+        for (const CoreColumn &c : core_columns())
+            if (!c.meta) made.emplace_back(&c, PyUnicode_InternFromString(c.name));
+        return made;
+    }();
+    return keys;
+}
+
+void set(py::dict &out, PyObject *key, const py::object &value) {
+    if (PyDict_SetItem(out.ptr(), key, value.ptr()) != 0) throw py::error_already_set();
 }
 
 } // namespace
 
-std::pair<const Attribute *, size_t> field_values(const Batch &b, const Row &row, int field) {
-    const Attribute *a = b.strings->attributes.data() + row.attribute_first, *end = a + row.attribute_count;
-    while (a != end && a->field < field)
-        ++a;
-    size_t n = 0;
-    while (a + n != end && a[n].field == field)
-        ++n;
-    return {a, n};
+py::object number_object(FieldType type, int64_t value) {
+    if (is_real(type)) return py::float_(std::bit_cast<double>(value));
+    return type == FieldType::boolean ? py::object(py::bool_(value != 0)) : py::object(py::int_(value));
 }
 
-py::object attribute_value(const Batch &b, const Row &row, int field) {
-    const auto [a, n] = field_values(b, row, field);
-    if (n == 0) return py::none();
-    if (!is_list(b.schema->fields[static_cast<size_t>(field)].type)) return scalar(b, *a);
-    py::list out(n);
-    for (size_t i = 0; i < n; ++i)
-        out[i] = scalar(b, a[i]);
+py::object core_value(const Batch &batch, const Row &row, const CoreColumn &c) {
+    if (c.number) return c.present(row) ? number_object(c.type, c.number(row)) : py::object(py::none());
+    std::string made;
+    c.text(made, batch, row);
+    return made.empty() ? py::object(py::none()) : py::object(text(made));
+}
+
+py::object attribute_value(const Batch &b, std::span<const Attribute> values) {
+    if (values.empty()) return py::none();
+    if (!is_list(static_cast<FieldType>(values[0].type))) return attribute(b, values[0]);
+    py::tuple out(values.size());
+    for (size_t i = 0; i < values.size(); ++i)
+        out[i] = attribute(b, values[i]);
     return out;
 }
 
-py::object added_value(const AddedColumn &c, size_t i) {
-    if (!c.valid[i]) return py::none();
-    switch (c.type) {
-    case FieldType::integer:
-        return py::int_(c.integers[i]);
-    case FieldType::real:
-        return py::float_(c.reals[i]);
-    case FieldType::string:
-        return text(c.strings[i]);
-    default:
-        return py::cast(c.lists[i]);
-    }
+py::object attribute_value(const Batch &b, const Row &row, size_t field) {
+    return attribute_value(b, field_values(b, row, field));
+}
+
+py::object added_value(const Values &values, size_t row) {
+    if (!values.valid[row]) return py::none();
+    const auto [first, last] = values.items(row);
+    if (!is_list(values.type())) return item(values, first);
+    py::tuple out(last - first);
+    for (size_t i = first; i < last; ++i)
+        out[i - first] = item(values, i);
+    return out;
 }
 
 void unknown(const std::string &name) {
     throw py::key_error(name);
+}
+
+py::dict row(const PyBatch &self, size_t index) {
+    const Batch &b = *self.batch;
+    if (index >= b.rows.size())
+        throw py::index_error("row " + std::to_string(index) + " of " + std::to_string(b.rows.size()));
+    const Row &from = b.rows[index];
+    py::dict out;
+    for (const auto &[c, key] : core_keys())
+        if (py::object value = core_value(b, from, *c); !value.is_none()) set(out, key, value);
+    const auto all = b.attributes(from);
+    for (auto a = all.begin(); a != all.end();) {
+        const auto first = a;
+        while (a != all.end() && a->field == first->field)
+            ++a;
+        set(out, text(b.schema->fields[first->field].name).ptr(), attribute_value(b, {first, a}));
+    }
+    for (const AddedColumn &c : b.added)
+        if (c.values.valid[index]) set(out, text(c.field.name).ptr(), added_value(c.values, index));
+    return out;
 }

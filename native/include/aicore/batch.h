@@ -3,72 +3,20 @@
 // engine to its reader. Filled by one thread, handed over whole, then owned by whoever pulled it.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
-#include "aicore/packet.h"
+#include "aicore/row.h"
 #include "aicore/schema.h"
+#include "aicore/values.h"
 
 namespace aicore {
-
-enum class EventKind : uint8_t { insert, update, remove };
-enum class Layer7By : uint8_t { none, payload, port };
-enum class TcpState : uint8_t { none, syn_sent, syn_received, established, closing, closed, reset };
-enum class EndReason : uint8_t { none, fin, rst, idle, active, evicted, shutdown };
-
-inline constexpr const char *kEventNames[] = {"insert", "update", "remove"};
-inline constexpr const char *kLayer7ByNames[] = {"", "payload", "port"};
-inline constexpr const char *kTcpStateNames[] = {"",        "syn_sent", "syn_received", "established",
-                                                 "closing", "closed",   "reset"};
-inline constexpr const char *kEndReasonNames[] = {"", "fin", "rst", "idle", "active", "evicted", "shutdown"};
-inline constexpr const char *kTunnelNames[] = {"", "ipip", "gre", "erspan", "vxlan", "geneve", "gtpu", "teredo"};
-
-// One value that a protocol gave to a flow. Of one row sorted by field; a list is several with the same field.
-struct Attribute {
-    int64_t value;   // the integer, boolean or time; the bits of the real; the offset of the text in the arena
-    uint32_t length; // of the text
-    uint16_t field;  // index into Schema::fields
-    uint16_t type;   // FieldType
-
-    bool has_text() const { return is_text(static_cast<FieldType>(type)); }
-    double real() const { return std::bit_cast<double>(value); }
-};
-
-// The flow's whole state at an event. Number columns are strided views on these, so names and widths are a contract
-// with core_columns().
-struct Row {
-    uint64_t flow_id[2]; // high, low
-    uint64_t seq;
-    uint64_t version;   // run start in microseconds since the epoch + seq
-    int64_t first_seen; // nanoseconds since the epoch, UTC
-    int64_t last_seen;
-    int64_t duration; // nanoseconds, never negative
-    uint64_t packets, bytes, payload_bytes;
-    uint64_t src_packets, dst_packets;
-    uint64_t src_bytes, dst_bytes;
-    uint64_t src_payload_bytes, dst_payload_bytes;
-    uint64_t retransmissions;
-    uint8_t ipsrc[16], ipdst[16]; // IPv4 in the first 4
-    uint32_t tunnel_id;
-    uint32_t attribute_first, attribute_count; // in Strings::attributes
-    uint16_t portsrc, portdst;
-    uint16_t vlan, vlan_inner;
-    uint16_t layer7, anomaly, sensor; // indexes into Schema::names
-    uint8_t proto, ip_version;
-    uint8_t src_tcpflags, dst_tcpflags; // all flags seen, TcpFlag bits
-    EventKind kind;
-    uint8_t is_new; // net(): the flow's insert was merged in
-    Layer7By layer7_by;
-    TcpState tcp_state;
-    EndReason end_reason;
-    Tunnel tunnel;
-};
 
 // Arena and attributes, shared by batches made from one another (take, net, kind).
 struct Strings {
@@ -78,15 +26,9 @@ struct Strings {
 
 // A column that was added later: enrichment, or a field that from_rows() did not know.
 struct AddedColumn {
-    std::string name;
-    FieldType type;
-    std::vector<uint8_t> valid;
-    std::vector<int64_t> integers;
-    std::vector<double> reals;
-    std::vector<std::string> strings;
-    std::vector<std::vector<std::string>> lists;
-
-    AddedColumn take(const std::vector<uint32_t> &indexes) const;
+    FieldInfo field;
+    Values values;
+    bool is_filled = true; // false: a field that a hook declared and has not added yet, absent in all rows
 };
 
 // A payload that external protocols shall look at: a datagram, or what comes next in the stream of a direction.
@@ -156,30 +98,23 @@ class Batch {
     uint64_t serial = 0;                // of an engine's batches, from 1
     std::unique_ptr<Payloads> payloads; // null = none
 
-    size_t bytes() const; // memory held, for queue bounds
+    size_t bytes() const; // memory held, that shared with other batches included
+
+    void add_declared(); // a column for each field that hooks declare, absent in all rows
 
     std::unique_ptr<Batch> take(const std::vector<uint32_t> &indexes) const;
     std::unique_ptr<Batch> net() const;
-    // All of one schema, else null.
+    // Fields are matched by name; std::invalid_argument names one that has two types.
     static std::unique_ptr<Batch> concat(const std::vector<const Batch *> &batches);
     std::string_view text(const Attribute &a) const { return {strings->text.data() + a.value, a.length}; }
+    std::span<const Attribute> attributes(const Row &row) const { // sorted by field
+        return {strings->attributes.data() + row.attribute_first, row.attribute_count};
+    }
 
   private:
     static constexpr size_t kMaxKeptText = 1 << 20;
     std::shared_ptr<BatchMemory> memory_; // where its memory goes, null = back to the system
 };
-
-// Text forms, appended to `out`. Addresses as in RFC 5952; the key as design: IPv6 in brackets.
-void append_address(std::string &out, const uint8_t *address, uint8_t ip_version);
-void append_key(std::string &out, const Row &row);
-void append_flow_id(std::string &out, const Row &row);            // 32 hex digits
-void append_tunnel(std::string &out, Tunnel tunnel, uint32_t id); // "vxlan:7", "gre", nothing for none
-void append_community_id(std::string &out, const Row &row);       // Community ID v1, seed 0
-void append_time(std::string &out, int64_t ns);                   // RFC 3339, UTC, 9 decimals
-void append_json_string(std::string &out, std::string_view text);
-// All but texts, or an item of a list, as Attribute::value holds it: a time as text, a real always with a point or
-// exponent, null for one that is not finite (JSON has no such number).
-void append_json_number(std::string &out, FieldType type, int64_t value);
 
 // Each row as one JSON object. ends[i] = offset behind row i (and its newline if asked for).
 void append_json(std::string &out, std::vector<size_t> &ends, const Batch &batch, bool meta, bool newline);
@@ -208,11 +143,5 @@ constexpr PackedPlace::Kind place_kind(FieldType type) {
 // All rows, `size` bytes each; what has no value, or another type in this batch, is 0. std::invalid_argument for places
 // that do not fit.
 void write_packed(uint8_t *out, const Batch &batch, const std::vector<PackedPlace> &places, size_t size);
-
-// Valid UTF-8 of at most `limit` bytes: a byte that is none, and NUL, becomes the text \xNN. True if it was cut.
-bool append_utf8(std::string &out, const uint8_t *bytes, size_t length, size_t limit);
-bool valid_utf8(std::string_view text);
-
-bool valid_column_name(std::string_view name); // ^[a-z][a-z0-9_]{0,47}$
 
 } // namespace aicore

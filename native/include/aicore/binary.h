@@ -8,7 +8,7 @@
 // fingerprint which schema it belongs to.
 //
 //   schema: "AICS" u16 version | u16 members: (text name)... | u16 fields: (text name, u8 type, u8 notify, u32 width,
-//           text unit, ecs, help, protocol)... | u16 added: (text name, u8 type)...
+//           text unit, ecs, help, protocol)... | u16 added: the same of each
 //   batch:  "AICB" u16 version | u64 fingerprint of the schema | u32 rows | numbers(rows) for each member
 //           | u16 names: text...                        what layer7, anomaly and sensor of the rows mean, from 1 on
 //           | numbers(attributes) fields | texts: u32 count, numbers(count) lengths, bytes

@@ -33,7 +33,7 @@ struct EngineOptions {           // times in nanoseconds
     size_t stream_bytes = 16 << 10, streams_bytes = 64 << 20;
     uint32_t inspected_flows = 65536; // shown to external protocols at once
     bool top = false;                 // keep the summary's tops
-    uint64_t version_base = 0;        // run start, microseconds since the epoch
+    int64_t version_base = 0;         // run start, microseconds since the epoch
 };
 
 struct Progress {

@@ -48,6 +48,7 @@ struct Hot {
 static_assert(sizeof(Hot) == 128);
 
 struct Warm {
+    int64_t opened;     // time of its first packet
     int64_t first_seen; // lowest packet time
     uint64_t flow_id[2];
     int64_t touched;          // clock at the last packet if kSkewed; clock at FIN or RST if lingering

@@ -89,6 +89,7 @@ class Registry {
 
     void add(const aicore_protocol *protocol);               // copies it; std::invalid_argument says why not
     void add_external(const ExternalProtocol &protocol);     // same
+    void declare(const FieldInfo &field);                    // of a hook plugin, which fills it; same
     void freeze(const std::vector<const char *> &anomalies); // names of the core's counters; idempotent
 
     const std::vector<Registered> &protocols() const { return protocols_; } // after freeze() in order of rank

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,14 +59,17 @@ struct FieldInfo {
 };
 
 struct Schema {
-    std::vector<FieldInfo> fields;  // index = Attribute::field
-    std::vector<std::string> names; // layer7, anomalies, sensor; index 0 is absent
+    std::vector<FieldInfo> fields;   // index = Attribute::field
+    std::vector<FieldInfo> declared; // by hook plugins, which fill them batch by batch
+    std::vector<std::string> names;  // layer7, anomalies, sensor; index 0 is absent
+    bool of_run = false;             // no batch gets other fields than these
 
     // Adds it if new. During a run only the reader's thread does so, and only while there is reserved room: the readers
     // of a batch look up the names that it holds, and those do not move.
     uint16_t name_index(const std::string &name) {
         for (size_t i = 0; i < names.size(); ++i)
             if (names[i] == name) return static_cast<uint16_t>(i);
+        if (names.size() > UINT16_MAX) throw std::length_error("more than 65,536 names");
         names.push_back(name);
         return static_cast<uint16_t>(names.size() - 1);
     }

@@ -76,13 +76,6 @@ ArrowSchema schema_of(const ArrowField &field) {
     return SchemaMemory::schema(std::move(memory), format_of(field.type), field.nullable);
 }
 
-FieldType core_type(const CoreColumn &core) { // TEMP
-    const std::string_view name = core.name;
-    if (core.text) return FieldType::string;
-    if (name == "first_seen" || name == "last_seen") return FieldType::time;
-    return name == "new" ? FieldType::boolean : FieldType::integer;
-}
-
 // -- rows ------------------------------------------------------------------------------------------------------------
 
 // Rows [first, first + count) of a batch on their way into columns.
@@ -98,15 +91,15 @@ class Exporter {
         for (const ArrowField &field : fields) {
             ArrowColumn &column = columns.emplace_back(field.type, count_, limit_);
             if (const CoreColumn *core = find_core_column(field.name)) {
-                check(field, core_type(*core));
+                check(field, core->type);
                 fill(column, *core);
             } else if (const int own = find_field(*batch_, field.name); own >= 0) {
                 const auto at = static_cast<size_t>(own);
                 check(field, batch_->schema->fields[at].type);
                 of_field_[at] = &column;
             } else if (const AddedColumn *added = find_added(*batch_, field.name)) {
-                check(field, added->type);
-                fill(column, *added);
+                check(field, added->field.type);
+                fill(column, added->values);
             }
             if (column.too_much()) return false;
         }
@@ -140,25 +133,21 @@ class Exporter {
                 if (column.texts().size() == before) column.take_back();
             } else if (core.present(row)) {
                 column.row(i);
-                column.number(static_cast<int64_t>(core.number(row)));
+                column.number(core.number(row));
             }
         }
     }
 
-    void fill(ArrowColumn &column, const AddedColumn &added) const {
-        const bool real = added.type == FieldType::real;
-        if (real || added.type == FieldType::integer)
-            column.share(batch_, real ? static_cast<const void *>(added.reals.data() + first_)
-                                      : static_cast<const void *>(added.integers.data() + first_));
+    void fill(ArrowColumn &column, const Values &values) const {
+        const FieldType type = values.type();
+        const bool shared = !is_list(type) && !is_text(type) && type != FieldType::boolean;
+        if (shared) column.share(batch_, values.numbers.data() + first_);
         for (size_t i = 0; i < count_; ++i) {
-            const size_t at = first_ + i;
-            if (!added.valid[at]) continue;
+            if (!values.valid[first_ + i]) continue;
             column.row(i);
-            if (added.type == FieldType::string)
-                column.text(added.strings[at]);
-            else if (is_list(added.type))
-                for (const std::string &item : added.lists[at])
-                    column.text(item);
+            auto [item, end] = values.items(first_ + i);
+            for (; item < end && !shared; ++item)
+                is_text(type) ? column.text(values.texts[item]) : column.number(values.numbers[item]);
         }
     }
 
@@ -166,17 +155,16 @@ class Exporter {
     void attributes() const {
         for (size_t i = 0; i < count_; ++i) {
             const Row &row = batch_->rows[first_ + i];
-            const Attribute *a = batch_->strings->attributes.data() + row.attribute_first;
             const ArrowColumn *last = nullptr;
-            for (const Attribute *end = a + row.attribute_count; a != end; ++a) {
-                ArrowColumn *column = of_field_[a->field];
+            for (const Attribute &a : batch_->attributes(row)) {
+                ArrowColumn *column = of_field_[a.field];
                 if (!column) continue;
                 if (column != last) column->row(i);
                 last = column;
-                if (a->has_text())
-                    column->text(batch_->text(*a));
+                if (a.has_text())
+                    column->text(batch_->text(a));
                 else
-                    column->number(a->value);
+                    column->number(a.value);
             }
         }
     }
@@ -261,21 +249,18 @@ class Stream {
 } // namespace
 
 bool always_present(const std::string &field) {
-    static constexpr const char *kTexts[] = {"key", "flow_id", "ipsrc", "ipdst", "community_id", "event"};
     const CoreColumn *core = find_core_column(field);
-    if (!core) return false;
-    if (!core->text) return !core->zero_absent && !core->tcp_only;
-    return std::find(std::begin(kTexts), std::end(kTexts), field) != std::end(kTexts);
+    return core && core->absent == Absent::never;
 }
 
 ArrowFields arrow_fields(const Batch &batch) {
     ArrowFields record, meta;
     for (const CoreColumn &core : core_columns())
-        (core.meta ? meta : record).push_back({core.name, core_type(core), !always_present(core.name)});
+        (core.meta ? meta : record).push_back({core.name, core.type, !always_present(core.name)});
     for (const FieldInfo &field : batch.schema->fields)
         record.push_back({field.name, field.type, true});
     for (const AddedColumn &added : batch.added)
-        record.push_back({added.name, added.type, true});
+        record.push_back({added.field.name, added.field.type, true});
     record.insert(record.end(), meta.begin(), meta.end());
     return record;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "aicore/binary.h"
+#include "aicore/core_fields.h"
 
 namespace aicore::binary {
 
@@ -29,74 +30,51 @@ struct Member {
     bool word = false;       // four bytes in a fixed order
 };
 
-#define MEMBER(member)                                                                                                 \
-    { #member, offsetof(Row, member), sizeof(Row::member), UINT64_MAX }
-#define ENUM(member, last)                                                                                             \
-    { #member, offsetof(Row, member), 1, static_cast < uint64_t>(last) }
-#define NAME(member)                                                                                                   \
-    { #member, offsetof(Row, member), 2, UINT16_MAX, 0, true }
-#define WORD(name, member, n)                                                                                          \
-    { name, offsetof(Row, member) + 4 * (n), 4, UINT64_MAX, 0, false, true }
-
 // What a row is made of. The flow id, which is random, comes first: because it takes its 16 bytes in any case, the
 // number of rows is bounded by the length of the input. Addresses are four words each, the last three of IPv4 are 0.
 // attribute_first is no member: attributes are stored in the order of rows.
-inline constexpr Member kMembers[] = {
-    {"flow_id_high", offsetof(Row, flow_id), 8, UINT64_MAX, 8},
-    {"flow_id_low", offsetof(Row, flow_id) + 8, 8, UINT64_MAX, 8},
-    MEMBER(seq),
-    MEMBER(version),
-    MEMBER(first_seen),
-    MEMBER(last_seen),
-    MEMBER(duration),
-    MEMBER(packets),
-    MEMBER(bytes),
-    MEMBER(payload_bytes),
-    MEMBER(src_packets),
-    MEMBER(dst_packets),
-    MEMBER(src_bytes),
-    MEMBER(dst_bytes),
-    MEMBER(src_payload_bytes),
-    MEMBER(dst_payload_bytes),
-    MEMBER(retransmissions),
-    WORD("ipsrc_0", ipsrc, 0),
-    WORD("ipsrc_1", ipsrc, 1),
-    WORD("ipsrc_2", ipsrc, 2),
-    WORD("ipsrc_3", ipsrc, 3),
-    WORD("ipdst_0", ipdst, 0),
-    WORD("ipdst_1", ipdst, 1),
-    WORD("ipdst_2", ipdst, 2),
-    WORD("ipdst_3", ipdst, 3),
-    MEMBER(tunnel_id),
-    MEMBER(attribute_count),
-    MEMBER(portsrc),
-    MEMBER(portdst),
-    MEMBER(vlan),
-    MEMBER(vlan_inner),
-    NAME(layer7),
-    NAME(anomaly),
-    NAME(sensor),
-    MEMBER(proto),
-    MEMBER(ip_version),
-    MEMBER(src_tcpflags),
-    MEMBER(dst_tcpflags),
-    ENUM(kind, EventKind::remove),
-    ENUM(is_new, 1),
-    ENUM(layer7_by, Layer7By::port),
-    ENUM(tcp_state, TcpState::reset),
-    ENUM(end_reason, EndReason::shutdown),
-    ENUM(tunnel, Tunnel::teredo),
-};
-
-#undef MEMBER
-#undef ENUM
-#undef NAME
-#undef WORD
+inline const std::vector<Member> kMembers = [] {
+    std::vector<Member> members{
+        {"flow_id_high", offsetof(Row, flow_id), 8, UINT64_MAX, 8},
+        {"flow_id_low", offsetof(Row, flow_id) + 8, 8, UINT64_MAX, 8},
+        {"tunnel", offsetof(Row, tunnel), 1, static_cast<uint64_t>(Tunnel::teredo)},
+        {"tunnel_id", offsetof(Row, tunnel_id), 4, UINT32_MAX},
+        {"attribute_count", offsetof(Row, attribute_count), 4, UINT32_MAX},
+        {"ip_version", offsetof(Row, ip_version), 1, 6},
+    };
+    static constexpr const char *kWords[][4] = {{"ipsrc_0", "ipsrc_1", "ipsrc_2", "ipsrc_3"},
+                                                {"ipdst_0", "ipdst_1", "ipdst_2", "ipdst_3"}};
+    for (size_t n = 0; n < 4; ++n) {
+        members.push_back({kWords[0][n], offsetof(Row, ipsrc) + 4 * n, 4, UINT32_MAX, 0, false, true});
+        members.push_back({kWords[1][n], offsetof(Row, ipdst) + 4 * n, 4, UINT32_MAX, 0, false, true});
+    }
+    each_core_field([&]<size_t i> {
+        constexpr auto &field = std::get<i>(kCoreFields);
+        using Source = typename std::remove_cvref_t<decltype(field)>::Source;
+        if constexpr (requires { Source::member; }) {
+            static const Row row{};
+            const auto *at = reinterpret_cast<const char *>(&(row.*Source::member));
+            Member member{field.name, static_cast<size_t>(at - reinterpret_cast<const char *>(&row)),
+                          sizeof(row.*Source::member), UINT64_MAX};
+            member.name_index = source::IsName<Source>;
+            if constexpr (source::IsNumber<Source>) {
+                if (Source::type != FieldType::time) member.limit = static_cast<uint64_t>(Source::limit);
+            } else if constexpr (!source::IsName<Source>) {
+                member.limit = Source::last;
+            }
+            members.push_back(member);
+        }
+    });
+    return members;
+}();
 
 constexpr size_t member_bytes() {
-    size_t sum = sizeof(Row::attribute_first);
-    for (const Member &member : kMembers)
-        sum += member.size;
+    size_t sum = sizeof(Row::flow_id) + sizeof(Row::tunnel) + sizeof(Row::tunnel_id) + sizeof(Row::attribute_first) +
+                 sizeof(Row::attribute_count) + sizeof(Row::ip_version) + sizeof(Row::ipsrc) + sizeof(Row::ipdst);
+    each_core_field([&]<size_t i> {
+        using Source = typename std::remove_cvref_t<decltype(std::get<i>(kCoreFields))>::Source;
+        if constexpr (requires { Source::member; }) sum += sizeof(std::declval<Row &>().*Source::member);
+    });
     return sum;
 }
 static_assert((member_bytes() + alignof(Row) - 1) / alignof(Row) * alignof(Row) == sizeof(Row),

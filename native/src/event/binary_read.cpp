@@ -58,6 +58,10 @@ bool flag(Reader &in) {
     return value != 0;
 }
 
+void check_boolean(int64_t value) {
+    if (value != 0 && value != 1) bad("a boolean is neither 0 nor 1");
+}
+
 const Member *find_member(std::string_view name) {
     for (const Member &member : kMembers)
         if (name == member.name) return &member;
@@ -98,45 +102,38 @@ template <typename Each> void read_texts(Reader &in, uint64_t count, Each each) 
     }
 }
 
-void read_added(Reader &in, AddedColumn &column, size_t rows) {
+void read_added(Reader &in, Values &values, size_t rows) {
     const std::string_view valid = in.bytes(rows);
-    column.valid.assign(valid.begin(), valid.end());
-    for (const uint8_t value : column.valid)
+    values.valid.assign(valid.begin(), valid.end());
+    for (const uint8_t value : values.valid)
         if (value > 1) bad("a flag is neither 0 nor 1");
-    std::vector<int64_t> bits;
-    switch (column.type) {
-    case FieldType::integer:
-        in.numbers(column.integers, rows);
-        break;
-    case FieldType::real:
-        in.numbers(bits, rows);
-        for (const int64_t real : bits)
-            column.reals.push_back(std::bit_cast<double>(real));
-        break;
-    case FieldType::string:
-        column.strings.resize(rows);
-        read_texts(in, rows, [&](size_t i, std::string_view text) { column.strings[i] = text; });
-        break;
-    case FieldType::strings: {
+    uint64_t items = rows;
+    if (is_list(values.type())) {
         std::vector<int64_t> counts;
         in.numbers(counts, rows);
-        uint64_t items = 0;
+        items = 0;
         for (const int64_t count : counts) {
             if (static_cast<uint64_t>(count) > in.left()) bad("a list is longer than the input");
             items += static_cast<uint64_t>(count);
+            if (items > UINT32_MAX) bad("a column is too long");
+            values.ends.push_back(static_cast<uint32_t>(items));
         }
-        column.lists.resize(rows);
-        size_t row = 0;
-        read_texts(in, items, [&](size_t, std::string_view text) {
-            while (static_cast<size_t>(counts[row]) == column.lists[row].size())
-                ++row;
-            column.lists[row].emplace_back(text);
-        });
-        break;
     }
-    default:
-        bad("an added column of a type that none has");
-    }
+    if (is_text(values.type()))
+        read_texts(in, items, [&](size_t, std::string_view text) { values.text(text); });
+    else
+        in.numbers(values.numbers, items, is_list(values.type()));
+    if (values.type() == FieldType::boolean)
+        for (const int64_t value : values.numbers)
+            check_boolean(value);
+}
+
+FieldInfo read_field(Reader &in, std::string name) {
+    FieldInfo field{std::move(name), field_type(in), flag(in), in.number<uint32_t>(), {}, {}, {}, {}};
+    if (!valid_column_name(field.name)) bad("a field has no valid name");
+    for (std::string *text : {&field.unit, &field.ecs, &field.help, &field.protocol})
+        *text = valid_text(in.text());
+    return field;
 }
 
 // Offset and length of a text in the arena.
@@ -193,6 +190,7 @@ void read_attributes(Reader &in, Batch &batch) {
             Attribute a{0, 0, static_cast<uint16_t>(*field), static_cast<uint16_t>(type)};
             if (!is_text(type)) {
                 a.value = is_real(type) ? *real++ : *integer++;
+                if (type == FieldType::boolean) check_boolean(a.value);
             } else {
                 const auto at = static_cast<uint64_t>(*index++);
                 if (at >= texts.size()) bad("a text that is not there");
@@ -224,17 +222,12 @@ BinaryReader::BinaryReader(std::string_view bytes) {
     taken.clear();
     for (const CoreColumn &column : core_columns())
         taken.insert(column.name);
+    for (auto n = in.number<uint16_t>(); n > 0; --n)
+        layout->fields.push_back(read_field(in, name(in)));
     for (auto n = in.number<uint16_t>(); n > 0; --n) {
-        FieldInfo field{name(in), field_type(in), flag(in), in.number<uint32_t>(), {}, {}, {}, {}};
-        if (!valid_column_name(field.name)) bad("a field has no valid name");
-        for (std::string *text : {&field.unit, &field.ecs, &field.help, &field.protocol})
-            *text = valid_text(in.text());
-        layout->fields.push_back(std::move(field));
-    }
-    for (auto n = in.number<uint16_t>(); n > 0; --n) {
-        AddedColumn column{name(in), field_type(in), {}, {}, {}, {}, {}};
-        if (!valid_column_name(column.name)) bad("a column has no valid name");
-        layout->added.push_back(std::move(column));
+        FieldInfo field = read_field(in, name(in));
+        Values none(field.type);
+        layout->added.push_back({std::move(field), std::move(none)});
     }
     if (in.left() > 0) bad("bytes behind the end of the schema");
     layout_ = std::move(layout);
@@ -294,9 +287,11 @@ std::shared_ptr<Batch> BinaryReader::read(std::string_view bytes) {
     batch->schema = known->schema;
     read_attributes(in, *batch);
     for (const AddedColumn &column : layout_->added) {
-        if (!flag(in)) continue;
         batch->added.push_back(column);
-        read_added(in, batch->added.back(), rows);
+        if (!flag(in))
+            batch->added.back().values.absent(rows);
+        else
+            read_added(in, batch->added.back().values, rows);
     }
     if (in.left() > 0) bad("bytes behind the end of the batch");
     return batch;

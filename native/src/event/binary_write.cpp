@@ -152,32 +152,34 @@ template <typename Range> void texts(Writer &out, const Range &values) {
         out.bytes(value);
 }
 
-void added(Writer &out, const AddedColumn &column) {
+void added(Writer &out, const Values &values) {
     out.number(uint8_t{1});
-    out.bytes({reinterpret_cast<const char *>(column.valid.data()), column.valid.size()});
-    std::vector<int64_t> bits;
-    switch (column.type) {
-    case FieldType::integer:
-        return out.numbers(column.integers);
-    case FieldType::real:
-        for (const double real : column.reals)
-            bits.push_back(std::bit_cast<int64_t>(real));
-        return out.numbers(bits);
-    case FieldType::string:
-        return texts(out, column.strings);
-    case FieldType::strings: {
+    out.bytes({reinterpret_cast<const char *>(values.valid.data()), values.valid.size()});
+    if (is_list(values.type())) {
         std::vector<int64_t> counts;
-        std::vector<std::string_view> items;
-        for (const auto &list : column.lists) {
-            counts.push_back(static_cast<int64_t>(list.size()));
-            items.insert(items.end(), list.begin(), list.end());
+        for (size_t row = 0; row < values.rows(); ++row) {
+            const auto [first, last] = values.items(row);
+            counts.push_back(static_cast<int64_t>(last - first));
         }
         out.numbers(counts);
-        return texts(out, items);
     }
-    default:
-        break; // no added column has the others
+    if (is_text(values.type())) {
+        std::vector<std::string_view> texts_of;
+        for (size_t i = 0; i < values.texts.size(); ++i)
+            texts_of.push_back(values.texts[i]);
+        texts(out, texts_of);
+    } else {
+        out.numbers(values.numbers, is_list(values.type()));
     }
+}
+
+void field(Writer &out, const FieldInfo &info) {
+    out.text(info.name);
+    out.number(static_cast<uint8_t>(info.type));
+    out.number(static_cast<uint8_t>(info.notify));
+    out.number(info.width);
+    for (const std::string *text : {&info.unit, &info.ecs, &info.help, &info.protocol})
+        out.text(*text);
 }
 
 } // namespace
@@ -191,19 +193,11 @@ std::string schema_bytes(const Batch &batch) {
     for (const Member &member : kMembers)
         out.text(member.name);
     out.number(static_cast<uint16_t>(batch.schema->fields.size()));
-    for (const FieldInfo &field : batch.schema->fields) {
-        out.text(field.name);
-        out.number(static_cast<uint8_t>(field.type));
-        out.number(static_cast<uint8_t>(field.notify));
-        out.number(field.width);
-        for (const std::string *text : {&field.unit, &field.ecs, &field.help, &field.protocol})
-            out.text(*text);
-    }
+    for (const FieldInfo &info : batch.schema->fields)
+        field(out, info);
     out.number(static_cast<uint16_t>(batch.added.size()));
-    for (const AddedColumn &column : batch.added) {
-        out.text(column.name);
-        out.number(static_cast<uint8_t>(column.type));
-    }
+    for (const AddedColumn &column : batch.added)
+        field(out, column.field);
     return bytes;
 }
 
@@ -229,7 +223,7 @@ void append_binary(std::string &bytes, const Batch &batch) {
     names.write(out);
     attributes(out, batch);
     for (const AddedColumn &column : batch.added)
-        added(out, column);
+        added(out, column.values);
 }
 
 } // namespace aicore

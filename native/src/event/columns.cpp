@@ -1,92 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aicore/columns.h"
 
-#include <cstddef>
-#include <cstring>
+#include <array>
+#include <stdexcept>
 
 namespace aicore {
 
 namespace {
 
-#define NUMBER(member, ...)                                                                                            \
-    {                                                                                                                  \
-#member, offsetof(Row, member), sizeof(Row::member), number_format < decltype(Row::member)>(),                 \
-            nullptr __VA_OPT__(, ) __VA_ARGS__                                                                         \
+template <size_t i> CoreColumn core_column() {
+    constexpr auto &field = std::get<i>(kCoreFields);
+    using Source = typename std::remove_cvref_t<decltype(field)>::Source;
+    CoreColumn c{field.name, field.help, field.unit, field.ecs, Source::type, field.width, field.absent,
+                 field.meta, -1,         nullptr,    nullptr,   nullptr,      nullptr,     nullptr};
+    if constexpr (source::IsNumber<Source>) {
+        c.number = Source::get;
+        c.set_number = Source::set;
+        if constexpr (std::is_same_v<typename Source::Stored, int64_t>) {
+            static const Row row{};
+            c.offset = reinterpret_cast<const char *>(&(row.*Source::member)) - reinterpret_cast<const char *>(&row);
+        }
+    } else if constexpr (source::IsShared<Source>) {
+        c.text = [](std::string &out, const Batch &batch, const Row &row) {
+            out += Source::get(*batch.schema, Source::code(row));
+        };
+        c.set_text = Source::set;
+        c.code = Source::code;
+    } else {
+        c.text = [](std::string &out, const Batch &, const Row &row) { Source::append(out, row); };
+        c.set_text = [](Schema &, Row &row, std::string_view text) { return Source::set(row, text); };
     }
-#define TEXT(name, expression)                                                                                         \
-    {                                                                                                                  \
-        name, 0, 0, nullptr,                                                                                           \
-            [](std::string &out, [[maybe_unused]] const Batch &batch, [[maybe_unused]] const Row &row) { expression; } \
-    }
-
-const CoreColumn kColumns[] = {
-    TEXT("key", append_key(out, row)),
-    TEXT("flow_id", append_flow_id(out, row)),
-    NUMBER(seq),
-    TEXT("sensor", out += batch.schema->names[row.sensor]),
-    TEXT("ipsrc", append_address(out, row.ipsrc, row.ip_version)),
-    NUMBER(portsrc),
-    NUMBER(proto),
-    TEXT("ipdst", append_address(out, row.ipdst, row.ip_version)),
-    NUMBER(portdst),
-    NUMBER(vlan, true),
-    NUMBER(vlan_inner, true),
-    TEXT("tunnel", append_tunnel(out, row.tunnel, row.tunnel_id)),
-    TEXT("community_id", append_community_id(out, row)),
-    NUMBER(first_seen),
-    NUMBER(last_seen),
-    NUMBER(duration),
-    NUMBER(packets),
-    NUMBER(bytes),
-    NUMBER(payload_bytes),
-    NUMBER(src_packets),
-    NUMBER(dst_packets),
-    NUMBER(src_bytes),
-    NUMBER(dst_bytes),
-    NUMBER(src_payload_bytes),
-    NUMBER(dst_payload_bytes),
-    TEXT("layer7", out += batch.schema->names[row.layer7]),
-    TEXT("layer7_by", out += kLayer7ByNames[static_cast<size_t>(row.layer7_by)]),
-    NUMBER(src_tcpflags, false, true),
-    NUMBER(dst_tcpflags, false, true),
-    TEXT("tcp_state", out += kTcpStateNames[static_cast<size_t>(row.tcp_state)]),
-    TEXT("end_reason", out += kEndReasonNames[static_cast<size_t>(row.end_reason)]),
-    NUMBER(retransmissions, false, true),
-    TEXT("anomaly", out += batch.schema->names[row.anomaly]),
-    {"event", 0, 0, nullptr,
-     [](std::string &out, const Batch &, const Row &row) { out += kEventNames[static_cast<size_t>(row.kind)]; }, false,
-     false, true},
-    {"new", offsetof(Row, is_new), 1, "B", nullptr, false, false, true},
-    {"version", offsetof(Row, version), 8, "Q", nullptr, false, false, true},
-};
+    return c;
+}
 
 } // namespace
 
 bool CoreColumn::present(const Row &row) const {
-    return (!tcp_only || row.proto == kProtoTcp) && (!zero_absent || number(row) != 0);
-}
-
-uint64_t CoreColumn::number(const Row &row) const {
-    const auto *at = reinterpret_cast<const char *>(&row) + offset;
-    if (size == sizeof(uint64_t)) {
-        uint64_t value;
-        std::memcpy(&value, at, sizeof value);
-        return value;
-    }
-    if (size == sizeof(uint16_t)) {
-        uint16_t value;
-        std::memcpy(&value, at, sizeof value);
-        return value;
-    }
-    return static_cast<uint8_t>(*at);
+    return absent == Absent::never || (absent == Absent::none ? number(row) != 0 : row.proto == kProtoTcp);
 }
 
 std::span<const CoreColumn> core_columns() {
-    return kColumns;
+    static const auto columns = []<size_t... i>(std::index_sequence<i...>) {
+        return std::array{core_column<i>()...};
+    }
+    (std::make_index_sequence<kCoreFieldCount>());
+    return columns;
 }
 
 const CoreColumn *find_core_column(std::string_view name) {
-    for (const CoreColumn &column : kColumns)
+    for (const CoreColumn &column : core_columns())
         if (name == column.name) return &column;
     return nullptr;
 }
@@ -100,8 +62,38 @@ int find_field(const Batch &batch, std::string_view name) {
 
 const AddedColumn *find_added(const Batch &batch, std::string_view name) {
     for (const auto &column : batch.added)
-        if (column.name == name) return &column;
+        if (column.field.name == name) return &column;
     return nullptr;
+}
+
+std::span<const Attribute> field_values(const Batch &batch, const Row &row, size_t field) {
+    const auto all = batch.attributes(row);
+    auto first = all.begin();
+    while (first != all.end() && first->field < field)
+        ++first;
+    auto end = first;
+    while (end != all.end() && end->field == field)
+        ++end;
+    return {first, end};
+}
+
+Values column_values(const Batch &batch, std::string_view name) {
+    if (const AddedColumn *added = find_added(batch, name)) return added->values;
+    const int field = find_field(batch, name);
+    if (field < 0) throw std::out_of_range("no column '" + std::string(name) + "'");
+    Values out(batch.schema->fields[static_cast<size_t>(field)].type);
+    out.valid.reserve(batch.rows.size());
+    for (const Row &row : batch.rows) {
+        const auto values = field_values(batch, row, static_cast<size_t>(field));
+        if (values.empty()) {
+            out.absent();
+            continue;
+        }
+        for (const Attribute &a : values)
+            a.has_text() ? out.text(batch.text(a)) : out.number(a.value);
+        out.end();
+    }
+    return out;
 }
 
 } // namespace aicore

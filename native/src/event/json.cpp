@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "aicore/batch.h"
+#include "aicore/core_fields.h"
 
 namespace aicore {
 
@@ -24,39 +24,138 @@ void name(std::string &out, std::string_view text) { // a name of the schema: ne
     out += "\":";
 }
 
-// The part that every record has goes through a plain buffer that it cannot overflow: growing a string a member at a
-// time took more than half of a record's time (measured).
-struct Fixed {
-    char buffer[2048]; // 33 members of at most 24 bytes of name and 20 digits, addresses, two times, one id
-    char *p = buffer;
+// What is before a value: ,"name":
+template <size_t i>
+constexpr auto kLead = [] {
+    constexpr auto &field = std::get<i>(kCoreFields);
+    std::array<char, field.name_length + 4> lead{',', '"'};
+    std::copy(field.name, field.name + field.name_length, lead.begin() + 2);
+    lead[field.name_length + 2] = '"';
+    lead[field.name_length + 3] = ':';
+    return lead;
+}();
 
-    template <size_t n> void literal(const char (&text)[n]) {
-        std::memcpy(p, text, n - 1);
-        p += n - 1;
+constexpr size_t kTimeLength = sizeof "0000-00-00T00:00:00.000000000Z" - 1;
+
+// The most that the core's fields take, without the texts of a Schema.
+constexpr size_t fixed_size() {
+    size_t sum = 0;
+    each_core_field([&]<size_t i> {
+        constexpr auto &field = std::get<i>(kCoreFields);
+        using Source = typename std::remove_cvref_t<decltype(field)>::Source;
+        sum += kLead<i>.size() + (source::IsMade<Source> ? field.width + 2 : kTimeLength + 2);
+    });
+    return sum;
+}
+
+// The core's part of a record, unrolled from the table. It goes through a plain buffer that it cannot overflow: growing
+// a string a member at a time took more than half of a record's time (measured).
+class CoreWriter {
+  public:
+    CoreWriter(const Batch &batch, bool meta) : batch_(batch), meta_(meta) {}
+
+    void append(std::string &out, const Row &row) {
+        const size_t begin = out.size();
+        p_ = buffer_;
+        each_core_field([&]<size_t i> { member<i>(out, row); });
+        flush(out);
+        out[begin] = '{'; // the key is always there
     }
-    template <size_t n, typename Number> void number(const char (&key)[n], Number value) { // key as ,"name":
-        literal(key);
-        p = std::to_chars(p, buffer + sizeof buffer, value).ptr;
+
+  private:
+    template <size_t i> void member(std::string &out, const Row &row) {
+        constexpr auto &field = std::get<i>(kCoreFields);
+        using Source = typename std::remove_cvref_t<decltype(field)>::Source;
+        if constexpr (field.meta)
+            if (!meta_) return;
+        if constexpr (field.absent == Absent::not_tcp)
+            if (row.proto != kProtoTcp) return;
+        if constexpr (source::IsNumber<Source>) {
+            const int64_t value = Source::get(row);
+            if constexpr (field.absent == Absent::none)
+                if (value == 0) return;
+            lead<i>();
+            if constexpr (Source::type == FieldType::time)
+                time(value);
+            else if constexpr (Source::type == FieldType::boolean)
+                text(value ? "true" : "false");
+            else
+                p_ = std::to_chars(p_, std::end(buffer_), value).ptr;
+        } else if constexpr (source::IsShared<Source>) {
+            const std::string_view value = Source::get(*batch_.schema, Source::code(row));
+            if (value.empty()) return;
+            lead<i>();
+            if constexpr (source::IsName<Source>) { // of any length, and it may come from from_rows(): any text
+                flush(out);
+                append_json_string(out, value);
+            } else {
+                quoted(value);
+            }
+        } else if constexpr (Source::costly) {
+            if (kept_.empty() || kept_of_[0] != row.flow_id[0] || kept_of_[1] != row.flow_id[1]) {
+                kept_of_[0] = row.flow_id[0];
+                kept_of_[1] = row.flow_id[1];
+                kept_.clear();
+                Source::append(kept_, row);
+            }
+            lead<i>();
+            quoted(kept_);
+        } else {
+            made_.clear();
+            Source::append(made_, row);
+            if (made_.empty()) return;
+            lead<i>();
+            quoted(made_);
+        }
+    }
+
+    template <size_t i> void lead() {
+        std::memcpy(p_, kLead<i>.data(), kLead<i>.size());
+        p_ += kLead<i>.size();
     }
     void text(std::string_view text) {
-        std::memcpy(p, text.data(), text.size());
-        p += text.size();
+        std::memcpy(p_, text.data(), text.size());
+        p_ += text.size();
+    }
+    void quoted(std::string_view text_of) {
+        *p_++ = '"';
+        text(text_of);
+        *p_++ = '"';
+    }
+    void time(int64_t value) { // mostly the one before: a flow is opened when it is first seen
+        if (time_text_.empty() || value != time_) {
+            time_ = value;
+            time_text_.clear();
+            append_time(time_text_, value);
+        }
+        quoted(time_text_);
     }
     void flush(std::string &out) {
-        out.append(buffer, p);
-        p = buffer;
+        out.append(buffer_, p_);
+        p_ = buffer_;
     }
+
+    const Batch &batch_;
+    const bool meta_;
+    char buffer_[fixed_size()];
+    char *p_ = buffer_;
+    std::string made_; // short enough to stand in the object itself, mostly
+    std::string kept_; // a costly text, of the row before: a flow's last update and its remove are neighbours
+    uint64_t kept_of_[2] = {0, 0};
+    std::string time_text_;
+    int64_t time_ = 0;
 };
 
-void text_member(std::string &out, std::string_view key, std::string_view value) {
-    if (value.empty()) return;
-    name(out, key);
-    append_json_string(out, value);
+void item(std::string &out, const Values &values, size_t i) {
+    if (is_text(values.type()))
+        append_json_string(out, values.texts[i]);
+    else
+        append_json_number(out, values.type(), values.numbers[i]);
 }
 
 void attributes(std::string &out, const Batch &batch, const Row &row) {
-    const Attribute *a = batch.strings->attributes.data() + row.attribute_first, *end = a + row.attribute_count;
-    while (a != end) {
+    const auto all = batch.attributes(row);
+    for (auto a = all.begin(); a != all.end();) {
         const FieldInfo &field = batch.schema->fields[a->field];
         name(out, field.name);
         const auto value = [&] {
@@ -73,7 +172,7 @@ void attributes(std::string &out, const Batch &batch, const Row &row) {
         out += '[';
         const uint16_t list = a->field;
         value();
-        while (a != end && a->field == list) {
+        while (a != all.end() && a->field == list) {
             out += ',';
             value();
         }
@@ -81,135 +180,17 @@ void attributes(std::string &out, const Batch &batch, const Row &row) {
     }
 }
 
-void added(std::string &out, const AddedColumn &column, size_t i) {
-    if (!column.valid[i]) return;
-    out += ",";
-    append_json_string(out, column.name);
-    out += ':';
-    switch (column.type) {
-    case FieldType::integer:
-        append_json_number(out, column.type, column.integers[i]);
-        break;
-    case FieldType::real:
-        append_json_number(out, column.type, std::bit_cast<int64_t>(column.reals[i]));
-        break;
-    case FieldType::string:
-        append_json_string(out, column.strings[i]);
-        break;
-    case FieldType::strings: {
-        out += '[';
-        bool first = true;
-        for (const auto &item : column.lists[i]) {
-            if (!first) out += ',';
-            first = false;
-            append_json_string(out, item);
-        }
-        out += ']';
-        break;
+void added(std::string &out, const AddedColumn &column, size_t row) {
+    if (!column.values.valid[row]) return;
+    name(out, column.field.name);
+    auto [i, end] = column.values.items(row);
+    if (!is_list(column.values.type())) return item(out, column.values, i);
+    out += '[';
+    for (const size_t first = i; i < end; ++i) {
+        if (i > first) out += ',';
+        item(out, column.values, i);
     }
-    default:
-        break;
-    }
-}
-
-// Of the row before: a flow's last update and its remove are neighbours, and SHA-1 is a third of a record's time.
-struct LastId {
-    uint64_t flow[2] = {0, 0};
-    std::string text;
-};
-
-void record(std::string &out, const Batch &batch, const Row &row, size_t i, bool meta, LastId &last) {
-    const auto &names = batch.schema->names;
-    std::string short_text; // short enough to stand in the object itself
-    const auto text = [&](auto append) {
-        short_text.clear();
-        append(short_text);
-        return std::string_view(short_text);
-    };
-    Fixed f;
-    f.literal("{\"key\":\"");
-    f.text(text([&](std::string &s) { append_key(s, row); }));
-    f.literal("\"");
-    if (meta) {
-        f.literal(",\"event\":\"");
-        f.text(kEventNames[static_cast<size_t>(row.kind)]);
-        f.number("\",\"new\":", int{row.is_new});
-        f.number(",\"version\":", row.version);
-    }
-    f.literal(",\"flow_id\":\"");
-    f.text(text([&](std::string &s) { append_flow_id(s, row); }));
-    f.number("\",\"seq\":", row.seq);
-    if (row.sensor) {
-        f.flush(out);
-        text_member(out, "sensor", names[row.sensor]);
-    }
-    f.literal(",\"ipsrc\":\"");
-    f.text(text([&](std::string &s) { append_address(s, row.ipsrc, row.ip_version); }));
-    f.number("\",\"portsrc\":", row.portsrc);
-    f.number(",\"proto\":", int{row.proto});
-    f.literal(",\"ipdst\":\"");
-    f.text(text([&](std::string &s) { append_address(s, row.ipdst, row.ip_version); }));
-    f.number("\",\"portdst\":", row.portdst);
-    if (row.vlan) f.number(",\"vlan\":", row.vlan);
-    if (row.vlan_inner) f.number(",\"vlan_inner\":", row.vlan_inner);
-    if (row.tunnel != Tunnel::none) {
-        f.literal(",\"tunnel\":\"");
-        f.text(text([&](std::string &s) { append_tunnel(s, row.tunnel, row.tunnel_id); }));
-        f.literal("\"");
-    }
-    f.literal(",\"community_id\":\"");
-    if (last.text.empty() || last.flow[0] != row.flow_id[0] || last.flow[1] != row.flow_id[1]) {
-        last = {{row.flow_id[0], row.flow_id[1]}, {}};
-        append_community_id(last.text, row);
-    }
-    f.text(last.text);
-    f.literal("\",\"first_seen\":\"");
-    f.text(text([&](std::string &s) { append_time(s, row.first_seen); }));
-    f.literal("\",\"last_seen\":\"");
-    f.text(text([&](std::string &s) { append_time(s, row.last_seen); }));
-    f.number("\",\"duration\":", row.duration);
-    f.number(",\"packets\":", row.packets);
-    f.number(",\"bytes\":", row.bytes);
-    f.number(",\"payload_bytes\":", row.payload_bytes);
-    f.number(",\"src_packets\":", row.src_packets);
-    f.number(",\"dst_packets\":", row.dst_packets);
-    f.number(",\"src_bytes\":", row.src_bytes);
-    f.number(",\"dst_bytes\":", row.dst_bytes);
-    f.number(",\"src_payload_bytes\":", row.src_payload_bytes);
-    f.number(",\"dst_payload_bytes\":", row.dst_payload_bytes);
-    if (row.layer7) {
-        f.literal(",\"layer7\":\"");
-        f.flush(out); // the name may come from from_rows(): any text
-        out.pop_back();
-        append_json_string(out, names[row.layer7]);
-    }
-    if (row.layer7_by != Layer7By::none) {
-        f.literal(",\"layer7_by\":\"");
-        f.text(kLayer7ByNames[static_cast<size_t>(row.layer7_by)]);
-        f.literal("\"");
-    }
-    const bool tcp = row.proto == kProtoTcp;
-    if (tcp) {
-        f.number(",\"src_tcpflags\":", int{row.src_tcpflags});
-        f.number(",\"dst_tcpflags\":", int{row.dst_tcpflags});
-        if (row.tcp_state != TcpState::none) {
-            f.literal(",\"tcp_state\":\"");
-            f.text(kTcpStateNames[static_cast<size_t>(row.tcp_state)]);
-            f.literal("\"");
-        }
-    }
-    if (row.end_reason != EndReason::none) {
-        f.literal(",\"end_reason\":\"");
-        f.text(kEndReasonNames[static_cast<size_t>(row.end_reason)]);
-        f.literal("\"");
-    }
-    if (tcp) f.number(",\"retransmissions\":", row.retransmissions);
-    f.flush(out);
-    if (row.anomaly) text_member(out, "anomaly", names[row.anomaly]);
-    attributes(out, batch, row);
-    for (const auto &column : batch.added)
-        added(out, column, i);
-    out += '}';
+    out += ']';
 }
 
 } // namespace
@@ -279,9 +260,13 @@ void append_json_string(std::string &out, std::string_view text) {
 void append_json(std::string &out, std::vector<size_t> &ends, const Batch &batch, bool meta, bool newline) {
     out.reserve(out.size() + batch.rows.size() * 900);
     ends.reserve(ends.size() + batch.rows.size());
-    LastId last;
+    CoreWriter core(batch, meta);
     for (size_t i = 0; i < batch.rows.size(); ++i) {
-        record(out, batch, batch.rows[i], i, meta, last);
+        core.append(out, batch.rows[i]);
+        attributes(out, batch, batch.rows[i]);
+        for (const AddedColumn &column : batch.added)
+            added(out, column, i);
+        out += '}';
         if (newline) out += '\n';
         ends.push_back(out.size());
     }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "aicore/batch.h"
+#include "aicore/text.h"
 
 namespace aicore {
 

@@ -18,15 +18,14 @@ struct Source {
     std::string name;
     Kind kind = Kind::string;
     const CoreColumn *core = nullptr;
-    const AddedColumn *added = nullptr;
+    const Values *added = nullptr;
 
     bool present = false;
-    uint64_t number = 0; // or the bits of a double
+    int64_t number = 0; // or the bits of a double
     std::string_view text;
-    const Attribute *attributes = nullptr; // of a list
-    const std::vector<std::string> *list = nullptr;
-    size_t count = 0;
-    std::string made; // the text of a core column
+    std::span<const Attribute> attributes; // of a list
+    std::pair<size_t, size_t> items;       // of a list in `added`
+    std::string made;                      // the text of a core column
 };
 
 class Packer {
@@ -67,7 +66,7 @@ class Packer {
             switch (target.place.kind) {
             case Kind::integer:
             case Kind::real:
-                std::memcpy(at, &(*found)->number, sizeof(uint64_t));
+                std::memcpy(at, &(*found)->number, sizeof(int64_t));
                 break;
             case Kind::list:
                 cut += list(**found, at, target.place.width);
@@ -92,7 +91,7 @@ class Packer {
     };
 
     void add(const PackedPlace &place) {
-        if ((place.kind == Kind::integer || place.kind == Kind::real) && place.width != sizeof(uint64_t))
+        if ((place.kind == Kind::integer || place.kind == Kind::real) && place.width != sizeof(int64_t))
             throw std::invalid_argument("a number takes 8 bytes");
         Target target{place, {}};
         for (const std::string &name : place.fields) {
@@ -110,9 +109,10 @@ class Packer {
         made.name = name;
         made.kind = kind;
         if (const CoreColumn *core = find_core_column(name)) {
-            if ((core->text ? Kind::string : Kind::integer) == kind) made.core = core;
-        } else if (const AddedColumn *added = find_added(batch_, name); added && place_kind(added->type) == kind) {
-            made.added = added;
+            if (place_kind(core->type) == kind) made.core = core;
+        } else if (const AddedColumn *added = find_added(batch_, name);
+                   added && place_kind(added->field.type) == kind) {
+            made.added = &added->values;
         }
         return made;
     }
@@ -135,18 +135,17 @@ class Packer {
             else if (source.added && source.added->valid[index])
                 added(source, index);
         }
-        const Attribute *at = batch_.strings->attributes.data() + row.attribute_first;
-        for (const Attribute *const end = at + row.attribute_count; at != end;) {
-            const Attribute *const first = at;
-            while (at != end && at->field == first->field)
+        const auto all = batch_.attributes(row);
+        for (auto at = all.begin(); at != all.end();) {
+            const auto first = at;
+            while (at != all.end() && at->field == first->field)
                 ++at;
             Source *const source = fields_[first->field];
             if (!source) continue;
             source->present = true;
-            source->number = static_cast<uint64_t>(first->value);
-            source->attributes = first;
-            source->count = static_cast<size_t>(at - first);
-            if (first->type == static_cast<uint16_t>(FieldType::string)) source->text = batch_.text(*first);
+            source->number = first->value;
+            source->attributes = {first, at};
+            if (first->has_text()) source->text = batch_.text(*first);
         }
     }
 
@@ -160,25 +159,17 @@ class Packer {
         }
         source.present = source.core->present(row);
         source.number = source.core->number(row);
-        if (source.core->format[0] == 'Q') source.number = std::min<uint64_t>(source.number, INT64_MAX);
     }
 
     static void added(Source &source, size_t index) {
+        const Values &values = *source.added;
         source.present = true;
-        switch (source.added->type) {
-        case FieldType::integer:
-            source.number = static_cast<uint64_t>(source.added->integers[index]);
-            break;
-        case FieldType::real:
-            std::memcpy(&source.number, &source.added->reals[index], sizeof source.number);
-            break;
-        case FieldType::string:
-            source.text = source.added->strings[index];
-            break;
-        default:
-            source.list = &source.added->lists[index];
-            source.count = source.list->size();
-        }
+        if (is_list(values.type()))
+            source.items = values.items(index);
+        else if (is_text(values.type()))
+            source.text = values.texts[index];
+        else
+            source.number = values.numbers[index];
     }
 
     // True if it was too long.
@@ -192,24 +183,32 @@ class Packer {
     }
 
     bool list(const Source &source, uint8_t *out, size_t width) {
+        const auto [first, last] = source.items;
+        const size_t count = source.added ? last - first : source.attributes.size();
         json_ = "[";
         size_t kept = 0;
-        for (; kept < source.count; ++kept) {
+        for (; kept < count; ++kept) {
             const size_t before = json_.size();
             if (kept) json_ += ',';
-            if (source.list)
-                append_json_string(json_, (*source.list)[kept]);
-            else if (const Attribute &a = source.attributes[kept]; a.has_text())
-                append_json_string(json_, batch_.text(a));
-            else
-                append_json_number(json_, static_cast<FieldType>(a.type), a.value);
+            item(source, kept);
             if (json_.size() < width) continue;
             json_.resize(before);
             break;
         }
         json_ += ']';
         if (kept) std::memcpy(out, json_.data(), json_.size());
-        return kept < source.count;
+        return kept < count;
+    }
+
+    void item(const Source &source, size_t i) {
+        if (const Values *added = source.added; added && is_text(added->type()))
+            append_json_string(json_, added->texts[source.items.first + i]);
+        else if (added)
+            append_json_number(json_, added->type(), added->numbers[source.items.first + i]);
+        else if (const Attribute &a = source.attributes[i]; a.has_text())
+            append_json_string(json_, batch_.text(a));
+        else
+            append_json_number(json_, static_cast<FieldType>(a.type), a.value);
     }
 
     const Batch &batch_;

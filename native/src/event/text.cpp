@@ -4,8 +4,8 @@
 #include <charconv>
 #include <cstring>
 
-#include "aicore/batch.h"
 #include "aicore/digest.h"
+#include "aicore/text.h"
 
 namespace aicore {
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "aicore/text.h"
 #include "cold.h"
 
 namespace aicore {

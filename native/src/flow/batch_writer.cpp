@@ -52,18 +52,19 @@ void BatchWriter::fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &
     row.flow_id[1] = warm.flow_id[1];
     row.seq = seq_;
     row.version = version_base_ + seq_;
+    row.opened = warm.opened;
     row.first_seen = warm.first_seen;
     row.last_seen = hot.last_seen;
     row.duration = hot.last_seen - warm.first_seen;
-    row.packets = hot.packets[0] + hot.packets[1];
-    row.bytes = hot.bytes[0] + hot.bytes[1];
-    row.payload_bytes = hot.payload[0] + hot.payload[1];
-    row.src_packets = hot.packets[0];
-    row.dst_packets = hot.packets[1];
-    row.src_bytes = hot.bytes[0];
-    row.dst_bytes = hot.bytes[1];
-    row.src_payload_bytes = hot.payload[0];
-    row.dst_payload_bytes = hot.payload[1];
+    row.packets = saturated_sum(hot.packets[0], hot.packets[1]);
+    row.bytes = saturated_sum(hot.bytes[0], hot.bytes[1]);
+    row.payload_bytes = saturated_sum(hot.payload[0], hot.payload[1]);
+    row.src_packets = saturated(hot.packets[0]);
+    row.dst_packets = saturated(hot.packets[1]);
+    row.src_bytes = saturated(hot.bytes[0]);
+    row.dst_bytes = saturated(hot.bytes[1]);
+    row.src_payload_bytes = saturated(hot.payload[0]);
+    row.dst_payload_bytes = saturated(hot.payload[1]);
     row.retransmissions = warm.retransmissions;
     std::memcpy(row.ipsrc, b ? key.b : key.a, 16);
     std::memcpy(row.ipdst, b ? key.a : key.b, 16);
@@ -81,6 +82,7 @@ void BatchWriter::fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &
     row.dst_tcpflags = hot.flags[1];
     row.kind = kind;
     row.is_new = kind == EventKind::insert;
+    row.sampled = false;
     row.layer7_by = warm.layer7_by;
     row.tcp_state = hot.state;
     row.end_reason = reason;
@@ -109,6 +111,11 @@ void BatchWriter::append(EventKind kind, const FlowRef &flow, ColdPool &cold, En
     ++seq_;
     ++counters_[Counter::events];
     fill(open_->rows.emplace_back(), kind, flow, cold, reason);
+}
+
+void BatchWriter::append_update(const FlowRef &flow, ColdPool &cold, bool sampled) {
+    append(EventKind::update, flow, cold, EndReason::none);
+    open_->rows.back().sampled = sampled;
 }
 
 bool BatchWriter::show(const FlowRef &flow, ColdPool &pool, const Payload &payload) {

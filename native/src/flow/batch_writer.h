@@ -22,6 +22,7 @@ class BatchWriter {
 
     bool wanted(EventKind kind) const { return wanted_ & 1u << static_cast<unsigned>(kind); }
     void append(EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason); // after room()
+    void append_update(const FlowRef &flow, ColdPool &cold, bool sampled);              // of a flow that lives on
     bool flush(); // hands the open batch over if it holds anything
     bool due(int64_t monotonic_ns) const { return open_ && has_content() && monotonic_ns - opened_ >= flush_; }
     void note_time(int64_t monotonic_ns) { now_ = monotonic_ns; }
@@ -56,12 +57,13 @@ class BatchWriter {
     Counters &counters_;
     const size_t capacity_;
     const int64_t flush_;
-    const uint64_t version_base_;
+    const int64_t version_base_;
     const uint16_t sensor_;
     const unsigned wanted_;
     bool waiting_ = true;
     int64_t now_ = 0, opened_ = 0;
-    uint64_t seq_ = 0, serial_ = 0;
+    int64_t seq_ = 0;
+    uint64_t serial_ = 0;
     const size_t flow_bytes_; // payload of a flow that may be out at once, live
     size_t payload_bytes_ = 0;
     uint64_t inspected_ = 0, last_shown_ = 0;

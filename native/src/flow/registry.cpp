@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "abi.h"
+#include "aicore/columns.h"
 
 namespace aicore {
 
@@ -21,44 +22,6 @@ bool valid_name(const char *name, size_t limit, bool dash) {
 }
 
 constexpr size_t kMaxNamesLater = 256; // layer7 names that external protocols give while a run goes on
-
-// Names that stand in every record: a protocol's field must not hide one.
-constexpr const char *kCoreNames[] = {"key",
-                                      "event",
-                                      "new",
-                                      "version",
-                                      "flow_id",
-                                      "seq",
-                                      "sensor",
-                                      "ipsrc",
-                                      "portsrc",
-                                      "proto",
-                                      "ipdst",
-                                      "portdst",
-                                      "vlan",
-                                      "vlan_inner",
-                                      "tunnel",
-                                      "community_id",
-                                      "first_seen",
-                                      "last_seen",
-                                      "duration",
-                                      "packets",
-                                      "bytes",
-                                      "payload_bytes",
-                                      "src_packets",
-                                      "dst_packets",
-                                      "src_bytes",
-                                      "dst_bytes",
-                                      "src_payload_bytes",
-                                      "dst_payload_bytes",
-                                      "layer7",
-                                      "layer7_by",
-                                      "src_tcpflags",
-                                      "dst_tcpflags",
-                                      "tcp_state",
-                                      "end_reason",
-                                      "retransmissions",
-                                      "anomaly"};
 
 constexpr size_t kLeastProtocol = AICORE_END_OF(aicore_protocol, inspect);
 constexpr size_t kLeastField = AICORE_END_OF(aicore_field, type);
@@ -112,8 +75,7 @@ std::string check_shape(const ProtocolCopy &copy) {
         if (!valid_name(f.name, 48, false))
             return who + "field " + std::to_string(i) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
         if (f.type < AICORE_STRING || f.type > AICORE_TIME) return who + "field '" + f.name + "' has an unknown type";
-        for (const char *name : kCoreNames)
-            if (std::strcmp(name, f.name) == 0) return who + "field '" + f.name + "' is a name of the core record";
+        if (find_core_column(f.name)) return who + "field '" + f.name + "' is a name of the core record";
     }
     for (uint32_t i = 0; i < p->anomaly_count; ++i)
         if (!valid_name(p->anomalies[i], 48, false)) return who + "anomaly " + std::to_string(i) + " has no valid name";
@@ -124,7 +86,9 @@ std::string check_shape(const ProtocolCopy &copy) {
 
 } // namespace
 
-Registry::Registry() : schema_(std::make_shared<Schema>()) {}
+Registry::Registry() : schema_(std::make_shared<Schema>()) {
+    schema_->of_run = true;
+}
 Registry::~Registry() = default;
 
 std::string Registry::check(const aicore_protocol *p) {
@@ -198,6 +162,23 @@ void Registry::add_external(const ExternalProtocol &protocol) {
     p.field_count = static_cast<uint32_t>(copy.fields.size());
     add(copy);
     owned_.push_back(std::move(owned));
+}
+
+void Registry::declare(const FieldInfo &field) {
+    const auto refuse = [&](const std::string &why) {
+        throw std::invalid_argument("field '" + field.name + "' of " + field.protocol + ' ' + why);
+    };
+    if (frozen_) refuse("comes too late: fields are declared before the run");
+    if (!valid_column_name(field.name)) refuse("has no name of the form ^[a-z][a-z0-9_]{0,47}$");
+    if (find_core_column(field.name)) refuse("is a name of the core record");
+    for (const FieldInfo &known : schema_->fields)
+        if (known.name == field.name) refuse("is a field of protocol '" + known.protocol + "'");
+    for (const FieldInfo &known : schema_->declared) {
+        if (known.name != field.name) continue;
+        if (known.type != field.type) refuse("has another type in " + known.protocol);
+        return;
+    }
+    schema_->declared.push_back(field);
 }
 
 uint16_t Registry::name_later(const std::string &name) const {

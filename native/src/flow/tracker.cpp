@@ -186,7 +186,7 @@ uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
     flow.hot.bits = static_cast<uint8_t>((packet.reversed ? kSourceIsB : 0) | (t == 0 && !syn ? kMidstream : 0));
     flow.hot.last_seen = packet.time;
     flow.hot.until_update = t == 0 ? options_.every_tcp : options_.every_udp;
-    flow.warm.first_seen = packet.time;
+    flow.warm.opened = flow.warm.first_seen = packet.time;
     flow.warm.vlan = packet.vlan;
     flow.warm.vlan_inner = packet.vlan_inner;
     flow.warm.tunnel = packet.tunnel;
@@ -247,7 +247,7 @@ void Tracker::packet(const Packet &p, uint64_t hash) {
     }
     const bool sampled = flow.hot.until_update && --flow.hot.until_update == 0;
     if (sampled) flow.hot.until_update = t == 0 ? options_.every_tcp : options_.every_udp;
-    if (notify || sampled) update(flow);
+    if (notify || sampled) update(flow, !notify);
 }
 
 // Whether dissectors shall see the packet: kDone holds for all of a flow but the first payload of a direction.

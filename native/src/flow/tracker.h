@@ -65,7 +65,7 @@ class Tracker {
     bool tcp(FlowRef flow, const Packet &packet, uint8_t d);
     bool wanted(FlowRef flow, const Packet &packet, uint8_t d);
     void tcp_state(FlowRef flow, const Packet &packet, uint8_t d);
-    void update(FlowRef flow);
+    void update(FlowRef flow, bool sampled);     // sampled: for nothing but the number of packets
     bool end(FlowRef flow, EndReason reason);    // false: it waits in List::ended for room or for findings
     bool finish(FlowRef flow, EndReason reason); // false: no room
     void wait_in_ended(FlowRef flow, EndReason reason);

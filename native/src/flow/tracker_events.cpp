@@ -2,19 +2,21 @@
 // What a tracker emits: updates, ends, the summary's tops, and findings of external protocols that lead to updates.
 #include "tracker.h"
 
+#include "aicore/text.h"
+
 namespace aicore {
 
 namespace {
 constexpr int64_t kMaxWait = 5'000'000'000; // of an ended flow, live, for external protocols
 } // namespace
 
-void Tracker::update(FlowRef flow) {
+void Tracker::update(FlowRef flow, bool sampled) {
     if (!writer_.wanted(EventKind::update)) return;
     if (!writer_.room(1)) {
         ++counters_[Counter::updates_shed];
         return;
     }
-    writer_.append(EventKind::update, flow, dissection_.cold(), EndReason::none);
+    writer_.append_update(flow, dissection_.cold(), sampled);
     flow.warm.updated_packets = flow.hot.packets[0] + flow.hot.packets[1];
 }
 
@@ -102,7 +104,7 @@ void Tracker::tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &host
 void Tracker::found(const Findings &findings) {
     for (const Finding &f : findings.list) {
         const FlowRef flow = ref(f.table, f.slot);
-        if (dissection_.found(flow, f) && flow.warm.list != List::ended) update(flow);
+        if (dissection_.found(flow, f) && flow.warm.list != List::ended) update(flow, false);
     }
     writer_.note_inspected(findings.batch);
 }

@@ -116,7 +116,7 @@ TEST(Arrow, ValuesAndNulls) {
 TEST(Arrow, AddedNumbersAreSharedAndKeepTheBatch) {
     auto batch = full_batch();
     const std::weak_ptr<Batch> held = batch;
-    const void *numbers = batch->added[0].integers.data();
+    const void *numbers = batch->added[0].values.numbers.data();
     auto table = std::make_unique<Table>(batch, 1, 3);
     EXPECT_EQ(table->column("asn").buffers[1], static_cast<const int64_t *>(numbers) + 1);
     EXPECT_EQ(value<int64_t>(table->column("asn"), 1), INT64_MAX);

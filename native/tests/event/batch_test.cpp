@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
-#include <thread>
+#include <stdexcept>
+
+#include "added.h"
 
 namespace aicore::test {
 namespace {
@@ -14,6 +17,9 @@ namespace {
 const std::vector<FieldInfo> kFields = {{"s", FieldType::string, false, 64, "", "", "", ""},
                                         {"i", FieldType::integer, false, 64, "", "", "", ""},
                                         {"l", FieldType::strings, false, 64, "", "", "", ""}};
+
+constexpr FieldType kTypes[] = {FieldType::string,  FieldType::integer,  FieldType::strings, FieldType::real,
+                                FieldType::boolean, FieldType::integers, FieldType::reals,   FieldType::time};
 
 // A row's content, as text: all that must survive.
 std::string content(const Batch &b, size_t i) {
@@ -35,14 +41,27 @@ std::vector<std::string> contents(const Batch &b) {
 struct Maker {
     std::mt19937 random;
     std::shared_ptr<Schema> schema = std::make_shared<Schema>();
-    uint64_t seq = 0;
+    int64_t seq = 0;
     std::map<uint64_t, int> live; // flow -> events so far
     uint64_t next_flow = 1;
 
     explicit Maker(unsigned seed) : random(seed) { schema->fields = kFields; }
     size_t below(size_t n) { return random() % n; }
 
-    std::unique_ptr<Batch> make(size_t n, bool added) {
+    std::string written(FieldType type) {
+        std::string out;
+        for (size_t i = is_list(type) ? below(4) : 1; i > 0; --i) {
+            if (!out.empty()) out += '|';
+            if (is_text(type))
+                out += std::string(1 + below(9), static_cast<char>('a' + below(26)));
+            else
+                out +=
+                    std::to_string(type == FieldType::boolean ? below(2) : below(1000)) + (is_real(type) ? ".5" : "");
+        }
+        return out;
+    }
+
+    std::unique_ptr<Batch> make(size_t n, bool with_added) {
         auto b = std::make_unique<Batch>(schema);
         while (b->rows.size() < n) {
             Row r{};
@@ -63,7 +82,7 @@ struct Maker {
                 if (r.kind == EventKind::remove) live.erase(it);
             }
             r.flow_id[0] = r.flow_id[1] * 0x9e3779b97f4a7c15u;
-            r.packets = below(100);
+            r.packets = static_cast<int64_t>(below(100));
             for (size_t k = below(4); k > 0; --k) {
                 const std::string text(below(8), static_cast<char>('a' + below(26)));
                 b->strings->attributes.push_back({static_cast<int64_t>(b->strings->text.size()),
@@ -82,20 +101,13 @@ struct Maker {
             }
             b->rows.push_back(r);
         }
-        if (added) {
-            AddedColumn n_column{"n", FieldType::integer, {}, {}, {}, {}, {}},
-                x{"x", FieldType::real, {}, {}, {}, {}, {}}, t{"t", FieldType::string, {}, {}, {}, {}, {}},
-                l{"ll", FieldType::strings, {}, {}, {}, {}, {}};
-            for (size_t i = 0; i < n; ++i) {
-                for (AddedColumn *c : {&n_column, &x, &t, &l})
-                    c->valid.push_back(below(3) > 0);
-                n_column.integers.push_back(static_cast<int64_t>(below(1000)));
-                x.reals.push_back(static_cast<double>(below(1000)) / 8);
-                t.strings.push_back(std::to_string(below(1000)));
-                l.lists.push_back(std::vector<std::string>(below(3), "item"));
+        if (with_added) {
+            for (const FieldType type : kTypes) {
+                std::vector<Written> values;
+                for (size_t i = 0; i < n; ++i)
+                    values.push_back(below(3) ? Written(written(type)) : std::nullopt);
+                if (below(4)) b->added.push_back(added("add" + std::to_string(static_cast<int>(type)), type, values));
             }
-            for (AddedColumn *c : {&n_column, &x, &t, &l})
-                if (below(4)) b->added.push_back(*c);
         }
         return b;
     }
@@ -131,7 +143,7 @@ TEST(Net, keeps_each_flows_latest_in_order_and_marks_new_ones) {
             for (const auto &[i, is_new] : order)
                 ASSERT_EQ(got[k++], all[i]);
             for (Row &row : net->rows)
-                row.is_new = order.at(row.seq - b->rows[0].seq);
+                row.is_new = order.at(static_cast<size_t>(row.seq - b->rows[0].seq));
             ASSERT_EQ(contents(*net->net()), contents(*net)); // once is enough
             ASSERT_EQ(contents(*b), all);                     // the batch itself is as before
         }
@@ -210,11 +222,152 @@ TEST(Concat, is_all_rows_one_after_another_with_only_their_own_strings) {
     EXPECT_LT(Batch::concat({one.get()})->bytes(), big->bytes() / 10);
 }
 
-TEST(Concat, of_nothing_and_of_two_schemas_is_null) {
-    EXPECT_EQ(Batch::concat({}), nullptr);
-    Maker a(1), b(2);
-    const auto x = a.make(3, false), y = b.make(3, false);
-    EXPECT_EQ(Batch::concat({x.get(), y.get()}), nullptr);
+// A batch of another run: the same fields and others, in another order.
+std::unique_ptr<Batch> other_run() {
+    auto schema = std::make_shared<Schema>();
+    schema->fields = {field_of("x", FieldType::real), kFields[2], kFields[0]};
+    schema->names = {"", "tls", "other"};
+    auto b = std::make_unique<Batch>(schema);
+    b->strings->text = "htwo";
+    b->strings->attributes = {
+        {std::bit_cast<int64_t>(0.5), 0, 0, static_cast<uint16_t>(FieldType::real)},
+        {1, 3, 1, static_cast<uint16_t>(FieldType::strings)},
+        {0, 1, 1, static_cast<uint16_t>(FieldType::strings)},
+        {0, 1, 2, static_cast<uint16_t>(FieldType::string)},
+    };
+    Row row{};
+    row.ip_version = 4;
+    row.attribute_count = 4;
+    row.layer7 = 2;
+    b->rows = {row};
+    return b;
+}
+
+std::vector<std::string> joined(const std::vector<const Batch *> &batches) {
+    const auto all = Batch::concat(batches);
+    std::vector<std::string> ends;
+    for (const std::string &row : contents(*all)) {
+        const size_t layer7 = row.find(",\"layer7\"");
+        ends.push_back(row.substr(layer7 == row.npos ? row.find(",\"s\"") : layer7));
+    }
+    return ends;
+}
+
+TEST(Concat, of_several_runs_matches_fields_and_names_by_name) {
+    const auto b = other_run();
+    auto schema = std::make_shared<Schema>();
+    schema->fields = {kFields[0], kFields[1]};
+    schema->names = {"", "other"};
+    Batch a(schema);
+    a.strings->text = "one";
+    a.strings->attributes = {{0, 3, 0, static_cast<uint16_t>(FieldType::string)},
+                             {7, 0, 1, static_cast<uint16_t>(FieldType::integer)}};
+    Row row{};
+    row.ip_version = 4;
+    row.attribute_count = 2;
+    row.layer7 = 1;
+    a.rows = {row};
+    const std::vector<std::string> want = {R"(,"layer7":"other","s":"one","i":7})",
+                                           R"(,"layer7":"other","s":"h","x":0.5,"l":["two","h"]})"};
+    EXPECT_EQ(joined({&a, b.get()}), want);
+    EXPECT_EQ(joined({b.get()}), (std::vector<std::string>{R"(,"layer7":"other","x":0.5,"l":["two","h"],"s":"h"})"}));
+}
+
+TEST(Concat, what_one_batch_added_and_another_has_from_a_protocol_is_one_column) {
+    const auto b = other_run();
+    Batch a(std::make_shared<Schema>());
+    Row row{};
+    row.ip_version = 4;
+    a.rows = {row, row};
+    a.added.push_back(added("s", FieldType::string, {"first", std::nullopt}));
+    a.added.push_back(added("l", FieldType::strings, {std::nullopt, "a|b"}));
+    for (const auto &batches : {std::vector<const Batch *>{&a, b.get()}, {b.get(), &a}}) {
+        const auto all = Batch::concat(batches);
+        ASSERT_EQ(all->added.size(), 2u);
+        const auto rows = contents(*all);
+        const size_t first = batches[0] == &a ? 0 : 1;
+        EXPECT_TRUE(rows[first].ends_with(R"("s":"first"})")) << rows[first];
+        EXPECT_TRUE(rows[first + 1].ends_with(R"("l":["a","b"]})")) << rows[first + 1];
+        EXPECT_TRUE(rows[2 - 2 * first].ends_with(R"("x":0.5,"s":"h","l":["two","h"]})")) << rows[2 - 2 * first];
+    }
+}
+
+TEST(Concat, a_field_of_two_types_is_named) {
+    const auto fault = [](const std::vector<const Batch *> &batches) -> std::string {
+        try {
+            Batch::concat(batches);
+        } catch (const std::invalid_argument &e) {
+            return e.what();
+        }
+        return "";
+    };
+    const auto b = other_run();
+    const auto with = [](const AddedColumn &column) {
+        auto batch = std::make_unique<Batch>(std::make_shared<Schema>());
+        batch->rows.resize(1);
+        batch->added.push_back(column);
+        return batch;
+    };
+    const auto integer = with(added("n", FieldType::integer, {"1"})), real = with(added("n", FieldType::real, {"1.0"})),
+               text = with(added("x", FieldType::string, {std::nullopt}));
+    EXPECT_EQ(fault({integer.get(), real.get()}), "field 'n' is float in one batch and int in another");
+    EXPECT_EQ(fault({b.get(), text.get()}), "field 'x' is float in one batch and str in another");
+    EXPECT_EQ(fault({text.get(), b.get()}), "field 'x' is float in one batch and str in another");
+    EXPECT_EQ(fault({}), "there are no batches to join");
+}
+
+TEST(Concat, a_column_that_is_short_is_found) {
+    for (const FieldType type : kTypes) {
+        Maker maker(1);
+        auto b = maker.make(5, false);
+        AddedColumn column{field_of("short", type), Values(type)};
+        column.values.absent(4);
+        b->added.push_back(column);
+        EXPECT_THROW(Batch::concat({b.get()}), std::logic_error);
+        b->added[0].values.absent();
+        EXPECT_NO_THROW(Batch::concat({b.get()}));
+        b->added[0].values.valid.pop_back();
+        EXPECT_THROW(Batch::concat({b.get()}), std::logic_error);
+        b->added[0].values.valid.push_back(1);
+        auto &values = b->added[0].values;
+        is_list(type)   ? values.ends.pop_back()
+        : is_text(type) ? values.texts.ends.pop_back()
+                        : values.numbers.pop_back();
+        EXPECT_THROW(Batch::concat({b.get()}), std::logic_error);
+    }
+}
+
+TEST(Net, a_row_is_a_sample_if_all_rows_that_it_is_made_of_are) {
+    Batch b(std::make_shared<Schema>());
+    const auto add = [&](uint64_t flow, EventKind kind, bool sampled) {
+        Row row{};
+        row.flow_id[1] = flow;
+        row.kind = kind;
+        row.sampled = sampled;
+        b.rows.push_back(row);
+    };
+    add(1, EventKind::insert, false);
+    add(2, EventKind::update, true);
+    add(3, EventKind::update, false);
+    add(1, EventKind::update, true);
+    add(2, EventKind::update, true);
+    add(3, EventKind::update, true);
+    add(4, EventKind::update, true);
+    const auto net = b.net();
+    std::vector<int> sampled;
+    for (const Row &row : net->rows)
+        sampled.push_back(row.sampled);
+    EXPECT_EQ(sampled, (std::vector<int>{0, 1, 0, 1}));
+}
+
+TEST(Bytes, grow_with_what_is_added) {
+    Maker maker(1);
+    auto b = maker.make(100, false);
+    const size_t before = b->bytes();
+    const std::vector<Written> rows(100, std::string(1000, 'x'));
+    b->added.push_back(added("long", FieldType::string, rows));
+    EXPECT_GE(b->bytes(), before + 100'000);
+    EXPECT_LT(b->bytes(), before + 300'000);
 }
 
 TEST(BatchMemory, is_used_again_and_bounded) {

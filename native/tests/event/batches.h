@@ -5,6 +5,7 @@
 #include <bit>
 #include <memory>
 
+#include "added.h"
 #include "aicore/batch.h"
 
 namespace aicore::test {
@@ -40,11 +41,12 @@ inline std::shared_ptr<Batch> full_batch() {
         Row row{};
         row.flow_id[0] = 0x0123456789abcdef;
         row.flow_id[1] = static_cast<uint64_t>(i) << 60 | 7;
-        row.seq = static_cast<uint64_t>(i) + 1;
+        row.seq = i + 1;
         row.version = row.seq + 1700000000000000;
+        row.opened = 1700000000123456790;
         row.first_seen = 1700000000123456789 + i;
         row.last_seen = i == 3 ? INT64_MAX : row.first_seen;
-        row.packets = static_cast<uint64_t>(i) << 40;
+        row.packets = int64_t{i} << 40;
         row.bytes = INT64_MAX;
         row.ip_version = i % 2 ? 6 : 4;
         for (int k = 0; k < (i % 2 ? 16 : 4); ++k)
@@ -73,10 +75,16 @@ inline std::shared_ptr<Batch> full_batch() {
         row.attribute_count = static_cast<uint32_t>(attributes.size()) - row.attribute_first;
         batch->rows.push_back(row);
     }
-    batch->added.push_back({"asn", FieldType::integer, {1, 0, 1, 1}, {-1, 0, INT64_MAX, 5}, {}, {}, {}});
-    batch->added.push_back({"share", FieldType::real, {1, 0, 1, 1}, {}, {0.5, 0, 1e-300, 2}, {}, {}});
-    batch->added.push_back({"note", FieldType::string, {1, 0, 1, 1}, {}, {}, {"", "", "n\xc3\xb6te", "x"}, {}});
-    batch->added.push_back({"tags", FieldType::strings, {1, 0, 1, 1}, {}, {}, {}, {{"a", "b"}, {}, {}, {"c"}}});
+    batch->added = {
+        added("asn", FieldType::integer, {"-1", std::nullopt, "9223372036854775807", "5"}),
+        added("share", FieldType::real, {"0.5", std::nullopt, "1e-300", "2"}),
+        added("note", FieldType::string, {"", std::nullopt, "n\xc3\xb6te", "x"}),
+        added("tags", FieldType::strings, {"a|b", std::nullopt, "", "c"}),
+        added("known", FieldType::boolean, {"1", std::nullopt, "0", "1"}),
+        added("until", FieldType::time, {"-1", std::nullopt, "1700000000123456789", "0"}),
+        added("counts", FieldType::integers, {"1|-9223372036854775808", std::nullopt, "", "7"}),
+        added("shares", FieldType::reals, {"0.5|1e300", std::nullopt, "", "-0.25"}),
+    };
     return batch;
 }
 

@@ -143,12 +143,12 @@ template <typename Change> std::string error_of_changed(Change change) {
 TEST(Binary, ValuesThatNoBatchHas) {
     EXPECT_EQ(error_of_changed([](Batch &) {}), "");
     EXPECT_EQ(error_of_changed([](Batch &b) { b.rows[1].ip_version = 5; }), "an address of neither IPv4 nor IPv6");
-    EXPECT_EQ(error_of_changed([](Batch &b) { b.rows[1].kind = EventKind(3); }), "kind is too large");
-    EXPECT_EQ(error_of_changed([](Batch &b) { b.rows[1].is_new = 2; }), "is_new is too large");
+    EXPECT_EQ(error_of_changed([](Batch &b) { b.rows[1].kind = EventKind(3); }), "event is too large");
+    EXPECT_EQ(error_of_changed([](Batch &b) { b.rows[1].is_new = 2; }), "new is too large");
     EXPECT_EQ(error_of_changed([](Batch &b) { b.strings->text[0] = '\xff'; }), "a text is no UTF-8");
     EXPECT_EQ(error_of_changed([](Batch &b) { std::swap(b.strings->attributes[0], b.strings->attributes[1]); }),
               "fields are out of order");
-    EXPECT_EQ(error_of_changed([](Batch &b) { b.added[0].valid[0] = 2; }), "a flag is neither 0 nor 1");
+    EXPECT_EQ(error_of_changed([](Batch &b) { b.added[0].values.valid[0] = 2; }), "a flag is neither 0 nor 1");
     // Kinds whose last value is the limit of kMembers.
     EXPECT_EQ(error_of_changed([](Batch &b) {
                   b.rows[0].kind = EventKind::remove;

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "aicore/batch.h"
+#include "added.h"
 
 namespace aicore::test {
 namespace {
@@ -28,11 +28,11 @@ void fill(Batch &b) {
                              {7, 5, 2, uint16_t(FieldType::strings)}};
     Row row{};
     row.proto = 6;
-    row.bytes = UINT64_MAX;
+    row.bytes = INT64_MAX;
     row.attribute_count = 4;
     b.rows = {row, Row{}};
-    b.added.push_back({"note", FieldType::string, {0, 1}, {}, {}, {"", "added"}, {}});
-    b.added.push_back({"share", FieldType::real, {1, 0}, {}, {0.5, 0}, {}, {}});
+    b.added.push_back(added("note", FieldType::string, {std::nullopt, "added"}));
+    b.added.push_back(added("share", FieldType::real, {"0.5", std::nullopt}));
 }
 
 std::vector<std::string> packed(const Batch &b, const std::vector<PackedPlace> &places, size_t size) {

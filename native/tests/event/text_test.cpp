@@ -7,6 +7,7 @@
 #include <random>
 
 #include "aicore/batch.h"
+#include "aicore/text.h"
 #include "json_checker.h"
 #include "packets.h"
 

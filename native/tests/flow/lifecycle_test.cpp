@@ -2,6 +2,7 @@
 // Which events a flow has, in which order, and how it ends.
 #include <gtest/gtest.h>
 
+#include "fake_protocol.h"
 #include "scenario.h"
 
 namespace aicore::test {
@@ -80,13 +81,34 @@ TEST(Lifecycle, sampled_updates_come_at_n_and_2n_and_no_final_one_that_says_the_
     EXPECT_EQ(run(f, o).lines(), (Lines{"insert " + key + " 1", "update " + key + " 3", "update " + key + " 6",
                                         "remove " + key + " 6 shutdown"}));
     f.push_back(udp_frame(6, e));
-    EXPECT_EQ(run(f, o).lines(), (Lines{"insert " + key + " 1", "update " + key + " 3", "update " + key + " 6",
-                                        "update " + key + " 7 shutdown", "remove " + key + " 7 shutdown"}));
+    const Result r = run(f, o);
+    EXPECT_EQ(r.lines(), (Lines{"insert " + key + " 1", "update " + key + " 3", "update " + key + " 6",
+                                "update " + key + " 7 shutdown", "remove " + key + " 7 shutdown"}));
+    std::vector<int> sampled;
+    for (const Event &event : r.events)
+        sampled.push_back(event.sampled);
+    EXPECT_EQ(sampled, (std::vector<int>{0, 1, 1, 0, 0}));
     o.every_udp = 0;
     EXPECT_EQ(run(f, o).lines(),
               (Lines{"insert " + key + " 1", "update " + key + " 7 shutdown", "remove " + key + " 7 shutdown"}));
     o.every_udp = 1;
     EXPECT_EQ(run(f, o).events.size(), 9u);
+}
+
+TEST(Lifecycle, an_update_that_also_says_something_new_is_no_sample) {
+    Fake<0> p("alpha", [](const Shown &s) { return s.data == "known" ? AICORE_YES : AICORE_MORE; });
+    EngineOptions o;
+    o.every_tcp = 1;
+    Frames f;
+    Connection c(f);
+    c.open(0);
+    c.data(1, 0, "known");
+    c.data(2, 0, "more");
+    const Result r = run(f, o, {&p.p});
+    std::map<int64_t, int> sampled; // by packets
+    for (const Event &event : r.of(EventKind::update))
+        sampled[event.packets] = event.sampled;
+    EXPECT_EQ(sampled, (std::map<int64_t, int>{{1, 1}, {2, 1}, {3, 1}, {4, 0}, {5, 1}}));
 }
 
 TEST(Lifecycle, only_the_wanted_kinds_are_emitted) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "aicore/engine.h"
+#include "aicore/text.h"
 #include "packets.h"
 
 namespace aicore::test {

@@ -115,6 +115,8 @@ TEST(Time, first_and_last_seen_are_minimum_and_maximum) {
     const Result r = run(f);
     const Event &e = r.events.back();
     EXPECT_EQ(e.first_seen, kStart + seconds(8.25));
+    for (const Event &each : r.events)
+        EXPECT_EQ(each.opened, kStart + seconds(10)) << "the packet that opened it stays the same";
     EXPECT_EQ(e.last_seen, kStart + seconds(12));
     EXPECT_EQ(e.duration, seconds(3.75));
     EXPECT_EQ(r.count("time_backwards"), 3u);

@@ -22,7 +22,6 @@ TIMESTAMP = "[timestamp]"
 
 _DAY = 86_400 * 1_000_000_000  # ns
 _DATE_ZERO = 2**31  # 1970-01-01 as the protocol counts days
-_BIGINT_MAX = 2**63 - 1
 _INFO = ("httphost", "sslhost", "dnsdomain")
 
 
@@ -67,8 +66,6 @@ class Cells:
         if name != "version" and self.batch.type(name) in ("str", "list[str]", "list[int]", "list[float]"):
             return [UNSET_VALUE if value is None else serialize(value, version) for value in column]
         values = column.tolist()
-        if column.format in "QL" and max(values, default=0) > _BIGINT_MAX:
-            values = [min(value, _BIGINT_MAX) for value in values]
         valid = b"" if name == "version" else self.batch.valid(name).tobytes()
         if 0 not in valid:
             return [serialize(value, version) for value in values]

@@ -76,12 +76,12 @@ class Part:
 
 
 def _core(name: str) -> str:
-    return CQL_TYPES[schema.CORE_BY_NAME[name].column_type]
+    return CQL_TYPES[schema.CORE_BY_NAME[name].type]
 
 
 def flows_layout(name: str, by_host: bool) -> tuple[Part, ...]:
     """`flows` and, unless it is not wanted, `flows_by_host`."""
-    core = {field.name: CQL_TYPES[field.column_type] for field in schema.CORE}
+    core = {field.name: CQL_TYPES[field.type] for field in schema.CORE}
     columns = {"day": "date", "bucket": "text", **core, "version": "bigint"}
     flows = Table(name, ("day", "bucket"), ("flow_id",), columns, grows=True)
     if not by_host:

@@ -42,7 +42,7 @@ def run(folder: Path, url: str, *captures: Path, seconds: float = 50) -> list[di
 def as_json(record: Mapping[str, Any]) -> dict[str, Any]:
     """Of the table, as it stands in the JSON: times are RFC 3339 there."""
     found = dict(record)
-    for name in ("first_seen", "last_seen"):
+    for name in ("opened", "first_seen", "last_seen"):
         seconds, rest = divmod(found[name], 1_000_000_000)
         found[name] = f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
     return found

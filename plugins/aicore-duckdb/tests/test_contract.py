@@ -23,7 +23,8 @@ class TestDuckdbAdaptor(AdaptorContract):
             """What the file holds, read without the adaptor; times in ns, as a datetime cannot hold them."""
             with duckdb.connect(str(path)) as db:
                 table = db.sql(
-                    "SELECT * REPLACE (epoch_ns(first_seen) AS first_seen, epoch_ns(last_seen) AS last_seen) FROM flows"
+                    "SELECT * REPLACE (epoch_ns(opened) AS opened, epoch_ns(first_seen) AS first_seen, "
+                    "epoch_ns(last_seen) AS last_seen) FROM flows"
                 )
                 return [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
 

@@ -9,7 +9,7 @@ holds what `jsonl:` writes, times with nine decimals included.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aicore import schema
@@ -68,10 +68,10 @@ class Documents:
         """The dotted path of a field."""
         return self._places[name]
 
-    def of(self, batch: FlowBatch) -> list[bytes]:
+    def of(self, batch: FlowBatch) -> Sequence[bytes]:
         """One document a row, as JSON without line ends."""
         if any(name not in self._places for name in batch.names()):
-            self._place(schema.of_batch(batch))
+            self._place(batch.schema)
         return batch.nested_json(self._places)
 
     def _place(self, fields: Iterable[schema.Field]) -> None:

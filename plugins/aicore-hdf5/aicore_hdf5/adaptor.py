@@ -118,7 +118,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
         """A wanted field that the run does not have has the type that it first comes with."""
         from aicore_hdf5.columns import layout
 
-        found = [field for field in schema.of_batch(batch) if field.name in self._unknown]
+        found = [field for field in batch.schema if field.name in self._unknown]
         if found:
             self._seen += found
             self._layout, self._unknown = layout(self._wanted, self._fields(), self._seen)

@@ -48,7 +48,7 @@ class Layout:
         at = {name: offset for name, (_, offset, *_) in self.dtype.fields.items()}
         places = [
             Place(
-                field.column_type,
+                field.type,
                 [field.name],
                 at[column := COLUMNS.get(field.name, field.name)],
                 self.dtype[column].itemsize,
@@ -102,4 +102,4 @@ def layout(
 
 
 def _dtype_of(field: schema.Field) -> str:
-    return {"int": "<i8", "float": "<f8"}.get(field.column_type, f"S{field.width}")
+    return {"int": "<i8", "bool": "<i8", "time": "<i8", "float": "<f8"}.get(field.type, f"S{field.width}")

@@ -127,7 +127,7 @@ def run(folder: Path, url: str, *captures: Path) -> list[dict[str, Any]]:
 def as_json(record: Mapping[str, Any]) -> dict[str, Any]:
     """As it stands in the JSON: times are RFC 3339 there."""
     found = {name: value for name, value in record.items() if name not in ("version", "cut")}
-    for name in ("first_seen", "last_seen"):
+    for name in ("opened", "first_seen", "last_seen"):
         seconds, rest = divmod(found[name], 1_000_000_000)
         found[name] = f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
     return found

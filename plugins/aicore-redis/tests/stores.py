@@ -12,7 +12,7 @@ from server import Server
 from aicore import schema
 
 _HASHES = ("tcpflows", "udpflows")
-_KINDS = {"int": int, "list[str]": json.loads}
+_KINDS = {"int": int, "time": int, "list[str]": json.loads}
 
 
 def hash_records(server: Server) -> Iterator[dict[str, Any]]:
@@ -38,7 +38,7 @@ def flow_records(server: Server) -> Iterator[dict[str, Any]]:
 
 def _value(field: str, text: str) -> Any:
     known = schema.CORE_BY_NAME.get(field)
-    return _KINDS.get(known.column_type, str)(text) if known else text
+    return _KINDS.get(known.type, str)(text) if known else text
 
 
 def stream_entries(server: Server, name: str = "flows") -> Iterator[dict[str, Any]]:
