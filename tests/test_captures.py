@@ -24,7 +24,8 @@ def differences(got: list[Any], capture: Capture) -> list[str]:
     """What does not agree, flow by flow; several flows of one key are told apart by their fields."""
     left, out = list(got), []
     for want in capture.flows:
-        wanted = {"key": want.key, "packets": want.packets, "bytes": want.bytes, **want.fields}
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in want.fields.items()}
+        wanted = {"key": want.key, "packets": want.packets, "bytes": want.bytes, **fields}
         same_key = [flow for flow in left if flow.key == want.key]
         wrong = [{n: getattr(flow, n) for n, v in wanted.items() if getattr(flow, n) != v} for flow in same_key]
         if {} in wrong:

@@ -23,7 +23,8 @@ def read(talk: Talk, path: Path, size: int = Tcp.MSS, v6: bool = False) -> aicor
 
 def check(flow: aicore.Flow, talk: Talk) -> None:
     assert (flow.layer7 if flow.layer7_by == "payload" else None) == talk.layer7
-    assert {name: getattr(flow, name) for name in talk.fields} == talk.fields
+    wanted = {name: tuple(value) if isinstance(value, list) else value for name, value in talk.fields.items()}
+    assert {name: getattr(flow, name) for name in wanted} == wanted
     assert "anomaly" in talk.fields or flow.anomaly is None
 
 
