@@ -294,7 +294,7 @@ def test_what_follows_the_first_payload_before_anybody_looks_at_it(k: int, tmp_p
     (flow,) = read(talks(talk), tmp_path, Talk)
     assert (flow.layer7, flow.layer7_by) == ("talk", "payload")
     assert (flow.talklines, flow.talkgaps) == (k + 2, 0)
-    assert flow.talklast == [chr(97 + (k - 1) % 26) if k else "H", "Z"]
+    assert flow.talklast == (chr(97 + (k - 1) % 26) if k else "H", "Z")
     (flow,) = read(talks(talk), tmp_path, Chat)
     assert (flow.layer7, flow.chatuser) == ("chat", "eve")
 
@@ -303,7 +303,7 @@ def test_200_kilobytes_in_segments_that_cut_lines(tmp_path: Path) -> None:
     lines = b"".join(b"%05d %s\n" % (i, b"x" * 93) for i in range(2000))
     talk = Tcp((CLIENT, 5000), (SERVER, 7000)).open().say(b"HI eve\n").say(lines).say(b"Z fine\n", True).close()
     (flow,) = read(talks(talk), tmp_path, Talk)
-    assert (flow.talklines, flow.talkgaps, flow.talklast) == (2002, 0, ["0", "Z"])
+    assert (flow.talklines, flow.talkgaps, flow.talklast) == (2002, 0, ("0", "Z"))
 
 
 def test_a_gap_is_marked(tmp_path: Path) -> None:
