@@ -96,9 +96,7 @@ def _field(name: str, kind: str) -> bytes:
 
 
 def _added(kind: str, values: Sequence[Any]) -> bytes:
-    if not values:
-        return b"\x00"  # the batch has not got it
-    out = b"\x01" + bytes(value is not None for value in values)
+    out = bytes(value is not None for value in values)
     if kind.startswith("list"):
         lists: list[Sequence[Any]] = [value or [] for value in values]
         items = [item for value in lists for item in value]
@@ -165,7 +163,7 @@ EXAMPLES = [
         [_row(n) for n in range(3)],
         added=[(name, kind, [None, _some(kind), None]) for name, kind in _FIELDS],
     ),
-    Form([_row(0)], added=[("absent", "str", []), ("tags", "list[str]", [["", "a", "b"]])]),
+    Form([_row(0)], added=[("absent", "str", [None]), ("tags", "list[str]", [["", "a", "b"]])]),
     Form([_row(0)], members={**MEMBERS, "of_a_later_version": 0}),
     Form([_row(0)], members={name: least for name, least in MEMBERS.items() if name != "duration"}),
 ]

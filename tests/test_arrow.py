@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy
 import pandas
 import polars
 import pyarrow
@@ -114,6 +115,8 @@ class TestBatch:
     def test_differences_of_counters_are_right_everywhere(self) -> None:
         rows = batch({"src_bytes": 1, "dst_bytes": 3}, {"src_bytes": 0, "dst_bytes": (1 << 63) - 1})
         expected = [-2, 1 - (1 << 63)]
+        source, destination = (numpy.asarray(rows.column(name)) for name in ("src_bytes", "dst_bytes"))
+        assert (source - destination).tolist() == expected
         frame = rows.to_pandas()
         assert (frame.src_bytes - frame.dst_bytes).tolist() == expected
         polars_frame = rows.to_polars()

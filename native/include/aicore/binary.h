@@ -13,15 +13,15 @@
 //           | u16 names: text...                        what layer7, anomaly and sensor of the rows mean, from 1 on
 //           | numbers(attributes) fields | texts: u32 count, numbers(count) lengths, bytes
 //           | numbers: text indexes | numbers: integers | numbers: bits of reals
-//           | for each added column u8 whether it is there, then rows bytes of 0 or 1 (has a value), then the values of
-//             all rows: numbers, or numbers of the lengths and the bytes of the texts; for lists numbers of how many
-//             items a row has, then the items
+//           | for each added column rows bytes of 0 or 1 (has a value), then the values of all rows: numbers, or
+//           numbers
+//             of the lengths and the bytes of the texts; for lists numbers of how many items a row has, then the items
 //   numbers(n): u8 width 0..8, i64 least, n * width bytes: each number less the least
 //   text:   u32 length, UTF-8
 //
 // It has no checksum: who writes it to a file knows more that must be checked (aicore/delivery/segment.py). Readers
 // believe nothing all the same: any bytes give a valid batch or a BinaryError, in time and memory that the length of
-// the input bounds.
+// the input bounds: a row takes its 16 bytes of flow id at least, a value of a column one byte.
 #pragma once
 
 #include <cstdint>

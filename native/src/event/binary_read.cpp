@@ -288,10 +288,7 @@ std::shared_ptr<Batch> BinaryReader::read(std::string_view bytes) {
     read_attributes(in, *batch);
     for (const AddedColumn &column : layout_->added) {
         batch->added.push_back(column);
-        if (!flag(in))
-            batch->added.back().values.absent(rows);
-        else
-            read_added(in, batch->added.back().values, rows);
+        read_added(in, batch->added.back().values, rows);
     }
     if (in.left() > 0) bad("bytes behind the end of the batch");
     return batch;

@@ -153,7 +153,6 @@ template <typename Range> void texts(Writer &out, const Range &values) {
 }
 
 void added(Writer &out, const Values &values) {
-    out.number(uint8_t{1});
     out.bytes({reinterpret_cast<const char *>(values.valid.data()), values.valid.size()});
     if (is_list(values.type())) {
         std::vector<int64_t> counts;
