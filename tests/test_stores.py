@@ -159,7 +159,7 @@ def test_detections() -> None:
     batch = aicore.FlowBatch.from_rows(rows)
     found = Selection({6, 17}, detected=True).of(batch)
     assert found is not None
-    assert found.column("flow_id") == [flow_id(n) for n in (0, 3, 6)]
+    assert found.column("flow_id") == tuple(flow_id(n) for n in (0, 3, 6))
     assert Selection({6, 17}, detected=True).of(batch.take([1, 2])) is None
     assert Selection({6, 17}, detected=True).of(aicore.FlowBatch.from_rows([event("remove", 1, 1)])) is None
     assert Selection({6, 17}).of(batch) is batch

@@ -231,7 +231,7 @@ def test_11_dns_type_names_and_labels(tmp_path: Path) -> None:
     assert [got[42400 + i].dnsqtype for i in range(2)] == [got[42400].dnsqtype] * 2
     assert got[42400].dnsqtype != got[42402].dnsqtype
     assert got[42400].dnsips == (SERVER,)
-    assert (got[42402].dnsdomain, got[42402].dnsdomains) == (names[0], names)
+    assert (got[42402].dnsdomain, got[42402].dnsdomains) == (names[0], tuple(names))
     assert got[42403].dnsdomain == long
 
 
