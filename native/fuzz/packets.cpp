@@ -89,8 +89,8 @@ class Reader {
         }
     }
 
-    uint64_t seq_ = 0;
-    std::map<std::pair<uint64_t, uint64_t>, uint64_t> packets_; // of the flows that live
+    int64_t seq_ = 0;
+    std::map<std::pair<uint64_t, uint64_t>, int64_t> packets_; // of the flows that live
 };
 
 // Answers as the input says; nothing is asked about a flow that is over.
