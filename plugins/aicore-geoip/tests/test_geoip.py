@@ -76,7 +76,9 @@ def test_only_what_the_database_has(tmp_path: Path, capture: Path) -> None:
     systems = mmdb(tmp_path / "asn.mmdb", SYSTEMS)
     with aicore.flows(capture, plugins=[f"geoip?db={systems}"]) as flows:
         table = flows.to_arrow()
-    assert FIELDS.intersection(table.column_names) == {"srcasn", "srcasorg", "dstasn", "dstasorg"}
+    # A run's schema does not depend on the files, so that a reload may bring others: what they lack is null.
+    filled = {name for name in FIELDS if any(value is not None for value in table[name].to_pylist())}
+    assert filled == {"dstasn", "dstasorg"}
     assert sorted(table["dstasn"].to_pylist(), key=str) == [15169, None]
 
 
