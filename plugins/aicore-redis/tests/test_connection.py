@@ -269,7 +269,7 @@ def test_what_was_not_sent_in_time_is_never_sent(server: Server) -> None:
     assert adaptor.write(make_batch(1, first=8)) == []
     deadline = time.monotonic() + 0.5
     while time.monotonic() < deadline:
-        assert server.ask("HKEYS", "tcpflows") == make_batch(1, first=8).keys()
+        assert server.ask("HKEYS", "tcpflows") == list(make_batch(1, first=8).keys())
         time.sleep(0.02)
 
 
