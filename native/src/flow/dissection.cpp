@@ -232,7 +232,8 @@ void Dissection::undecided_stream(FlowRef flow, Cold &cold, uint8_t d, const uin
         return;
     }
     if (!undecided && cold.begun == 3) return give_up(flow, cold);
-    if (full || (tried && cold.candidates[d].empty())) {
+    // While somebody may yet tell by the other direction, this one is kept for it up to the bound.
+    if (full || (tried && !undecided)) {
         stream.shut = true;
         // The other direction may yet tell. Until it begins nobody needs to look at this one.
         if (!undecided && writer_ && cold.inspection == 0) flow.hot.bits |= kDone;

@@ -281,6 +281,23 @@ TEST(Recognition, other_is_there_also_if_its_direction_had_no_candidate) {
     EXPECT_EQ(p.shown[0].other, "hello");
 }
 
+TEST(Recognition, a_direction_without_candidates_is_kept_while_the_other_one_is_undecided) {
+    Fake<0> p("alpha", [](const Shown &s) { return s.data.ends_with("!") ? AICORE_YES : AICORE_MORE; });
+    p.prefixes({"220 "});
+    run_tcp(
+        [](Connection &c) {
+            c.data(1, 1, "220 ");
+            for (int i = 0; i < 40; ++i)
+                c.data(1, 0, "x");
+            c.data(2, 1, "!");
+            c.data(3, 0, "y");
+        },
+        {&p.p});
+    ASSERT_FALSE(p.shown.empty());
+    EXPECT_EQ(p.shown.back().data, std::string(40, 'x') + "y");
+    EXPECT_EQ(p.shown.back().flags, 0u);
+}
+
 TEST(Recognition, bound_of_the_buffer_gives_up) {
     Fake<0> p("alpha", [](const Shown &) { return AICORE_MORE; });
     p.ports({80});
