@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import time
@@ -120,7 +121,7 @@ def test_the_demo_with_ended_flows_deleted(keyspace: Keyspace, tmp_path: Path) -
 def deliver(keyspace: Keyspace, flows: int, trouble: Callable[[], None]) -> None:
     """Gives whole lives of flows to a delivery, has `trouble` half-way, and holds the store against them."""
     adaptor = connected(keyspace.url)
-    settings: dict[str, Any] = {"live": False, "wait": True, "events": "net", "transports": {6, 17}}
+    settings: dict[str, Any] = {"live": False, "wait": math.inf, "events": "net", "transports": {6, 17}}
     delivery = Delivery("cassandra", adaptor, queue_bytes=4 << 20, **settings)
     delivery.start()
     version = 0
