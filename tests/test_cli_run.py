@@ -25,6 +25,8 @@ from captures.files import Capture, talks
 from commandline import call, environment, invoke, start
 from conftest import Install
 
+from aicore.delivery import Spool
+
 FLOWS = 30  # of the fixture `visits`
 
 
@@ -367,6 +369,57 @@ def test_what_waits_in_the_spool_is_delivered_by_the_next_run(capture_file: Path
     assert result.exit_code == 0
     (store,) = json.loads(result.stdout)["adaptors"]
     assert (store["counters"]["replayed"], store["counters"]["spooled"]) == (FLOWS, 0)
+
+
+@pytest.mark.usefixtures("failing")
+def test_what_two_runs_have_left_for_a_store_is_all_delivered(capture_file: Path) -> None:
+    """Two at a time, so with a spool each."""
+    assert invoke("run", capture_file, "--to", "failing:x?how=fatal").exit_code == 1
+    (first,) = Path("state/aicore/spool").glob("failing-*")
+    held = Spool(first)
+    assert invoke("run", capture_file, "--to", "failing:x?how=fatal").exit_code == 1
+    held.close()
+    assert [one["rows"] for one in json.loads(invoke("spool", "list", "--json").stdout)] == [FLOWS, FLOWS]
+    result = invoke("run", capture_file, "--to", "failing:x?how=none", "--json")
+    (store,) = json.loads(result.stdout)["adaptors"]
+    assert (store["counters"]["replayed"], store["counters"]["spooled"]) == (2 * FLOWS, 0)
+    assert result.exit_code == 0
+    assert [one["rows"] for one in json.loads(invoke("spool", "list", "--json").stdout)] == [0, 0]
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_spool_that_cannot_be_opened_is_named_and_stops_nothing(capture_file: Path) -> None:
+    assert invoke("run", capture_file, "--to", "failing:x?how=fatal").exit_code == 1
+    (first,) = Path("state/aicore/spool").glob("failing-*")
+    (first / "lock").unlink()
+    (first / "lock").mkdir()
+    result = invoke("run", capture_file, "--to", "failing:x?how=none")
+    assert f"{first.name} cannot be used: Is a directory" in result.stderr
+    assert "30 records delivered, 1 of its spools cannot be opened" in result.stdout
+    assert result.exit_code == 3
+
+
+def test_what_waits_for_one_table_does_not_go_into_another(capture_file: Path) -> None:
+    with sqlite3.connect("flows.db") as foreign:
+        foreign.execute("CREATE TABLE a (something)")
+    foreign.close()
+    stores = ("--to", "sqlite:flows.db?table=a", "--to", "sqlite:flows.db?table=b")
+    result = invoke("run", capture_file, *stores)
+    assert result.exit_code == 1
+    assert "table=a: 0 records delivered, 30 waiting in the spool" in result.stdout
+    counters = [
+        one["counters"] for one in json.loads(invoke("run", capture_file, *stores[2:], "--json").stdout)["adaptors"]
+    ]
+    assert [(one["delivered"], one["replayed"]) for one in counters] == [(FLOWS, 0)]
+    with sqlite3.connect("flows.db") as foreign:
+        foreign.execute("DROP TABLE a")
+    foreign.close()
+    assert invoke("run", capture_file, "--to", "sqlite:flows.db?table=b&queue=1", *stores[:2]).exit_code == 0
+    with sqlite3.connect("flows.db") as store:
+        rows = {table: store.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in "ab"}
+    store.close()
+    assert rows == {"a": FLOWS, "b": FLOWS}
+    assert not any(one["rows"] for one in json.loads(invoke("spool", "list", "--json").stdout))
 
 
 @pytest.mark.usefixtures("failing")

@@ -143,13 +143,29 @@ def test_identity_says_what_is_written_where(tmp_path: Path, monkeypatch: pytest
     assert of("es://h?api_key=canary-1") == of("es://h?api_key=canary-2") == of("es://h")
     for other in ("redis://host:2/0", "redis://host:1/1", "rediss://host:1/0", "redis://host:1/0?layout=flow"):
         assert of(other) != of("redis://host:1/0")
+    assert of("es://a:1,B:2/x") == of("es://b:2,A:1/x")
+    assert of("es://a:1,b:2/x") != of("es://a:1/x")
     monkeypatch.chdir(tmp_path)
+    Path("link.db").symlink_to("flows.db")
+    assert of("sqlite:link.db") == of("sqlite:flows.db")
     assert of("sqlite:flows.db") == of(f"sqlite:{tmp_path}/flows.db") == of(f"sqlite://{tmp_path}/./flows.db")
     assert of("sqlite:flows.db") != of("sqlite:flows.db?table=x")
     before = of("sqlite:flows.db")
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert of("sqlite:flows.db") != before
+
+
+def test_identity_does_not_depend_on_how_an_option_is_spelt() -> None:
+    def of(query: str) -> str:
+        url = AdaptorURL.parse(f"x:y{query}")
+        url.declare({"keep": Option(bool, default=False), "table": Option(str, default="flows"), "n": Option(int)})
+        return url.identity
+
+    assert of("") == of("?table=flows") == of("?keep=no&table=flows") == of("?keep=off")
+    assert of("?keep=yes") == of("?keep=true") != of("")
+    assert of("?n=07") == of("?n=7") != of("?n=8")
+    assert of("?n=x") != of("")  # wrong: refused elsewhere
 
 
 def test_password_from_the_environment() -> None:

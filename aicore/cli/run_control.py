@@ -87,6 +87,6 @@ def exit_code(summary: RunSummary, *, live: bool) -> Exit:
         return Exit.FAILED
     if any(plugin.set_aside is not None for plugin in summary.plugins):
         return Exit.FAILED
-    if any(found["spooled"] or found["dead_lettered"] for found in counters):
+    if any(found["spooled"] or found["dead_lettered"] or found["spools_unusable"] for found in counters):
         return Exit.KEPT
     return Exit.OK

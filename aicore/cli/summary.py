@@ -124,6 +124,7 @@ def _store(adaptor: AdaptorSummary) -> str:
         ("shed", "updates shed"),
         ("queued", "not delivered"),
         ("lost", "lost"),
+        ("spools_unusable", "of its spools cannot be opened"),
     ):
         if counters.get(name):
             parts.append(f"{count(counters[name])} {words}")

@@ -19,7 +19,7 @@ from aicore.delivery.delivery import Delivery
 from aicore.delivery.health import State
 from aicore.delivery.selection import Selection
 from aicore.delivery.spool import Spool, SpoolInUse
-from aicore.delivery.spools import open_spool, spool_check, spool_drop, spool_list, spool_path
+from aicore.delivery.spools import StoreSpools, open_spools, spool_check, spool_drop, spool_list, spool_path
 
 __all__ = [
     "DeadLetters",
@@ -28,9 +28,10 @@ __all__ = [
     "Spool",
     "SpoolInUse",
     "State",
+    "StoreSpools",
     "balance",
     "deadletter_list",
-    "open_spool",
+    "open_spools",
     "spool_check",
     "spool_drop",
     "spool_list",

@@ -19,7 +19,7 @@ from aicore.delivery.payload import decode, payloads
 from aicore.delivery.queue import BatchQueue
 from aicore.delivery.segment import Frame
 from aicore.delivery.spool import Spool
-from aicore.delivery.timing import Backoff, Clock, RareLog
+from aicore.delivery.timing import Backoff, Clock, RareLog, log
 from aicore.record.batch import FlowBatch
 
 _PAYLOAD = 8 << 20  # bytes of one spool frame, about
@@ -36,10 +36,12 @@ class Backlog:
     or went; the spool has a lock of its own. put(), spill(), retire() are for the run's threads, take() to free() for
     the sender's. `memory_first`: what is in memory is older than what is in the spool, as in a live run, which spools
     what memory has no room for; what a run on files finds in the spool an earlier run has left.
+    `spool` gets what does not fit; `earlier` are further ones of the store, which are emptied first.
     """
 
     def __init__(
         self,
+        name: str,
         *,
         queue_bytes: int,
         net: bool,
@@ -49,12 +51,15 @@ class Backlog:
         rare: RareLog,
         backoff: Backoff,
         spool: Spool | None = None,
+        earlier: Sequence[Spool] = (),
         deadletters: DeadLetters | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
+        self._name = name
         self.queue = BatchQueue()
         self.queue_bytes = queue_bytes
         self.spool = spool
+        self.spools = [*earlier, spool] if spool is not None else []
         self.net = net
         self.changed = changed
         self.counters = counters
@@ -71,8 +76,8 @@ class Backlog:
         self._fresh: InFlight | None = None  # taken, not tried to an end
         self._retiring = threading.RLock()  # taken before `changed`: who comes second waits until all is stored
         self._retired = False
-        if spool is not None:
-            counters.add(accepted=spool.rows, spooled=spool.rows, recovered=spool.rows)
+        found = sum(one.rows for one in self.spools)
+        counters.add(accepted=found, spooled=found, recovered=found)
 
     # -- in -----------------------------------------------------------------------------------------------------
 
@@ -175,12 +180,10 @@ class Backlog:
             self.check_owner()  # nothing would be open any more, and that would not mean that all is delivered
             pending = any(any(one.spooled) for one in self._in_flight())
         if not pending:
-            spool.ack()
+            for one in self.spools:
+                one.ack()
         spool.sync_if_due()
-        with self.changed:
-            # Rows that the disk lost while we ran.
-            gone = spool.vanished - self.counters["spool_vanished"]
-            self.counters.add(spool_vanished=gone, spooled=-gone, lost=gone)
+        self._count_vanished()
 
     def check_owner(self) -> None:
         """Gone, once the rows were taken from the sender. With `changed` held."""
@@ -197,7 +200,12 @@ class Backlog:
     @property
     def waiting(self) -> bool:
         """There is something to take."""
-        return self.queue.rows > 0 or (self.spool is not None and self.spool.unread)
+        return self.queue.rows > 0 or any(spool.unread for spool in self.spools)
+
+    @property
+    def behind_spool(self) -> bool:
+        """Rows wait on disk, which must not be overtaken."""
+        return any(spool.rows for spool in self.spools)
 
     @property
     def only_held(self) -> bool:
@@ -223,9 +231,18 @@ class Backlog:
             if self.queue.since is not None:
                 begun.append(self.queue.since)
             age = self._clock() - min(begun) if begun else 0.0
-        return max(age, self.spool.age if self.spool is not None else 0.0)
+        return max(age, *(spool.age for spool in self.spools), 0.0)
 
     # -- the end ------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """After retire(): closes the spools, and says what waits in each."""
+        for spool in self.spools:
+            spool.close()
+        self._count_vanished()
+        if waiting := self.counters["spooled"]:
+            where = " and ".join(str(spool.path) for spool in self.spools if spool.rows)
+            log.warning("%s: %d events wait in the spool %s", self._name, waiting, where)
 
     def retire(self) -> None:
         """Takes what is open from the sender and stores it, in its order."""
@@ -265,6 +282,12 @@ class Backlog:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    def _count_vanished(self) -> None:
+        """Rows that the disk lost while we ran."""
+        with self.changed:
+            gone = sum(spool.vanished for spool in self.spools) - self.counters["spool_vanished"]
+            self.counters.add(spool_vanished=gone, spooled=-gone, lost=gone)
+
     def _in_flight(self) -> list[InFlight]:
         return [*self._held, self._fresh] if self._fresh else [*self._held]
 
@@ -295,12 +318,13 @@ class Backlog:
             return self._fresh
 
     def _next_in_spool(self) -> InFlight | None:
-        while self.spool is not None and (frame := self.spool.read()):
-            batch = self._decode(frame)
-            if batch is not None:
-                with self.changed:
-                    self._fresh = InFlight(batch, True, self._clock(), True)
-                return self._fresh
+        for spool in self.spools:
+            while frame := spool.read():
+                batch = self._decode(spool, frame)
+                if batch is not None:
+                    with self.changed:
+                        self._fresh = InFlight(batch, True, self._clock(), True)
+                    return self._fresh
         return None
 
     def _behind_held(self, fresh: InFlight) -> InFlight | None:
@@ -318,7 +342,7 @@ class Backlog:
             self._fresh = fresh.part(free) if free else None
             return self._fresh
 
-    def _decode(self, frame: Frame) -> FlowBatch | None:
+    def _decode(self, spool: Spool, frame: Frame) -> FlowBatch | None:
         """A spool frame as a batch. What this version cannot read is kept beside, and lost."""
         try:
             batch = decode(frame.payload)
@@ -327,8 +351,7 @@ class Backlog:
             reason = f"it has {len(batch)} rows instead of {frame.rows}"
         except ValueError as error:
             reason = str(error)
-        assert self.spool is not None
-        self.spool.keep_unread(frame)
+        spool.keep_unread(frame)
         self.counters.add(spooled=-frame.rows, lost=frame.rows)
         self._rare.say("unread", "%d events of the spool are lost: %s", frame.rows, reason, level=logging.ERROR)
         return None

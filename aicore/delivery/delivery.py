@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from aicore.delivery import health
@@ -35,7 +35,8 @@ class Delivery:
     `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
     put() waits while the queue is over its bound, and a store that has taken nothing for `wait` seconds since the start
     (None: START_SECONDS) is given up. `on_full(True)` asks for no new flows, on put()'s thread, and
-    `on_full(False)` takes it back, on the sender's.
+    `on_full(False)` takes it back, on the sender's. `earlier` are further spools of the store, which runs have left;
+    `spools_unusable` is how many there are beside them.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Delivery:
         url: str | None = None,
         queue_bytes: int = 64 << 20,
         spool: Spool | None = None,
+        earlier: Sequence[Spool] = (),
+        spools_unusable: int = 0,
         spool_always: bool = False,
         deadletters: DeadLetters | None = None,
         wait: float | None = None,
@@ -69,10 +72,12 @@ class Delivery:
         self._changed = changed = threading.Condition()
         self._deadline = Deadline(clock)
         self._counters = Counters(changed)
+        self._counters.add(spools_unusable=spools_unusable)
         rare, pauses = RareLog(name, clock), Backoff(*backoff)
         if deadletters is None and spool is not None:
             deadletters = DeadLetters(spool.path.parent / "deadletter", name)
         self.backlog = Backlog(
+            name,
             queue_bytes=queue_bytes,
             net=events == "net" or self._selection.ended,
             memory_first=live or self._always,
@@ -81,6 +86,7 @@ class Delivery:
             rare=rare,
             backoff=pauses,
             spool=spool,
+            earlier=earlier,
             deadletters=deadletters,
             clock=clock,
         )
@@ -187,11 +193,11 @@ class Delivery:
         found = self._counters.copy()
         found["write_ms"] = int(self.connection.write_seconds * 1000)
         found["queued_bytes"] = self.backlog.nbytes
-        if (spool := self.spool) is not None:
-            found["spooled_bytes"] = spool.used_bytes
-            found["spool_age_seconds"] = int(spool.age)
-            found["spool_damaged_bytes"] = spool.damaged_bytes
-            found["spool_damaged_rows"] = spool.lost_rows
+        for spool in self.backlog.spools:
+            found["spooled_bytes"] += spool.used_bytes
+            found["spool_age_seconds"] = max(found["spool_age_seconds"], int(spool.age))
+            found["spool_damaged_bytes"] += spool.damaged_bytes
+            found["spool_damaged_rows"] += spool.lost_rows
         return found
 
     def watch(self) -> None:
@@ -260,7 +266,4 @@ class Delivery:
                 return
             self._concluded = True
             self.health.close()
-        if (spool := self.spool) is not None:
-            spool.close()
-            if waiting := self._counters["spooled"]:
-                log.warning("%s: %d events wait in the spool %s", self.name, waiting, spool.path)
+        self.backlog.close()

@@ -36,7 +36,7 @@ class Overload:
         """Finds a place for each row, or counts it; never waits."""
         backlog = self._backlog
         # As long as the spool has rows everything joins its tail, else later rows would overtake them.
-        if backlog.spool is not None and (self._always or backlog.spool.rows):
+        if backlog.spool is not None and (self._always or backlog.behind_spool):
             if rest := backlog.spill(batch):
                 self._overflow(rest)
         elif self._fits(batch):
@@ -74,7 +74,7 @@ class Overload:
         rows = lasting(batch)
         with backlog.changed:
             backlog.counters.add(shed=len(batch) - len(rows))
-            if not (spool and spool.rows) and queue.sheddable * 8 >= backlog.queue_bytes:
+            if not backlog.behind_spool and queue.sheddable * 8 >= backlog.queue_bytes:
                 shed = queue.shed()
                 backlog.counters.add(shed=shed, queued=-shed)
             reason = f" and so is the spool ({spool.error})" if spool and spool.error else ""
@@ -88,7 +88,7 @@ class Overload:
         batch = batch.take(rows) if len(rows) < len(batch) else batch
         with backlog.changed:
             fits = queue.nbytes < backlog.queue_bytes
-        if fits and not (spool and spool.rows):
+        if fits and not backlog.behind_spool:
             backlog.push(batch)
         else:
             backlog.store_or_lose(batch)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aicore.delivery.recovery import read_cursor, segment_files
 from aicore.delivery.segment import MAGIC, Frame, scan
@@ -18,6 +19,8 @@ from aicore.delivery.spool import Spool, SpoolInUse
 from aicore.errors import UsageError
 from aicore.plugins.options import nearest
 from aicore.plugins.url import AdaptorURL
+
+log = logging.getLogger("aicore.delivery")
 
 # File in a spool that says, for people, which store it belongs to: the URL without secrets.
 _STORE = "store"
@@ -33,31 +36,55 @@ def spool_path(base: Path, url: AdaptorURL) -> Path:
     return base / f"{url.scheme}-{hashlib.sha256(url.identity.encode()).hexdigest()[:8]}"
 
 
-def open_spool(base: Path, url: AdaptorURL) -> Spool | None:
-    """The store's spool: one that nobody else has open, rather one in which rows wait. None for stores that end with
-    this process. UsageError if there is none to be had."""
+class StoreSpools(NamedTuple):
+    """What a delivery takes: a spool of its own, those that earlier runs into the store have left, the oldest first,
+    and how many could not be opened."""
+
+    own: Spool
+    earlier: tuple[Spool, ...] = ()
+    unusable: int = 0
+
+
+def open_spools(base: Path, url: AdaptorURL) -> StoreSpools | None:
+    """All spools of the store that nobody else has open and in which rows wait; one where there is none. None for
+    stores that end with this process. UsageError if there is none to be had."""
     if url.path == "-" or url.scheme == "memory":
         return None
     first = spool_path(base, url)
     slots = [first, *(first.with_name(f"{first.name}.{number}") for number in range(2, _SLOTS + 1))]
-    for path in sorted(slots, key=lambda slot: not any(slot.glob("*.seg"))):
-        spool = _opened(path)
-        if spool is not None:
-            with suppress(OSError):  # only spool_list() looks at it
-                absolute = url.hosts or url.path.startswith("/")
-                shown = url.redacted if absolute else f"{url.redacted} (in {os.getcwd()})"
-                (path / _STORE).write_text(shown, encoding="utf-8", errors="backslashreplace")
-            return spool
-    raise UsageError(f"all {_SLOTS} spools of {url.redacted} in {base} are in use; another spool directory has others")
+    waiting = [slot for slot in slots if any(slot.glob("*.seg"))]
+    problems: list[str] = []
+    found = [spool for slot in waiting if (spool := _opened(slot, problems))]
+    found.sort(key=lambda spool: -spool.age)
+    others = iter(slot for slot in slots if slot not in waiting)
+    while not found:
+        path = next(others, None)
+        if path is None:
+            raise UsageError(problems[0] if problems else _all_in_use(base, url))
+        if spool := _opened(path, problems):
+            found.append(spool)
+    for problem in problems:
+        log.error("%s", problem)
+    own = found.pop()
+    with suppress(OSError):  # only spool_list() looks at it
+        absolute = url.hosts or url.path.startswith("/")
+        shown = url.redacted if absolute else f"{url.redacted} (in {os.getcwd()})"
+        (own.path / _STORE).write_text(shown, encoding="utf-8", errors="backslashreplace")
+    return StoreSpools(own, tuple(found), len(problems))
 
 
-def _opened(path: Path) -> Spool | None:
+def _opened(path: Path, problems: list[str]) -> Spool | None:
     try:
         return Spool(path)
     except SpoolInUse:
         return None
     except OSError as error:
-        raise UsageError(f"the spool {path} cannot be used: {error.strerror or error}") from error
+        problems.append(f"the spool {path} cannot be used: {error.strerror or error}")
+        return None
+
+
+def _all_in_use(base: Path, url: AdaptorURL) -> str:
+    return f"all {_SLOTS} spools of {url.redacted} in {base} are in use; another spool directory has others"
 
 
 def _spools(directory: Path) -> Iterator[Path]:

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
@@ -62,6 +63,8 @@ class AdaptorURL(str):
     #: Names of options whose values are secrets, and of those that are no part of `identity`.
     _secret: frozenset[str]
     _beside: frozenset[str]
+    #: Values of options, spelt as their checked form.
+    _spelt: Mapping[str, str]
 
     @classmethod
     def parse(
@@ -132,6 +135,7 @@ class AdaptorURL(str):
         for name in _VARIABLE.findall(template.query):
             remember_secret(environ[name])
         url._beside = url._secret | DELIVERY_OPTIONS.keys()
+        url._spelt = {}
         url.declare({})
         return url
 
@@ -142,6 +146,16 @@ class AdaptorURL(str):
         self._beside |= self._secret | {name for name, option in options.items() if option.tuning}
         for name in self._secret & self.options.keys():
             remember_secret(self.options[name])
+        spelt: dict[str, str] = {}
+        for name, option in options.items():
+            if name in self._beside or name not in self.options:
+                continue
+            with suppress(UsageError):  # whoever opens the adaptor says so
+                value = option.check(name, self.options[name])
+                if value == option.default:
+                    self._beside |= {name}
+                spelt[name] = str(value)
+        self._spelt = spelt
 
     def command(self) -> list[str]:
         """The path as a command's words, quoted as in a shell. A variable's value stays in its word, and from now on is
@@ -184,12 +198,15 @@ class AdaptorURL(str):
     @property
     def identity(self) -> str:
         """The same for two URLs that write the same into the same store: scheme, place, and the options that say what
-        is written where. Not user, secrets, options of the delivery and `tuning` ones; relative paths are those of now.
+        is written where. Not user, secrets, options of the delivery and `tuning` ones; nor, once they are declared, how
+        a value is spelt and whether a default is written out. Relative paths are those of now, links are followed.
         """
-        where = ",".join(f"{host}:{port or ''}" for host, port in self.hosts) + self.path
+        where = ",".join(sorted(f"{host.lower()}:{port or ''}" for host, port in self.hosts)) + self.path
         if not self.hosts:
-            where = os.path.abspath(self._template.path if self._command else self.path)
-        options = sorted((name, value) for name, value in self.options.items() if name not in self._beside)
+            where = os.path.abspath(self._template.path) if self._command else os.path.realpath(self.path)
+        options = sorted(
+            (name, self._spelt.get(name, value)) for name, value in self.options.items() if name not in self._beside
+        )
         return f"{self.scheme}|{where}|{urlencode(options)}"
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from aicore.delivery import Delivery, Selection, open_spool
+from aicore.delivery import Delivery, Selection, open_spools
 from aicore.plugins.adaptor import DatabaseAdaptor, events_of, threads_of
 from aicore.plugins.discovery import Plugins
 from aicore.record.batch import FlowBatch
@@ -61,6 +61,7 @@ class Deliveries:
         kind = url.scheme if url else own.lower()
         same = sum(one.delivery.name.partition("#")[0] == kind for one in self._all)
         name = f"{kind}#{same + 1}" if same else kind
+        spools = open_spools(spool, url) if spool is not None and url is not None else None
         delivery = Delivery(
             name,
             adaptor,
@@ -69,7 +70,9 @@ class Deliveries:
             selection=selection,
             queue_bytes=queue_bytes if store.queue is None else store.queue << 20,
             wait=wait,
-            spool=open_spool(spool, url) if spool is not None and url is not None else None,
+            spool=spools.own if spools is not None else None,
+            earlier=spools.earlier if spools is not None else (),
+            spools_unusable=spools.unusable if spools is not None else 0,
             url=url,
             on_full=lambda full: self._on_full(name, full),
         )

@@ -39,6 +39,7 @@ def backlog(clock: Clock, spool: Spool | None = None, **options: Any) -> Backlog
     changed = threading.Condition()
     settings: dict[str, Any] = {"queue_bytes": 1 << 20, "net": False, "memory_first": True} | options
     return Backlog(
+        "test",
         changed=changed,
         counters=Counters(changed),
         rare=RareLog("test", clock),

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from aicore.delivery import (
     Spool,
+    open_spools,
     spool_check,
     spool_drop,
     spool_list,
@@ -80,6 +82,32 @@ def test_each_target_has_its_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert here != spool_path(tmp_path, url("sqlite:flows.db"))
+
+
+def test_a_run_gets_every_spool_of_its_store_that_nobody_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = AdaptorURL.parse("redis://h/0")
+    base = spool_path(tmp_path, url)
+    slots = [base, *(base.with_name(f"{base.name}.{number}") for number in range(2, 7))]
+    for number, slot in enumerate(slots[:5]):
+        filled(slot, frames=number + 1).close()
+        for segment in slot.glob("*.seg"):
+            os.utime(segment, (1e9 - number, 1e9 - number))  # later ones are older
+    held = Spool(slots[1])
+    (slots[2] / "lock").unlink()
+    (slots[2] / "lock").mkdir()
+    found = open_spools(tmp_path, url)
+    assert found is not None
+    assert [(one.path, one.rows) for one in found.earlier] == [(slots[4], 50), (slots[3], 40)]
+    assert (found.own.path, found.own.rows, found.unusable) == (slots[0], 10, 1)
+    assert f"the spool {slots[2]} cannot be used: Is a directory" in caplog.text
+    second = open_spools(tmp_path, url)
+    assert second is not None
+    assert (second.own.path, second.earlier) == (slots[5], ())
+    other = open_spools(tmp_path, AdaptorURL.parse("redis://h/1"))
+    assert other is not None
+    assert other.own.rows == 0
+    for one in (held, found.own, *found.earlier, second.own, other.own):
+        one.close()
 
 
 def test_paths_tell_targets_apart_but_not_passwords(tmp_path: Path) -> None:
