@@ -189,9 +189,9 @@ class CassandraServer:
             "saved_caches_directory": str(folder / "saved_caches"),
             "hints_directory": str(folder / "hints"),
             "cdc_raw_directory": str(folder / "cdc_raw"),
-            # As shipped: what was acknowledged survives kill -9, and up to this is lost when the machine dies.
-            "commitlog_sync": "periodic",
-            "commitlog_sync_period": "10000ms",
+            # What was acknowledged survives kill -9. With `periodic`, as shipped, up to 89 ms of acknowledged rows were
+            # gone after it (5 of 5 kills; 0 of 5 with batch): replay ends at the last marker of the log.
+            "commitlog_sync": "batch",
             "commitlog_segment_size": "16MiB",
             "commitlog_total_space": "128MiB",
             "memtable_heap_space": "128MiB",
