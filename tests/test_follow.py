@@ -440,9 +440,9 @@ def test_files_that_cannot_be_opened_are_named_once(tmp_path: Path, caplog: pyte
     (tmp_path / "in").rename(tmp_path / "away")
     assert folder.new() == []
     assert folder.new() == []
-    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == [
-        "its name is not UTF-8",
-        "No such file or directory",
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/in/a\\xff.pcap: its name is not UTF-8",
+        f"{tmp_path}/in: No such file or directory",
     ]
     folder.ledger.close()
 

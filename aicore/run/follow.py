@@ -109,7 +109,8 @@ class Folder:
     def _fails(self, name: str, why: str) -> None:
         if self._failing.get(name) != why:
             self._failing[name] = why
-            logger.warning("%s: %s", os.path.join(self.path, name) if name else self.path, why)
+            path = os.fsencode(os.path.join(self.path, name) if name else self.path)
+            logger.warning("%s: %s", path.decode(errors="backslashreplace"), why)  # a log file takes no surrogates
 
 
 def _left_out(name: str) -> bool:
