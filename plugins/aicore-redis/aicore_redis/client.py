@@ -74,6 +74,10 @@ class _Local(_Known, connections.UnixDomainSocketConnection):
     pass
 
 
+# redis-py has types for some of their parameters only.
+_CLASSES: dict[str, Any] = {"redis": _Plain, "rediss": _Encrypted, "redis+unix": _Local}
+
+
 def open_connection(target: Target) -> RedisConnection:
     """The connection, not connected yet."""
     settings: dict[str, Any] = {
@@ -86,13 +90,15 @@ def open_connection(target: Target) -> RedisConnection:
         "client_name": "aicore",
     }
     if target.scheme == "redis+unix":
-        return _Local(path=target.path, **settings)
-    settings |= {"host": target.host, "port": target.port, "socket_connect_timeout": target.timeout}
-    if target.scheme == "redis":
-        return _Plain(**settings)
-    if target.insecure:
-        return _Encrypted(**settings, ssl_cert_reqs="none", ssl_check_hostname=False)
-    return _Encrypted(**settings, ssl_ca_certs=target.ca, ssl_cert_reqs="required", ssl_check_hostname=True)
+        settings["path"] = target.path
+    else:
+        settings |= {"host": target.host, "port": target.port, "socket_connect_timeout": target.timeout}
+    if target.scheme == "rediss":
+        if target.insecure:
+            settings |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+        else:
+            settings |= {"ssl_ca_certs": target.ca, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    return _CLASSES[target.scheme](**settings)
 
 
 def warn(target: Target) -> None:
@@ -136,7 +142,7 @@ def _connect(connection: RedisConnection, deadline: float) -> None:
     connection that was given up, and with it what has not come out of it yet. Both number and address must be right:
     after a restart of the server the number may be another client's."""
     connection.connect()
-    commands = [("CLIENT", "INFO")]
+    commands: list[Any] = [("CLIENT", "INFO")]
     if connection.known_as is not None:
         number, address = connection.known_as
         commands.insert(0, ("CLIENT", "KILL", "ID", number, "ADDR", address))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import radix  # type: ignore[import-untyped]
+import radix
 
 logger = logging.getLogger("aicore")
 
