@@ -9,8 +9,7 @@ SHELL := /bin/bash
 APT_BUILD := build-essential ca-certificates cmake git libpcap-dev ninja-build python3-dev python3-venv
 APT_DEMO := $(APT_BUILD) sqlite3
 APT_TEST := $(APT_BUILD) bind9-dnsutils curl dnsmasq-base iproute2 libgtest-dev libssl-dev redis-server \
-            ruby-redis tcpreplay
-APT_FUZZ := clang libclang-rt-14-dev
+            ruby-redis tcpreplay clang libclang-rt-14-dev
 # Cassandra, Elasticsearch and OpenSearch run in Java, their jars come by Maven; aicore-ndpi is built against nDPI.
 APT_PLUGINS := maven openjdk-17-jdk-headless libndpi-dev pkg-config
 
@@ -84,8 +83,8 @@ test: tools ## lint, types, native tests, Python tests against the built wheel, 
 	$(TOOLS)/bin/tox run
 
 .PHONY: test-all
-test-all: test ## the same, and the sanitizers and the wheels: an hour and a half on two cores
-	$(TOOLS)/bin/tox run -e native-sanitize,slow
+test-all: test ## the same, ThreadSanitizer, and the wheels in fresh environments
+	$(TOOLS)/bin/tox run -e native-thread,slow
 
 .PHONY: fault
 fault: tools ## the fault tests in their long form
@@ -93,7 +92,6 @@ fault: tools ## the fault tests in their long form
 
 .PHONY: fuzz
 fuzz: tools ## libFuzzer on decoding, flows, captures and every dissector, a minute each: half an hour on two cores
-	$(call apt,$(APT_FUZZ))
 	$(TOOLS)/bin/tox run -e fuzz
 
 .PHONY: lint

@@ -59,9 +59,12 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that pip builds from the source distribution."""
+    """The wheel that pip builds from the source distribution, with a compiler that warns of what ours does not."""
     folder = tmp_path_factory.mktemp("plain")
-    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, sdist)
+    header = folder / "newer.h"
+    header.write_text('#warning "a newer compiler"\n')
+    flags = os.environ | {"CXXFLAGS": f"-include {header}"}
+    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, sdist, env=flags)
     (wheel,) = folder.glob("aicore-*.whl")
     return wheel
 

@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 namespace aicore::fuzz {
 
-// A rule that no input may break; libFuzzer and the replay keep the input that does.
+// A rule that no input may break; libFuzzer keeps the input that does.
 inline void require(bool holds, const char *rule) {
     if (holds) return;
     std::fprintf(stderr, "broken rule: %s\n", rule);

@@ -29,7 +29,7 @@ PROCESSORS = len(os.sched_getaffinity(0))
 
 
 def build(folder: Path, project: Path) -> None:
-    options = ["-DAICORE_FUZZ=ON", "-DAICORE_TESTS=OFF", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
+    options = ["-DAICORE_SANITIZE=ON", "-DAICORE_TESTS=OFF", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
     compilers = ["-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++"]
     configure = ["cmake", "-S", str(project), "-B", str(folder), "--no-warn-unused-cli", *options, *compilers]
     for command in (configure, ["cmake", "--build", str(folder), "--parallel", str(PROCESSORS)]):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inputs for the fuzz programs, made from the project's captures and the conversations of the plugins' tests.
 
-python native/fuzz/seeds.py core|protocols|quic FOLDER     writes FOLDER/TARGET/N
+python native/fuzz/seeds.py core|protocols|quic FOLDER     writes FOLDER/TARGET/N, in a FOLDER made afresh
 """
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -137,6 +138,7 @@ MAKERS = {"core": core, "protocols": protocols, "quic": quic}
 
 def main(kind: str, folder: str) -> None:
     sys.path.insert(0, str(PLUGINS / f"aicore-{kind}" / "tests"))
+    shutil.rmtree(folder, ignore_errors=True)
     for number, (target, data) in enumerate(MAKERS[kind]()):
         path = Path(folder, target, str(number))
         path.parent.mkdir(parents=True, exist_ok=True)
