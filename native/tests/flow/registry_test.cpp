@@ -142,14 +142,24 @@ TEST(Registry, takes_structures_of_a_newer_header_and_leaves_out_what_it_does_no
 }
 
 TEST(Registry, keeps_its_own_copy_of_the_structures) {
+    Fake<0> f("alpha", no);
     Registry r;
     {
-        Fake<0> f("alpha", no);
-        auto p = std::make_unique<aicore_protocol>(f.prefixes({"ab"}).field("afield").p);
+        const std::vector<aicore_prefix> prefixes{{"ab", 2}}; // the text itself stays the plugin's
+        const std::vector<aicore_field> fields{{"afield", AICORE_STRING, 0, 0, nullptr, nullptr, nullptr}};
+        auto p = std::make_unique<aicore_protocol>(f.p);
+        p->prefixes = prefixes.data();
+        p->prefix_count = 1;
+        p->prefix_size = sizeof prefixes[0];
+        p->fields = fields.data();
+        p->field_count = 1;
+        p->field_size = sizeof fields[0];
         r.add(p.get());
     }
     r.freeze({});
     EXPECT_EQ(r.protocols()[0].protocol.rank, 50u);
+    EXPECT_STREQ(r.protocols()[0].prefixes[0].bytes, "ab");
+    EXPECT_EQ(r.schema()->fields[0].name, "afield");
 }
 
 TEST(Registry, names_are_taken_once_and_shared_fields_have_one_type) {
