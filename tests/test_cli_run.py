@@ -388,6 +388,34 @@ def test_what_two_runs_have_left_for_a_store_is_all_delivered(capture_file: Path
 
 
 @pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize("where", ["begin", "end", "gone"])
+def test_what_a_damaged_spool_has_cost_is_said(capture_file: Path, where: str) -> None:
+    assert invoke("run", capture_file, "--to", "failing:x?how=fatal").exit_code == 1
+    (segment,) = Path("state/aicore/spool").glob("failing-*/*.seg")
+    data = segment.read_bytes()
+    if where == "begin":
+        segment.write_bytes(b"AIS0" + data[4:])
+    elif where == "end":
+        segment.write_bytes(data[:-3])
+    else:
+        segment.unlink()
+    result = invoke("run", capture_file, "--to", "failing:x?how=none")
+    assert result.exit_code == 4
+    assert re.search(r"30 records delivered, .*30 lost in a damaged spool \(.* skipped\)", result.stdout)
+    assert "was damaged: 30 events lost" in result.stderr
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_spool_of_another_version_waits(capture_file: Path) -> None:
+    assert invoke("run", capture_file, "--to", "failing:x?how=fatal").exit_code == 1
+    (segment,) = Path("state/aicore/spool").glob("failing-*/*.seg")
+    (segment.parent / f"{1:020d}.seg").write_bytes(b"AIS9 of another time")
+    result = invoke("run", capture_file, "--to", "failing:x?how=none")
+    assert "1 files of its spool set aside" in result.stdout
+    assert result.exit_code == 3
+
+
+@pytest.mark.usefixtures("failing")
 def test_a_spool_that_cannot_be_opened_is_named_and_stops_nothing(capture_file: Path) -> None:
     assert invoke("run", capture_file, "--to", "failing:x?how=fatal").exit_code == 1
     (first,) = Path("state/aicore/spool").glob("failing-*")

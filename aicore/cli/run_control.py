@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from aicore.run.context import RunSummary
 
 
+_LOST = ("lost", "dead_letters_unwritten", "spool_damaged_rows", "spool_damaged_bytes")
+_KEPT = ("spooled", "dead_lettered", "spools_unusable", "spool_set_aside")
+
+
 def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bool, metrics: str | None) -> RunSummary:
     """Runs the job to its end, or until SIGINT or SIGTERM. KeyboardInterrupt if one came before the run began, or three
     before there was a summary."""
@@ -79,7 +83,7 @@ def _serve(address: str, run: Run) -> Callable[[], None]:
 def exit_code(summary: RunSummary, *, live: bool) -> Exit:
     """What the run means for the shell; the worst of what happened."""
     counters = [adaptor.counters for adaptor in summary.adaptors]
-    if any(found["lost"] or found["dead_letters_unwritten"] for found in counters):
+    if any(found[name] for found in counters for name in _LOST):
         return Exit.LOST
     if summary.error is not None:
         return Exit.INTERFACE_GONE if live else Exit.FAILED
@@ -87,6 +91,6 @@ def exit_code(summary: RunSummary, *, live: bool) -> Exit:
         return Exit.FAILED
     if any(plugin.set_aside is not None for plugin in summary.plugins):
         return Exit.FAILED
-    if any(found["spooled"] or found["dead_lettered"] or found["spools_unusable"] for found in counters):
+    if any(found[name] for found in counters for name in _KEPT):
         return Exit.KEPT
     return Exit.OK

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,19 @@ def list_(directory: Path, /, as_json: bool) -> None:
             size(one["bytes"]),
             _time(one["oldest"]),
             one["store"],
-            "in use" if one["in_use"] else "",
+            ", ".join(_remarks(one)),
         )
         for one in spools
     ]
     for line in table(("NAME", "RECORDS", "SIZE", "SINCE", "STORE", ""), rows, right=(1, 2)):
         say(line)
+
+
+def _remarks(one: dict[str, Any]) -> Iterator[str]:
+    if one["in_use"]:
+        yield "in use"
+    if one["unreadable"]:
+        yield f"{count(one['unreadable'], 'file')} unreadable"
 
 
 def _time(seconds: Any) -> str:

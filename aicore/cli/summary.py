@@ -125,8 +125,12 @@ def _store(adaptor: AdaptorSummary) -> str:
         ("queued", "not delivered"),
         ("lost", "lost"),
         ("spools_unusable", "of its spools cannot be opened"),
+        ("spool_set_aside", "files of its spool set aside"),
     ):
         if counters.get(name):
             parts.append(f"{count(counters[name])} {words}")
+    if counters.get("spool_damaged_bytes") or counters.get("spool_damaged_rows"):
+        skipped = size(counters.get("spool_damaged_bytes", 0))
+        parts.append(f"{count(counters.get('spool_damaged_rows', 0))} lost in a damaged spool ({skipped} skipped)")
     text = f"store: {safe(adaptor.target)}: {', '.join(parts)}"
     return f"{text}; {safe(adaptor.state)}: {safe(adaptor.error)}" if adaptor.error else text

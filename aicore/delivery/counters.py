@@ -23,6 +23,7 @@ ADAPTOR: dict[str, tuple[str, str]] = {
     "spool_age_seconds": ("gauge", "age of the oldest segment that waits"),
     "spool_damaged_bytes": ("counter", "bytes of the spool that were damaged and skipped"),
     "spool_damaged_rows": ("counter", "events that damage of the spool has cost, as far as can be told"),
+    "spool_set_aside": ("gauge", "files of the spool that cannot be read, or are of another version"),
     "spool_vanished": ("counter", "events that became unreadable in the spool while the run went on"),
     "spools_unusable": ("gauge", "spools of the store that cannot be opened: what waits there is not counted"),
     "recovered": ("counter", "events found in the spool at the start"),

@@ -113,6 +113,10 @@ class Delivery:
         self.health.started()
         if recovered := self._counters["recovered"]:
             log.info("%s: %d rows of an earlier run wait in the spool", self.name, recovered)
+        for spool in self.backlog.spools:
+            if spool.lost_rows or spool.damaged_bytes:
+                text = "%s: the spool %s was damaged: %d events lost, %d bytes skipped"
+                log.error(text, self.name, spool.path, spool.lost_rows, spool.damaged_bytes)
         if not self._caller:
             self.sender.thread.start()
         elif self.sender.connect():
@@ -198,6 +202,7 @@ class Delivery:
             found["spool_age_seconds"] = max(found["spool_age_seconds"], int(spool.age))
             found["spool_damaged_bytes"] += spool.damaged_bytes
             found["spool_damaged_rows"] += spool.lost_rows
+            found["spool_set_aside"] += spool.set_aside
         return found
 
     def watch(self) -> None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import logging
 import os
 import re
-import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aicore.delivery.segment import MAGIC, Damage, Frame, scan
+from aicore.delivery.cursor import Cursor, read_cursor
+from aicore.delivery.segment import MAGIC, Damage, Frame, read_frame, scan
+from aicore.delivery.smallfile import replace_small
 
 log = logging.getLogger("aicore.delivery")
 
@@ -27,6 +29,7 @@ class Segment:
     size: int
     rows: int  # not yet acknowledged
     created: float
+    inode: int
 
 
 @dataclass
@@ -36,28 +39,34 @@ class Recovery:
     path: Path
     max_bad: int  # bytes of `.bad` files
     segments: list[Segment] = field(default_factory=list)
-    cursor: tuple[str, int, int] = ("", 0, 0)
+    cursor: Cursor = field(default_factory=Cursor)
     next: int = 0  # first_seq of the next frame to append
-    torn: int = 0
     set_aside: int = 0
     damaged_bytes: int = 0
+    lost_rows: int = 0
+    _seen: int = 0  # first_seq of the next frame, if nothing is missing
 
     def run(self) -> None:
+        """OSError only where the directory itself cannot be read."""
         self.cursor = read_cursor(self.path)
-        name, offset, expected = self.cursor
-        done = expected if name == "-" else int(name[:20] or 0)
-        self.next = expected
-        (self.path / "cursor.tmp").unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.path / "cursor.tmp").unlink(missing_ok=True)
         found = segment_files(self.path)
+        if not self.cursor.segment:
+            start = next((first for _, head, first in found if not head), 0)
+            self.cursor = Cursor("-", 0, start, start)
+        self._seen = self.cursor.expected
+        self.next = max(self._seen, self.cursor.end)
         for index, (path, head, first) in enumerate(found):
-            if not head and first < done:
-                path.unlink(missing_ok=True)  # killed between cursor and unlink
+            if not head and first < self.cursor.done:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)  # killed between cursor and unlink
                 continue
-            begin = offset if path.name == name else 0
-            if segment := self._segment(path, head, first, begin, last=index == len(found) - 1):
+            if segment := self._segment(path, head, first, last=index == len(found) - 1):
                 self.segments.append(segment)
+        self.lost_rows += self.next - self._seen
 
-    def _segment(self, path: Path, head: bool, first: int, begin: int, *, last: bool) -> Segment | None:
+    def _segment(self, path: Path, head: bool, first: int, *, last: bool) -> Segment | None:
         """Checks every frame; None if nothing is left to deliver in it."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -66,32 +75,7 @@ class Recovery:
             self.set_aside += 1
             return None
         try:
-            info = os.fstat(fd)
-            magic = os.pread(fd, len(MAGIC), 0)
-            if magic[:3] == MAGIC[:3] and len(magic) == 4 and magic != MAGIC and magic[3:].isdigit():
-                path.rename(path.with_suffix(f".seg-v{magic[3:].decode()}"))
-                log.warning("spool %s: %s is of another version; set aside", self.path, path.name)
-                self.set_aside += 1
-                return None
-            size, rows, end = info.st_size, 0, begin
-            for part in scan(fd, begin, size):
-                if isinstance(part, Frame):
-                    rows += part.rows
-                    end = part.end
-                    if not head:
-                        self.next = max(self.next, part.first_seq + part.rows)
-                elif part.tail and last and not head:
-                    self.torn += 1
-                else:
-                    self._keep_damage(fd, path, part)
-            if not head:
-                self.next = max(self.next, first + 1)
-            if rows == 0:
-                path.unlink(missing_ok=True)
-                return None
-            if end < size:
-                os.ftruncate(fd, end)
-            return Segment(path, first, head, end, rows, info.st_mtime)
+            return self._checked(fd, path, head, first, last)
         except OSError as error:
             log.warning("spool %s: %s cannot be read: %s; set aside", self.path, path.name, error.strerror)
             self.set_aside += 1
@@ -99,19 +83,77 @@ class Recovery:
         finally:
             os.close(fd)
 
-    def _keep_damage(self, fd: int, path: Path, part: Damage) -> None:
-        """Copies what is no frame to a `.bad` file, so that it can be looked at, within bounds."""
+    def _checked(self, fd: int, path: Path, head: bool, first: int, last: bool) -> Segment | None:
+        info = os.fstat(fd)
+        if version := other_version(fd, info.st_size):
+            path.rename(path.with_suffix(f".seg-v{version}"))
+            log.warning("spool %s: %s is of another version; set aside", self.path, path.name)
+            self.set_aside += 1
+            return None
+        begin = self._begin(fd, path, info.st_size)
+        rows, end = 0, begin
+        if not head:
+            self.next = max(self.next, first)
+        for part in scan(fd, begin, info.st_size):
+            next_seq = part.next_seq if isinstance(part, Damage) else part.first_seq + part.rows
+            if not head:
+                self.next = max(self.next, min(next_seq, _MAX_SEQ))
+            if isinstance(part, Damage):
+                self._keep_damage(fd, path, part, torn=part.tail and last)
+                continue
+            end = part.end
+            if not head and part.first_seq < self._seen:  # a second copy
+                continue
+            rows += part.rows
+            if not head:
+                self.lost_rows += max(0, part.first_seq - self._seen)
+                self._seen = max(self._seen, next_seq)
+        if rows == 0:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            return None
+        if end < info.st_size:
+            with suppress(OSError):  # it is not read in any case
+                os.ftruncate(fd, end)
+        return Segment(path, first, head, end, rows, info.st_mtime, info.st_ino)
+
+    def _begin(self, fd: int, path: Path, size: int) -> int:
+        """Where the rows begin that are not delivered."""
+        if path.name != self.cursor.segment:
+            return 0
+        begin = self.cursor.offset
+        if begin < size and read_frame(fd, begin, size) is None:  # perhaps what is before it has moved
+            for part in scan(fd, 0, size):
+                if isinstance(part, Frame) and part.first_seq >= self.cursor.expected:
+                    begin = min(begin, part.start)
+                    break
+            self.cursor = self.cursor._replace(offset=begin)
+        return begin
+
+    def _keep_damage(self, fd: int, path: Path, part: Damage, *, torn: bool) -> None:
+        """Copies what is no frame to a `.bad` file, so that it can be looked at, within bounds; but not the frame that
+        a process was writing when it was killed."""
         length = part.end - part.start
         self.damaged_bytes += length
-        log.warning("spool %s: %s: %d damaged bytes at %d skipped", self.path, path.name, length, part.start)
-        keep_bad(path, part.start, lambda: os.pread(fd, length, part.start), length, self.max_bad)
+        what = "at the end of an interrupted write cut away" if torn else f"at {part.start} skipped"
+        log.warning("spool %s: %s: %d damaged bytes %s", self.path, path.name, length, what)
+        if not torn:
+            keep_bad(path, part.start, lambda: os.pread(fd, length, part.start), length, self.max_bad)
+
+
+def other_version(fd: int, size: int) -> str:
+    """The version of a segment of another aicore, which has no frame that this one can read; "" for any other."""
+    magic = os.pread(fd, len(MAGIC), 0)
+    if len(magic) < len(MAGIC) or magic == MAGIC or magic[:3] != MAGIC[:3] or not magic[3:].isdigit():
+        return ""
+    return "" if any(isinstance(part, Frame) for part in scan(fd, 0, size)) else magic[3:].decode()
 
 
 def keep_bad(segment: Path, start: int, read: Callable[[], bytes], length: int, most: int) -> None:
     """Writes what stood in a segment to a `.bad` file beside it, unless those would have more than `most` bytes."""
     try:
         if sum(bad.stat().st_size for bad in segment.parent.glob("*.bad")) + length <= most:
-            (segment.parent / f"{segment.stem}-{start}.bad").write_bytes(read())
+            replace_small(segment.parent / f"{segment.stem}-{start}.bad", read())
     except OSError as error:
         log.warning("spool %s: damaged bytes cannot be kept: %s", segment.parent, error.strerror)
 
@@ -124,26 +166,3 @@ def segment_files(path: Path) -> list[tuple[Path, bool, int]]:
         if (match := _NAME.fullmatch(entry.name)) and int(match[2]) < _MAX_SEQ and entry.is_file()
     ]
     return sorted(found, key=lambda item: (not item[1], item[2]))
-
-
-def cursor_line(name: str, offset: int, expected: int) -> bytes:
-    text = f"{name} {offset} {expected}"
-    return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
-
-
-def read_cursor(path: Path) -> tuple[str, int, int]:
-    """Segment name (empty: no cursor, "-": all was delivered), offset and first_seq of the next frame.
-
-    A damaged cursor delivers again from the first segment: too often is safe, too late is not.
-    """
-    try:
-        line = (path / "cursor").read_bytes()
-        name, offset, expected, _ = line.decode().split()
-        if line == cursor_line(name, int(offset), int(expected)):
-            return name, int(offset), int(expected)
-    except FileNotFoundError:
-        return "", 0, 0
-    except (OSError, ValueError):
-        pass
-    log.warning("spool %s: the cursor is damaged; delivering again from the first segment", path)
-    return "", 0, 0

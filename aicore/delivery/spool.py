@@ -15,10 +15,12 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from aicore.delivery.recovery import Recovery, Segment, cursor_line, keep_bad
-from aicore.delivery.segment import HEADER, Frame, header, read_frame, scan
+from aicore.delivery.cursor import Cursor, write_cursor
+from aicore.delivery.recovery import Recovery, Segment, keep_bad
+from aicore.delivery.segment import HEADER_BYTES, Frame, header, read_frame, scan
 
 log = logging.getLogger("aicore.delivery")
 
@@ -47,7 +49,6 @@ class Spool:
         self.max_bytes = max_bytes
         self.min_free = min_free
         self.segment_bytes = min(segment_bytes, max(max_bytes // 8, 1))
-        self.lost_rows = 0  # rows known to have been in damaged or missing places, whenever they were written
         self.vanished = 0  # rows that `rows` once counted and that could not be read any more
         self.error = ""  # why the last append failed
         self._lock = threading.Lock()
@@ -69,12 +70,10 @@ class Spool:
         self._segments = found.segments
         self._next = found.next
         self.damaged_bytes = found.damaged_bytes  # no frames, skipped
-        self.torn = found.torn  # last frame of a killed process, never acknowledged
-        self.set_aside = found.set_aside  # files that are not of this version
-        name, offset, expected = found.cursor
-        self._resume = (name, offset)
-        # first_seq of the next frame to read
-        self._expected = expected if name else next((s.first for s in self._segments if not s.head), 0)
+        self.lost_rows = found.lost_rows  # that were in damaged or missing places, as far as can be told
+        self.set_aside = found.set_aside  # files that cannot be read, or are of another version
+        self._cursor = found.cursor  # what is acknowledged
+        self._expected = self._cursor.expected  # first_seq of the next frame to read
         self._offset = self._begin()
 
     # -- writing ------------------------------------------------------------------------------------------------
@@ -82,11 +81,12 @@ class Spool:
     def append(self, payload: bytes, rows: int, *, final: bool = False) -> bool:
         """Adds one frame; False if there is no room (`error` says why). `final` may use the last tenth."""
         with self._lock:
-            size = HEADER.size + len(payload)
+            size = HEADER_BYTES + len(payload)
             if self._lock_fd < 0:
                 self.error = "it is closed"
                 return False
             try:
+                self._ensure_there()
                 self._check_room(size, 1.0 if final else FINAL_SHARE)
                 if self._write_fd < 0 or self._segments[-1].size + size > self.segment_bytes:
                     self._new_segment()
@@ -113,22 +113,23 @@ class Spool:
         with self._lock:
             size = safe = 0
             try:
-                path, fd = self._create("head-")
+                self._ensure_there()
+                path, fd = self._create_head()
             except OSError as error:
                 self.error = error.strerror or str(error)
                 return 0
             try:
                 for payload, rows in frames:
-                    self._check_room(size + HEADER.size + len(payload), 1.0)
+                    self._check_room(size + HEADER_BYTES + len(payload), 1.0)
                     _write(fd, header(payload, rows, safe), payload, size)
-                    size += HEADER.size + len(payload)
+                    size += HEADER_BYTES + len(payload)
                     safe += rows
                 os.fdatasync(fd)
             except OSError as error:
                 self.error = error.strerror or str(error)
-            finally:
-                os.close(fd)
-            self._segments.insert(0, Segment(path, 0, True, size, safe, time.time()))
+            inode = os.fstat(fd).st_ino
+            os.close(fd)
+            self._segments.insert(0, Segment(path, 0, True, size, safe, time.time(), inode))
             return safe
 
     def sync(self) -> None:
@@ -158,7 +159,11 @@ class Spool:
                 if fd >= 0:
                     os.close(fd)
             self._write_fd = self._read_fd = -1
-            if not any(segment.rows for segment in self._segments):
+            self._open_rows.clear()
+            self._drop_missing()
+            if any(segment.rows for segment in self._segments):
+                self._write_cursor()
+            else:
                 self._forget(len(self._segments))
             os.close(self._lock_fd)
             self._lock_fd = -1
@@ -174,7 +179,8 @@ class Spool:
                 if frame is not None:
                     self._offset = frame.end
                     if not segment.head:
-                        self.lost_rows += max(0, frame.first_seq - self._expected)
+                        if frame.first_seq < self._expected:  # a second copy, which recovery has not counted
+                            continue
                         self._expected = frame.first_seq + frame.rows
                     self._open_rows.append((segment, frame.rows))
                     return frame
@@ -206,7 +212,10 @@ class Spool:
                     if last and self._write_fd >= 0:
                         os.close(self._write_fd)
                         self._write_fd = -1
-            self._write_cursor()
+            now = self._segments[self._at] if self._at < len(self._segments) else None
+            if now is None or not now.head:
+                self._cursor = Cursor(now.path.name if now else "-", self._offset, self._expected)
+                self._write_cursor()
             self._forget(self._at)
 
     # -- state --------------------------------------------------------------------------------------------------
@@ -257,23 +266,63 @@ class Spool:
             _sync(self._write_fd, self.path)
             os.close(self._write_fd)
             self._write_fd = -1
-        path, self._write_fd = self._create("")
-        self._segments.append(Segment(path, self._next, False, 0, 0, time.time()))
+        while (fd := self._create(path := self.path / f"{self._next:020d}.seg")) < 0:
+            self._next += 1  # a leftover of that name, which cannot be read: numbers only have to rise
+        self._write_fd = fd
+        self._segments.append(Segment(path, self._next, False, 0, 0, time.time(), os.fstat(fd).st_ino))
 
-    def _create(self, prefix: str) -> tuple[Path, int]:
-        while True:
-            path = self.path / f"{prefix}{self._next:020d}.seg"
-            try:
-                fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            except FileExistsError:
-                self._next += 1  # a leftover of that name: numbers only have to rise
+    def _create_head(self) -> tuple[Path, int]:
+        number = self._next
+        while (fd := self._create(path := self.path / f"head-{number:020d}.seg")) < 0:
+            number += 1  # of a run whose rows are older
+        return path, fd
+
+    def _create(self, path: Path) -> int:
+        """A descriptor; -1 if there is a file of that name."""
+        try:
+            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            return -1
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        return fd
+
+    def _ensure_there(self) -> None:
+        """Begins anew where somebody has deleted the directory, or the segment that is written."""
+        written = self._write_fd < 0 or os.fstat(self._write_fd).st_nlink > 0
+        if written and self.path.is_dir():
+            return
+        if self._write_fd >= 0:
+            os.close(self._write_fd)
+            self._write_fd = -1
+        before = self.vanished
+        self._drop_missing()
+        log.error("spool %s: it was deleted while in use, with %d events", self.path, self.vanished - before)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _inode(self.path / "lock") != os.fstat(self._lock_fd).st_ino:
+            lock = _lock(self.path)
+            os.close(self._lock_fd)
+            self._lock_fd = lock
+
+    def _drop_missing(self) -> None:
+        """Rows whose files are gone are not there any more, but for those that are read at this moment."""
+        before = self.vanished
+        for index, segment in enumerate(self._segments):
+            if not segment.rows or _inode(segment.path) == segment.inode:
                 continue
-            directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-            return path, fd
+            if index == self._at and self._read_fd >= 0:  # can be read to its end
+                continue
+            found = sum(rows for owner, rows in self._open_rows if owner is segment)
+            self.vanished += segment.rows - found
+            segment.rows = found
+            segment.size = 0
+        if self.vanished > before:  # what is told now is no damage at the next start
+            first = next((segment for segment in self._segments if segment.rows and not segment.head), None)
+            if first is None or first.path.name != self._cursor.segment:
+                self._cursor = Cursor("-", 0, first.first if first else self._next)
 
     def _read_in(self, segment: Segment) -> Frame | None:
         if self._offset >= segment.size:
@@ -298,9 +347,7 @@ class Spool:
         self.vanished += segment.rows - found
         segment.rows = found
         if not segment.head:
-            end = self._segments[self._at + 1].first if self._at + 1 < len(self._segments) else self._next
-            self.lost_rows += max(0, end - self._expected)
-            self._expected = end
+            self._expected = self._segments[self._at + 1].first if self._at + 1 < len(self._segments) else self._next
         if self._read_fd >= 0:
             os.close(self._read_fd)
             self._read_fd = -1
@@ -309,26 +356,22 @@ class Spool:
 
     def _begin(self) -> int:
         """Where reading begins in the current segment: behind what an earlier process had acknowledged."""
-        name, offset = self._resume
-        return offset if self._at < len(self._segments) and self._segments[self._at].path.name == name else 0
+        if self._at < len(self._segments) and self._segments[self._at].path.name == self._cursor.segment:
+            return self._cursor.offset
+        return 0
 
     def _write_cursor(self) -> None:
-        segment = self._segments[self._at] if self._at < len(self._segments) else None
-        if segment is not None and segment.head:
-            return
-        name = segment.path.name if segment else "-"
-        temporary = self.path / "cursor.tmp"
         try:
-            temporary.write_bytes(cursor_line(name, self._offset, self._expected))
-            os.replace(temporary, self.path / "cursor")
+            write_cursor(self.path, self._cursor._replace(end=self._next))
         except OSError as error:
-            # A full disk. Going on is right: at worst the rest of one segment is delivered again.
+            # A full disk. Going on is right: at worst what is delivered since the last one is delivered again.
             self.error = error.strerror or str(error)
 
     def _forget(self, count: int) -> None:
         """Unlinks the first segments."""
         for segment in self._segments[:count]:
-            segment.path.unlink(missing_ok=True)
+            with suppress(OSError):  # the cursor says that it is delivered
+                segment.path.unlink(missing_ok=True)
         del self._segments[:count]
         self._at = max(0, self._at - count)
 
@@ -343,6 +386,13 @@ def _lock(path: Path) -> int:
             raise SpoolInUse(error.errno, "the spool is in use by another process", str(path)) from None
         raise
     return fd
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return -1
 
 
 def _sync(fd: int, path: Path) -> None:

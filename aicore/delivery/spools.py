@@ -13,8 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aicore.delivery.recovery import read_cursor, segment_files
-from aicore.delivery.segment import MAGIC, Frame, scan
+from aicore.delivery.cursor import read_cursor
+from aicore.delivery.recovery import other_version, segment_files
+from aicore.delivery.segment import Frame, scan
+from aicore.delivery.smallfile import read_small, replace_small
 from aicore.delivery.spool import Spool, SpoolInUse
 from aicore.errors import UsageError
 from aicore.plugins.options import nearest
@@ -69,7 +71,7 @@ def open_spools(base: Path, url: AdaptorURL) -> StoreSpools | None:
     with suppress(OSError):  # only spool_list() looks at it
         absolute = url.hosts or url.path.startswith("/")
         shown = url.redacted if absolute else f"{url.redacted} (in {os.getcwd()})"
-        (own.path / _STORE).write_text(shown, encoding="utf-8", errors="backslashreplace")
+        replace_small(own.path / _STORE, shown.encode(errors="backslashreplace"))
     return StoreSpools(own, tuple(found), len(problems))
 
 
@@ -108,39 +110,44 @@ def _in_use(path: Path) -> bool:
 
 def spool_list(directory: Path | str) -> list[dict[str, Any]]:
     """The spools of a directory: name, store (its URL without secrets, if known), rows, bytes, segments, oldest
-    (seconds since the epoch or None), in_use, damaged_bytes (those kept in `.bad` files). Reads only."""
-    found = []
-    for path in _spools(Path(directory)):
-        rows = size = segments = 0
-        oldest: float | None = None
-        for segment, begin in _waiting(path):
+    (seconds since the epoch or None), in_use, damaged_bytes (those kept in `.bad` files), unreadable (files, of which
+    nothing else is known). Reads only."""
+    return [_listed(path) for path in _spools(Path(directory))]
+
+
+def _listed(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": path.name, "store": _store(path), "rows": 0, "bytes": 0, "segments": 0}
+    oldest: list[float] = []
+    unreadable = damaged = 0
+    for segment, begin in _waiting(path):
+        try:
             with segment.open("rb") as file:
                 info = os.fstat(file.fileno())
-                parts = list(_rows(file.fileno(), begin, info.st_size))
-            if parts:
-                segments += 1
-                rows += sum(parts)
-                oldest = min(oldest or info.st_mtime, info.st_mtime)
-            size += info.st_size
-        bad = sum(file.stat().st_size for file in path.glob("*.bad"))
-        found.append(
-            {
-                "name": path.name,
-                "store": _store(path),
-                "rows": rows,
-                "bytes": size,
-                "segments": segments,
-                "oldest": oldest,
-                "in_use": _in_use(path),
-                "damaged_bytes": bad,
-            }
-        )
-    return found
+                rows = [part.rows for part in scan(file.fileno(), begin, info.st_size) if isinstance(part, Frame)]
+        except FileNotFoundError:  # delivered in the meantime
+            continue
+        except OSError:
+            unreadable += 1
+            continue
+        if rows:
+            found["segments"] += 1
+            found["rows"] += sum(rows)
+            oldest.append(info.st_mtime)
+        found["bytes"] += info.st_size
+    for bad in path.glob("*.bad"):
+        with suppress(OSError):
+            damaged += bad.stat().st_size
+    return found | {
+        "oldest": min(oldest, default=None),
+        "in_use": _in_use(path),
+        "damaged_bytes": damaged,
+        "unreadable": unreadable,
+    }
 
 
 def _store(path: Path) -> str:
     try:
-        return (path / _STORE).read_text(encoding="utf-8")
+        return read_small(path / _STORE).decode()
     except (OSError, UnicodeDecodeError):
         return ""
 
@@ -150,23 +157,32 @@ def spool_check(directory: Path | str) -> list[str]:
     problems = []
     for path in _spools(Path(directory)):
         in_use = _in_use(path)
-        files = segment_files(path)
-        for index, (segment, _, _) in enumerate(files):
-            with segment.open("rb") as file:
-                head = file.read(len(MAGIC))
-                if head[:3] == MAGIC[:3] and head != MAGIC:
-                    problems.append(f"{path.name}: {segment.name} is of version {head[3:].decode(errors='replace')}")
-                    continue
-                for part in scan(file.fileno(), 0, os.fstat(file.fileno()).st_size):
-                    if isinstance(part, Frame) or (in_use and index == len(files) - 1 and part.tail):
-                        continue
-                    what = "end in a torn frame" if part.tail else "are damaged"
-                    problems.append(
-                        f"{path.name}: {segment.name}: {part.end - part.start} bytes at {part.start} {what}"
-                    )
+        files = _segments(path)
+        for index, segment in enumerate(files):
+            try:
+                found = list(_problems(segment, written=in_use and index == len(files) - 1))
+            except FileNotFoundError:  # delivered in the meantime
+                continue
+            except OSError as error:
+                found = [f" cannot be read: {error.strerror}"]
+            problems += [f"{path.name}: {segment.name}{problem}" for problem in found]
         problems += [f"{path.name}: {bad.name}: damaged bytes, kept" for bad in sorted(path.glob("*.bad"))]
         problems += [f"{path.name}: {other.name}: of another version" for other in sorted(path.glob("*.seg-v*"))]
     return problems
+
+
+def _problems(segment: Path, *, written: bool) -> Iterator[str]:
+    """What follows the segment's name. `written`: by a run, at this moment."""
+    with segment.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if version := other_version(file.fileno(), size):
+            yield f" is of version {version}"
+            return
+        for part in scan(file.fileno(), 0, size):
+            if isinstance(part, Frame) or (written and part.tail):
+                continue
+            what = "end in a torn frame" if part.tail else "are damaged"
+            yield f": {part.end - part.start} bytes at {part.start} {what}"
 
 
 def spool_drop(directory: Path | str, name: str) -> int:
@@ -183,12 +199,14 @@ def spool_drop(directory: Path | str, name: str) -> int:
 
 def _waiting(path: Path) -> Iterator[tuple[Path, int]]:
     """Segments with rows that are not delivered, and where those begin."""
-    name, offset, expected = read_cursor(path)
-    done = expected if name == "-" else int(name[:20] or 0)
-    for segment, head, first in segment_files(path):
-        if head or first >= done:
-            yield segment, offset if segment.name == name else 0
+    cursor = read_cursor(path)
+    with suppress(OSError):
+        for segment, head, first in segment_files(path):
+            if head or first >= cursor.done:
+                yield segment, cursor.offset if segment.name == cursor.segment else 0
 
 
-def _rows(fd: int, begin: int, size: int) -> Iterator[int]:
-    return (part.rows for part in scan(fd, begin, size) if isinstance(part, Frame))
+def _segments(path: Path) -> list[Path]:
+    with suppress(OSError):
+        return [segment for segment, _, _ in segment_files(path)]
+    return []

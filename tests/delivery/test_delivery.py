@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import random
+import shutil
 import stat
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from aicore.delivery import Delivery, Spool, balance
+from aicore.delivery import Delivery, Spool, balance, spool_list
 from aicore.delivery.counters import PLACES
 from aicore.delivery.payload import encode
 from aicore.errors import Fatal, RowError
@@ -754,6 +755,24 @@ def test_beyond_every_bound_ends_are_lost_and_counted(tmp_path: Path) -> None:
     assert counters["lost"] > 1000
     assert counters["shed"] == counters["delivered"] == 0
     assert counters["spooled"] + counters["lost"] == 2000
+
+
+@pytest.mark.parametrize("then", ["more comes", "the end"])
+def test_what_waited_in_a_spool_that_somebody_deleted_is_lost_and_counted(tmp_path: Path, then: str) -> None:
+    store = FaultyAdaptor("all")
+    store.down = ConnectionError("away")
+    with balanced(delivery(store, live=True, queue_bytes=100_000, spool=spool(tmp_path)), seconds=0) as one:
+        for start in range(0, 3000, 100):
+            one.put(lives(range(start, start + 100), version=start * 10 + 1))
+        waited = one.counters()["spooled"]
+        assert waited > 3000
+        shutil.rmtree(tmp_path / "spool")
+        if then == "more comes":
+            one.put(lives(range(5000, 5100), version=100_000))
+    counters = one.counters()
+    assert waited - 1000 <= counters["lost"] <= waited  # of one segment some may have been in memory
+    on_disk = sum(found["rows"] for found in spool_list(tmp_path / "spool"))
+    assert on_disk == counters["spooled"] == 9000 + 300 * (then == "more comes") - counters["lost"] - counters["merged"]
 
 
 # -- the end -------------------------------------------------------------------------------------------------------

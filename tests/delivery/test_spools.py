@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
+from commandline import invoke
 
 from aicore.delivery import (
     Spool,
@@ -56,8 +58,32 @@ def test_check_names_damage_and_changes_nothing(tmp_path: Path) -> None:
     assert problem.endswith("bytes at 0 are damaged")
     assert "torn" in torn
     assert spool_check(tmp_path) == [problem, torn]
-    segment.write_bytes(b"AIS7" + whole)
+    segment.write_bytes(b"AIS7" + whole[4:30])
     assert spool_check(tmp_path) == [f"a: {segment.name} is of version 7"]
+
+
+def test_a_file_that_cannot_be_read_ends_neither_list_nor_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path / "a").close()
+    filled(tmp_path / "b").close()
+    (bad,) = (tmp_path / "a").glob("*.seg")
+    pread = os.pread
+
+    def broken(fd: int, length: int, at: int) -> bytes:
+        if os.fstat(fd).st_ino == bad.stat().st_ino:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(fd, length, at)
+
+    monkeypatch.setattr("os.pread", broken)
+    a, b = spool_list(tmp_path)
+    assert (a["name"], a["rows"], a["unreadable"]) == ("a", 0, 1)
+    assert (b["name"], b["rows"], b["unreadable"]) == ("b", 40, 0)
+    assert "1 file unreadable" in invoke("spool", "--spool", tmp_path, "list").stdout
+    assert spool_check(tmp_path) == [f"a: {bad.name} cannot be read: Input/output error"]
+    spool = Spool(tmp_path / "a")
+    assert (spool.rows, spool.set_aside, spool.lost_rows) == (0, 1, 40)
+    assert bad.exists()
 
 
 def test_drop_deletes_one_that_nobody_uses(tmp_path: Path) -> None:
