@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -139,6 +140,52 @@ def test_a_late_answer_ends_the_command(command: Any, adaptor: ExecAdaptor) -> N
     with pytest.raises(TimeoutError, match=r"within 0\.3 s"):
         adaptor.write(make_batch(3))
     assert time.monotonic() - begin < 5
+
+
+def alive(pids: Path) -> list[int]:
+    """Of the processes named in a file those that run."""
+    found = []
+    for pid in map(int, pids.read_text().split()):
+        with contextlib.suppress(FileNotFoundError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                found.append(pid)
+    return found
+
+
+@pytest.mark.parametrize("then", ["exit 1", "echo nonsense; read x", "sleep 1000"])
+def test_each_retry_ends_what_the_command_has_started(tmp_path: Path, then: str) -> None:
+    pids = tmp_path / "pids"
+    script = tmp_path / "script.sh"
+    script.write_text(f"sleep 1000 &\necho $! >> {pids}\n(sleep 1000; true) &\necho $! >> {pids}\nread x\n{then}\n")
+    adaptor = aicore.open_adaptor(f"exec:sh {script}?timeout=0.5")
+    adaptor.connect(adaptor.url)
+    for _ in range(3):
+        with pytest.raises((OSError, ValueError)):
+            adaptor.write(make_batch(1))
+    assert len(pids.read_text().split()) == 6
+    deadline = time.monotonic() + 5
+    while alive(pids):
+        assert time.monotonic() < deadline, "they go on"
+        time.sleep(0.01)
+
+
+def test_at_the_end_what_the_command_has_started_may_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aicore.adaptors.exec.GOODBYE", 2.0)
+    pids, out = tmp_path / "pids", tmp_path / "out"
+    script = tmp_path / "script.sh"
+    script.write_text(
+        f"(sleep 0.3; echo done > {out}) &\nsleep 1000 &\necho $! > {pids}\n"
+        "while read line; do [ -z \"$line\" ] && echo '{}'; done\n"
+    )
+    adaptor = aicore.open_adaptor(f"exec:sh {script}")
+    adaptor.connect(adaptor.url)
+    assert adaptor.write(make_batch(1)) is None
+    adaptor.close()
+    assert out.read_text() == "done\n"
+    deadline = time.monotonic() + 5
+    while alive(pids):
+        assert time.monotonic() < deadline, "it goes on"
+        time.sleep(0.01)
 
 
 def test_a_batch_larger_than_the_pipe_and_a_talkative_command(command: Any, adaptor: ExecAdaptor) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -11,6 +12,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +72,41 @@ def test_a_file_that_is_there_is_appended_to(tmp_path: Path) -> None:
     assert len(written(tmp_path / "f", make_batch(3))) == 5
 
 
-def test_a_line_that_a_crash_cut_short_is_ended_first(tmp_path: Path) -> None:
-    (tmp_path / "f").write_text('Insert:[a]\nUpdate:[a] {"by')
+TORN = ['Update:[a] {"by', "Insert:[[2001:db8::1]:1", "Rem", "U", "\0\0\0", 'Update:[a] {"by\0\0']
+
+
+@pytest.mark.parametrize("torn", TORN)
+@pytest.mark.parametrize("before", ["", "Insert:[a]\n"])
+def test_a_line_that_a_crash_cut_short_is_cut_away(tmp_path: Path, torn: str, before: str) -> None:
+    (tmp_path / "f").write_text(before + torn)
     lines = written(tmp_path / "f", make_batch(1, kind="insert"))
-    assert lines[:2] == ["Insert:[a]", 'Update:[a] {"by']
-    assert lines[2].startswith("Insert:[10.")
+    assert lines[:-1] == before.splitlines()
+    assert lines[-1].startswith("Insert:[10.")
+
+
+@pytest.mark.parametrize(
+    "kept", ["Insert:[a]", "Remove:[[2001:db8::1]:1:6:[::2]:2]", 'Update:[a] {"bytes":1}', "notes", "x" * (2 << 20)]
+)
+def test_a_line_that_is_whole_or_not_ours_is_only_ended(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "f").write_text(kept)
+    lines = written(tmp_path / "f", make_batch(1, kind="insert"))
+    assert lines[0] == kept
+    assert len(lines) == 2
+
+
+def test_what_another_run_is_writing_is_not_cut(tmp_path: Path) -> None:
+    first = _lines(tmp_path / "f")
+    os.write(first._fd, b"Insert:[a")
+    second = _lines(tmp_path / "f")
+    os.write(first._fd, b"]\n")
+    second.write(b"Insert:[b]\n")
+    first.close()
+    second.close()
+    assert (tmp_path / "f").read_text() == "Insert:[a]\nInsert:[b]\n"
+
+
+def _lines(path: Path) -> LineFile:
+    return LineFile(str(path), (b"Insert:[",), lambda line: line.endswith(b"]"))
 
 
 def _limited(code: str, limit: int, *args: str) -> subprocess.CompletedProcess[str]:
@@ -97,7 +129,7 @@ def test_a_write_that_does_not_fit_leaves_nothing_of_itself(tmp_path: Path) -> N
 import resource, signal, sys
 from aicore.adaptors._lines import LineFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-file = LineFile(sys.argv[1])
+file = LineFile(sys.argv[1], (b"a",), bool)
 file.write(b"a" * 99 + b"\\n")
 try:
     file.write((b"b" * 99 + b"\\n") * 3)
@@ -109,6 +141,13 @@ file.write((b"c" * 99 + b"\\n") * 3)
     done = _limited(code, 250, str(tmp_path / "f"))
     assert done.stdout.strip() == "27"  # EFBIG, after a short count
     assert (tmp_path / "f").read_text() == "a" * 99 + "\n" + ("c" * 99 + "\n") * 3
+
+
+def opened(path: Path) -> LineFile | None:
+    """A pipe; None as long as nobody reads it."""
+    with contextlib.suppress(ConnectionError):
+        return _lines(path)
+    return None
 
 
 def test_a_slow_reader_of_a_pipe_gets_everything(tmp_path: Path) -> None:
@@ -124,7 +163,8 @@ def test_a_slow_reader_of_a_pipe_gets_everything(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    file = LineFile(str(path))
+    while (file := opened(path)) is None:
+        time.sleep(0.001)
     fcntl.fcntl(file._fd, fcntl.F_SETFL, os.O_NONBLOCK | os.O_WRONLY)
     lines = b"".join(b"%07d\n" % n for n in range(100_000))
     file.write(lines)
@@ -133,19 +173,40 @@ def test_a_slow_reader_of_a_pipe_gets_everything(tmp_path: Path) -> None:
     assert bytes(got) == lines
 
 
-def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_has_gone_is_an_error_and_nobody_waits_for_one(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    reader = threading.Thread(target=lambda: path.open("rb").close())
-    reader.start()
     adaptor = FileAdaptor()
+    with pytest.raises(ConnectionError, match=r"nobody reads .*pipe"):
+        adaptor.connect(f"file:{path}")
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     adaptor.connect(f"file:{path}")
-    reader.join()
+    adaptor.write(make_batch(1))
+    os.close(reader)
+    with pytest.raises(aicore.Fatal, match=r"the reader of .*pipe has gone"):
+        adaptor.write(make_batch(1))
     assert not adaptor.ended
-    adaptor.write(make_batch(1))
-    assert adaptor.ended
-    adaptor.write(make_batch(1))
     adaptor.close()
+
+
+def test_a_reader_of_standard_output_may_go(tmp_path: Path) -> None:
+    code = """
+import os
+from aicore.adaptors.file import FileAdaptor
+from aicore.testing import make_batch
+read, write = os.pipe()
+os.dup2(write, 1)
+os.close(write)
+os.close(read)
+adaptor = FileAdaptor()
+adaptor.connect("file:-")
+assert not adaptor.ended
+adaptor.write(make_batch(1))
+assert adaptor.ended
+adaptor.write(make_batch(1))
+os.dup2(2, 1)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,19 @@ def test_every_event_with_its_kind_and_version(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("torn", ['{"key":"10.0.0.0:1024', "{", '{"a":{"b":1}', '{"key":"x"}\0\0', "\0" * 5000])
+def test_a_record_that_a_crash_cut_short_is_cut_away(tmp_path: Path, torn: str) -> None:
+    whole = '{"key":"a","n":1}'
+    (tmp_path / "f").write_text(f"{whole}\n{torn}")
+    adaptor = aicore.open_adaptor(f"jsonl:{tmp_path / 'f'}")
+    adaptor.connect(adaptor.url)
+    adaptor.write(lives(range(3)).net())
+    adaptor.close()
+    first, *others = (tmp_path / "f").read_text().splitlines()
+    assert first == whole
+    assert [json.loads(line)["flow_id"] for line in others] == [flow_id(n) for n in range(3)]
+
+
 def test_an_unknown_choice_of_events_is_an_error() -> None:
     with pytest.raises(aicore.UsageError, match="one of ended, all"):
         aicore.open_adaptor("jsonl:x?events=some")

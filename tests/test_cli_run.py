@@ -176,6 +176,38 @@ def test_head_has_enough_and_the_run_ends_well(tmp_path: Path) -> None:
     assert (process.wait(timeout=30), err) == (0, "")
 
 
+def test_a_reader_that_goes_away_is_an_error_of_its_store_alone(tmp_path: Path) -> None:
+    talks(*(dns(1024 + n) for n in range(5_000))).write("many.pcap")
+    os.mkfifo("pipe")
+    reader = subprocess.Popen(["head", "-1", "pipe"], cwd=tmp_path, stdout=subprocess.PIPE)
+    code, out, err = call(tmp_path, "run", "many.pcap", "--to", "jsonl:pipe", "--to", "sqlite:flows.db")
+    first, _ = reader.communicate(timeout=10)
+    assert json.loads(first)["layer7"] == "dns"
+    assert code == 1
+    assert "jsonl: stopped: Fatal: the reader of pipe has gone" in err
+    assert stored() == 5_000
+    line = re.search(r"^store: jsonl:pipe: ([\d,]+) records delivered, ([\d,]+) waiting in", out, re.MULTILINE)
+    assert line is not None
+    assert sum(int(number.replace(",", "")) for number in line.groups()) == 5_000
+    Path("none.pcap").write_bytes(Path("many.pcap").read_bytes()[:24])
+    with open("rest", "wb") as rest, subprocess.Popen(["cat", "pipe"], cwd=tmp_path, stdout=rest):
+        code, out, _ = call(tmp_path, "run", "none.pcap", "--to", "jsonl:pipe", "--json")
+    assert code == 0
+    replayed = json.loads(out)["adaptors"][0]["counters"]["replayed"]
+    assert replayed == len(Path("rest").read_text().splitlines()) > 0
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody(capture_file: Path, tmp_path: Path) -> None:
+    os.mkfifo("pipe")
+    begin = time.monotonic()
+    code, out, err = call(tmp_path, "run", capture_file, "--to", "jsonl:pipe", "--to", "sqlite:flows.db")
+    assert time.monotonic() - begin < 15
+    assert code == 1
+    assert "nobody reads pipe" in err
+    assert "jsonl:pipe: 0 records delivered, 30 waiting in the spool" in out
+    assert stored() == FLOWS
+
+
 def test_verbose_and_json_logs(capture_file: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.pcap"
     cut.write_bytes(capture_file.read_bytes()[:-10])

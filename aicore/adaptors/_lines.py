@@ -5,44 +5,60 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import select
 import stat
 import sys
+from collections.abc import Callable, Iterator
 
 from aicore.errors import Fatal
+from aicore.plugins.lines import mend_last_line
 
 # What no later attempt cures; a full disk or an I/O error may pass.
 _FATAL = frozenset(
     (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
 )
 
+_STDOUT = "standard output"
+
 
 class LineFile:
     """An append-only file of lines; "-" is standard output. Not thread-safe.
 
     A file that is there is appended to, as a log: what an earlier run wrote is never lost, and a run that takes up
-    the spool of an earlier one completes its file. A last line that a crash cut short is ended first.
+    the spool of an earlier one completes its file. A last line that a crash cut short is cut away first, as
+    `mend_last_line` says; several runs may append to one file.
     """
 
-    def __init__(self, path: str) -> None:
-        #: The reader of the pipe has gone, as `| head` does when it has enough: what is written then is dropped.
+    def __init__(self, path: str, begins: tuple[bytes, ...], is_whole: Callable[[bytes], bool]) -> None:
+        """`begins`, `is_whole`: of the lines. ConnectionError for a pipe that nobody reads, Fatal for what no later
+        attempt cures."""
+        #: The reader of standard output has gone, as `| head` does when it has enough: what is written then is dropped.
         self.ended = False
-        self._name = "standard output" if path == "-" else path
+        self._name = _STDOUT if path == "-" else path
         try:
             if path == "-":
                 sys.stdout.flush()
                 self._fd = os.dup(sys.stdout.fileno())
             else:
-                self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+                # Not blocking: a pipe that nobody reads would hold us up for ever.
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+                self._fd = os.open(path, flags, 0o666)
+                os.set_blocking(self._fd, True)
             self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
-            if self._regular and path != "-" and _cut_short(path):
-                self.write(b"\n")
+            if self._regular and path != "-":
+                with _alone(self._fd) as alone:
+                    if alone:
+                        mend_last_line(path, self._fd, begins, is_whole)
         except OSError as error:
+            if error.errno == errno.ENXIO:
+                raise ConnectionError(f"nobody reads {path}") from error
             raise self._judged(error) from error
 
     def write(self, lines: bytes) -> None:
-        """All of it or, on a regular file, none of it. OSError where a retry makes sense, else Fatal."""
+        """All of it or, on a regular file, none of it. OSError where a retry makes sense, else Fatal: also where the
+        reader of a pipe has gone, which is an error but for standard output."""
         if self.ended:
             return
         start = os.fstat(self._fd).st_size if self._regular else 0
@@ -51,7 +67,9 @@ class LineFile:
             while done < len(lines):
                 # A disk that fills up gives a short count first, and the error only next time.
                 done += self._write_some(view[done:])
-        except BrokenPipeError:
+        except BrokenPipeError as error:
+            if self._name != _STDOUT:
+                raise Fatal(f"the reader of {self._name} has gone") from error
             self.ended = True
         except OSError as error:
             # Cut only what is ours: somebody else may append to the same file.
@@ -78,12 +96,15 @@ class LineFile:
         return error
 
 
-def _cut_short(path: str) -> bool:
+@contextlib.contextmanager
+def _alone(fd: int) -> Iterator[bool]:
+    """True while nobody else has the file: what looks torn may be what another run is writing. Then it is held, shared,
+    until it is closed."""
     try:
-        with open(path, "rb") as file:
-            if file.seek(0, os.SEEK_END) == 0:
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
-    except OSError:  # it may be writable only
-        return False
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = True
+    except OSError as error:  # some file systems know no locks
+        alone = error.errno not in (errno.EAGAIN, errno.EACCES)
+    yield alone
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_SH)

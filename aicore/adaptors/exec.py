@@ -8,6 +8,7 @@ import json
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -76,12 +77,15 @@ class ExecAdaptor(DatabaseAdaptor):
             raise
 
     def close(self) -> None:
-        """Ends the command's input and waits for it; one that stays is killed."""
+        """Ends the command's input and waits for it and the processes that it has started; what stays is killed."""
         if self._process is not None:
             with contextlib.suppress(OSError):
                 self._pipes(self._process)[0].close()
+            deadline = time.monotonic() + GOODBYE
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(GOODBYE)
+                while time.monotonic() < deadline and _signal_group(self._process.pid, 0):
+                    time.sleep(0.01)
             self._end()
 
     def _start(self) -> None:
@@ -101,8 +105,8 @@ class ExecAdaptor(DatabaseAdaptor):
         process, self._process = self._process, None
         if process is None:
             return
-        if process.poll() is None:
-            process.kill()
+        # Also if the command itself has ended: a shell leaves what it was waiting for behind.
+        _signal_group(process.pid, signal.SIGKILL)
         for pipe in self._pipes(process):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -156,6 +160,15 @@ class ExecAdaptor(DatabaseAdaptor):
         assert process.stdin is not None
         assert process.stdout is not None
         return process.stdin, process.stdout
+
+
+def _signal_group(leader: int, number: int) -> bool:
+    """Signals every process of the command's session but those that have left its group. False if there is none."""
+    try:
+        os.killpg(leader, number)
+    except OSError:
+        return False
+    return True
 
 
 def _command(url: AdaptorURL) -> list[str]:

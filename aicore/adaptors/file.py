@@ -9,10 +9,20 @@ from aicore.adaptors._lines import LineFile
 from aicore.errors import Fatal
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.plugins.files import check_file, path_of
+from aicore.plugins.lines import is_object
 
 if TYPE_CHECKING:
     from aicore.plugins.url import AdaptorURL
     from aicore.record.batch import FlowBatch
+
+_BEGINS = (b"Insert:[", b"Update:[", b"Remove:[")
+
+
+def _is_whole(line: bytes) -> bool:
+    head, brace, record = line.partition(b" {")
+    if line.startswith(b"Update:") and not (brace and is_object(b"{" + record)):
+        return False
+    return head.endswith(b"]") and head.count(b"[") == head.count(b"]")
 
 
 class FileAdaptor(DatabaseAdaptor):
@@ -25,7 +35,7 @@ class FileAdaptor(DatabaseAdaptor):
 
     @property
     def ended(self) -> bool:
-        """The reader of the pipe has gone: nothing more can be written, and nobody misses it."""
+        """The reader of standard output has gone: nothing more can be written, and nobody misses it."""
         return self._file is not None and self._file.ended
 
     def check(self, url: AdaptorURL) -> None:
@@ -33,7 +43,7 @@ class FileAdaptor(DatabaseAdaptor):
 
     def connect(self, connection_str: str) -> None:
         """Fatal where the file cannot be written."""
-        self._file = LineFile(path_of(connection_str, "file"))
+        self._file = LineFile(path_of(connection_str, "file"), _BEGINS, _is_whole)
 
     def write(self, batch: FlowBatch) -> None:
         """One write for the batch."""

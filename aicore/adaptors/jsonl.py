@@ -9,6 +9,7 @@ from aicore.adaptors._lines import LineFile
 from aicore.errors import Fatal
 from aicore.plugins.adaptor import DatabaseAdaptor, Events
 from aicore.plugins.files import check_file, path_of
+from aicore.plugins.lines import is_object
 from aicore.plugins.options import Option
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class JsonlAdaptor(DatabaseAdaptor):
 
     @property
     def ended(self) -> bool:
-        """The reader of the pipe has gone: nothing more can be written, and nobody misses it."""
+        """The reader of standard output has gone: nothing more can be written, and nobody misses it."""
         return self._file is not None and self._file.ended
 
     def check(self, url: AdaptorURL) -> None:
@@ -45,7 +46,7 @@ class JsonlAdaptor(DatabaseAdaptor):
 
     def connect(self, connection_str: str) -> None:
         """Fatal where the file cannot be written."""
-        self._file = LineFile(path_of(connection_str, "jsonl"))
+        self._file = LineFile(path_of(connection_str, "jsonl"), (b'{"',), is_object)
 
     def write(self, batch: FlowBatch) -> None:
         """One write for the batch."""

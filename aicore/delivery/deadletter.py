@@ -6,14 +6,17 @@ One JSON object a line: time, adaptor, reason, version, attempts, record (with `
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from aicore.plugins.lines import is_object, mend_last_line
 from aicore.plugins.secrets import scrub
 
 log = logging.getLogger("aicore.delivery")
@@ -34,11 +37,15 @@ class DeadLetters:
         path = self.directory / f"{self.adaptor}-{now:%Y-%m-%d}.jsonl"
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         except OSError as error:
             log.error("dead letters cannot be written to %s: %s", path, error.strerror)
             return len(lines)
+        index = 0
         try:
+            with suppress(OSError):  # some file systems know no locks
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            mend_last_line(path, fd, (b'{"time": ',), is_object)
             size = os.fstat(fd).st_size
             for index, line in enumerate(lines):
                 if size + len(line) > self.max_bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aicore.delivery import DeadLetters, deadletter_list
+from aicore.delivery.deadletter import read_letters
 from aicore.errors import UsageError
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.plugins.url import AdaptorURL
@@ -33,6 +34,15 @@ def test_letters_are_listed_with_their_reasons(tmp_path: Path) -> None:
     (entry,) = deadletter_list(tmp_path / "deadletter")
     assert (entry["adaptor"], entry["rows"], entry["path"]) == ("sqlite", 6, str(file))
     assert entry["reasons"] == {"too long": 4, "odd": 2}
+
+
+@pytest.mark.parametrize("torn", ['{"time": "2024-', "{", '{"time": "x", "record": {"a"'])
+def test_a_torn_letter_costs_no_other(tmp_path: Path, torn: str) -> None:
+    file = buried(tmp_path, make_batch(2))
+    with file.open("a") as crash:
+        crash.write(torn)
+    buried(tmp_path, make_batch(3))
+    assert len(list(read_letters(file))) == len(file.read_text().splitlines()) == 5
 
 
 def test_letters_are_bounded(tmp_path: Path) -> None:
