@@ -526,6 +526,25 @@ def test_a_refused_row_becomes_a_dead_letter_and_can_be_replayed(capture_file: P
 
 
 @pytest.mark.usefixtures("failing")
+def test_letters_name_their_store_and_two_stores_share_no_file(capture_file: Path) -> None:
+    secret = "hunter2-canary"
+    one, two = f"failing://u:{secret}@one/x?how=poison", "failing:two?how=poison"
+    assert invoke("run", capture_file, "--to", one).exit_code == 3
+    assert invoke("run", capture_file, "--to", two).exit_code == 3
+    assert invoke("run", capture_file, "--to", two).exit_code == 3
+    files = json.loads(invoke("deadletter", "list", "--json").stdout)
+    shown = {file["store"]: (file["adaptor"], file["rows"]) for file in files}
+    assert shown == {
+        "failing://u:***@one/x?how=poison": ("failing", 1),
+        f"{two} (in {Path.cwd()})": ("failing", 2),
+    }
+    assert "failing://u:***@one/x" in invoke("deadletter", "list").stdout
+    letters = [json.loads(Path(file["path"]).read_text().splitlines()[0]) for file in files]
+    assert {letter["store"] for letter in letters} == shown.keys()
+    assert not any(secret in Path(file["path"]).read_text() + file["path"] for file in files)
+
+
+@pytest.mark.usefixtures("failing")
 def test_two_runs_into_one_store_have_a_spool_each(capture_file: Path, tmp_path: Path) -> None:
     """The first one stands still on its input; the second neither waits for it nor fails."""
     first = start(tmp_path, "run", "-", "--to", "sqlite:flows.db", stdin=subprocess.PIPE)

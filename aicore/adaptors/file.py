@@ -29,6 +29,7 @@ class FileAdaptor(DatabaseAdaptor):
     """Appends `Insert:[key]`, `Update:[key] record` and `Remove:[key]`, the record as JSON."""
 
     events = "all"
+    versions = False  # of lines with one flow_id the last counts
     aicore_api = 1
 
     _file: LineFile | None = None

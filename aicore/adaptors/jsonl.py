@@ -28,6 +28,7 @@ class JsonlAdaptor(DatabaseAdaptor):
             help="ended: the record of each finished flow; all: every event, with the members `event` and `version`",
         )
     }
+    versions = False  # of lines with one flow_id the last counts
     aicore_api = 1
 
     _file: LineFile | None = None

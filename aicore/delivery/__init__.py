@@ -19,7 +19,15 @@ from aicore.delivery.delivery import Delivery
 from aicore.delivery.health import State
 from aicore.delivery.selection import Selection
 from aicore.delivery.spool import Spool, SpoolInUse
-from aicore.delivery.spools import StoreSpools, open_spools, spool_check, spool_drop, spool_list, spool_path
+from aicore.delivery.spools import (
+    StoreSpools,
+    open_spools,
+    spool_check,
+    spool_drop,
+    spool_list,
+    spool_path,
+    store_shown,
+)
 
 __all__ = [
     "DeadLetters",
@@ -36,4 +44,5 @@ __all__ = [
     "spool_drop",
     "spool_list",
     "spool_path",
+    "store_shown",
 ]

@@ -36,7 +36,8 @@ class Backlog:
     or went; the spool has a lock of its own. put(), spill(), retire() are for the run's threads, take() to free() for
     the sender's. `memory_first`: what is in memory is older than what is in the spool, as in a live run, which spools
     what memory has no room for; what a run on files finds in the spool an earlier run has left.
-    `spool` gets what does not fit; `earlier` are further ones of the store, which are emptied first.
+    `spool` gets what does not fit; `earlier` are further ones of the store, which are emptied first. `stays`: where all
+    rows are in any case, so that they are not lost.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Backlog:
         spool: Spool | None = None,
         earlier: Sequence[Spool] = (),
         deadletters: DeadLetters | None = None,
+        stays: str = "",
         clock: Clock = time.monotonic,
     ) -> None:
         self._name = name
@@ -65,6 +67,7 @@ class Backlog:
         self.counters = counters
         self._memory_first = memory_first
         self._deadletters = deadletters
+        self._stays = stays
         self._rare = rare
         self._backoff = backoff
         self._clock = clock
@@ -277,6 +280,10 @@ class Backlog:
     def _lose(self, rows: int) -> None:
         if rows:
             self.counters.add(lost=rows)
+            if self._stays:
+                text = "%d events are not delivered; they stay in %s"
+                self._rare.say("lost", text, rows, self._stays, level=logging.ERROR)
+                return
             why = "there is no spool" if self.spool is None else f"the spool has no room ({self.spool.error})"
             self._rare.say("lost", "%d events are lost: %s", rows, why, level=logging.ERROR)
 

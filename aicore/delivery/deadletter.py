@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dead letters: rows that a store will never take, kept with the reason, to be looked at and replayed.
 
-One JSON object a line: time, adaptor, reason, version, attempts, record (with `event`, `new` and `version` in it).
+One JSON object a line: time, adaptor, store (its URL without secrets), reason, version, attempts, record (with `event`,
+`new` and `version` in it).
 """
 
 from __future__ import annotations
@@ -23,18 +24,31 @@ log = logging.getLogger("aicore.delivery")
 
 
 class DeadLetters:
-    """`<directory>/<adaptor>-<date>.jsonl`, mode 0600. At most max_bytes a day: a flood must not fill the disk."""
+    """`<directory>/<file>-<date>.jsonl`, mode 0600; `file` belongs to one store. At most max_bytes a day, and nothing
+    while less than the share `min_free` of the disk is free: a flood must not fill it."""
 
-    def __init__(self, directory: Path | str, adaptor: str, *, max_bytes: int = 64 << 20) -> None:
+    def __init__(
+        self,
+        directory: Path | str,
+        adaptor: str,
+        *,
+        file: str | None = None,
+        store: str = "",
+        max_bytes: int = 64 << 20,
+        min_free: float = 0.0,
+    ) -> None:
         self.directory = Path(directory)
         self.adaptor = adaptor
+        self.file = file or adaptor
+        self.store = store
         self.max_bytes = max_bytes
+        self.min_free = min_free
 
     def write(self, records: Iterable[tuple[bytes, str, int]]) -> int:
         """(record as JSON, reason, attempts) each; returns how many could not be written."""
         now = datetime.now(timezone.utc)
-        lines = [_line(now, self.adaptor, *record) for record in records]
-        path = self.directory / f"{self.adaptor}-{now:%Y-%m-%d}.jsonl"
+        lines = [self._line(now, *record) for record in records]
+        path = self.directory / f"{self.file}-{now:%Y-%m-%d}.jsonl"
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -51,6 +65,13 @@ class DeadLetters:
                 if size + len(line) > self.max_bytes:
                     log.error("%s has reached its %d bytes: dead letters are only counted now", path, self.max_bytes)
                     return len(lines) - index
+                if self._disk_is_full(len(line)):
+                    log.error(
+                        "less than %.0f%% of the disk of %s is free: dead letters are only counted now",
+                        100 * self.min_free,
+                        path,
+                    )
+                    return len(lines) - index
                 written = os.write(fd, line)
                 if written != len(line):
                     os.ftruncate(fd, size)
@@ -63,37 +84,46 @@ class DeadLetters:
             os.close(fd)
         return 0
 
+    def _disk_is_full(self, size: int) -> bool:
+        disk = os.statvfs(self.directory)
+        return disk.f_bavail * disk.f_frsize - size < self.min_free * disk.f_blocks * disk.f_frsize
 
-def _line(now: datetime, adaptor: str, record: bytes, reason: str, attempts: int) -> bytes:
-    try:
-        version = json.loads(record).get("version")
-        body = record.decode()
-    except (ValueError, AttributeError):
-        version, body = None, json.dumps(record.decode(errors="backslashreplace"))
-    head = {
-        "time": now.isoformat(),
-        "adaptor": adaptor,
-        "reason": scrub(reason),
-        "version": version,
-        "attempts": attempts,
-    }
-    return f'{json.dumps(head)[:-1]}, "record": {body}}}\n'.encode()
+    def _line(self, now: datetime, record: bytes, reason: str, attempts: int) -> bytes:
+        try:
+            version = json.loads(record).get("version")
+            body = record.decode()
+        except (ValueError, AttributeError):
+            version, body = None, json.dumps(record.decode(errors="backslashreplace"))
+        head = {
+            "time": now.isoformat(),
+            "adaptor": self.adaptor,
+            "store": self.store,
+            "reason": scrub(reason),
+            "version": version,
+            "attempts": attempts,
+        }
+        return f'{json.dumps(head)[:-1]}, "record": {body}}}\n'.encode()
 
 
 def deadletter_list(directory: Path | str) -> list[dict[str, Any]]:
-    """Per file: path, adaptor, rows, bytes, the reasons with how often each, most frequent first."""
+    """Per file: path, adaptor, store (its URL without secrets), rows, bytes, the reasons with how often each, most
+    frequent first."""
     found = []
     for path in sorted(Path(directory).glob("*.jsonl")):
         reasons: dict[str, int] = {}
         rows = 0
+        adaptor = path.stem[: -len("-YYYY-MM-DD")]
+        store = ""
         for entry in read_letters(path):
             rows += 1
+            adaptor, store = str(entry.get("adaptor", adaptor)), str(entry.get("store", store))
             reason = str(entry.get("reason"))
             reasons[reason] = reasons.get(reason, 0) + 1
         top = dict(sorted(reasons.items(), key=lambda item: -item[1])[:10])
-        adaptor = path.stem[: -len("-YYYY-MM-DD")]
         size = path.stat().st_size
-        found.append({"path": str(path), "adaptor": adaptor, "rows": rows, "bytes": size, "reasons": top})
+        found.append(
+            {"path": str(path), "adaptor": adaptor, "store": store, "rows": rows, "bytes": size, "reasons": top}
+        )
     return found
 
 

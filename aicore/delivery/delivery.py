@@ -36,7 +36,8 @@ class Delivery:
     put() waits while the queue is over its bound, and a store that has taken nothing for `wait` seconds since the start
     (None: START_SECONDS) is given up. `on_full(True)` asks for no new flows, on put()'s thread, and
     `on_full(False)` takes it back, on the sender's. `earlier` are further spools of the store, which runs have left;
-    `spools_unusable` is how many there are beside them.
+    `spools_unusable` is how many there are beside them. `stays` says where all rows are in any case: what is counted
+    as lost is there.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Delivery:
         spools_unusable: int = 0,
         spool_always: bool = False,
         deadletters: DeadLetters | None = None,
+        stays: str = "",
         wait: float | None = None,
         on_full: Callable[[bool], None] | None = None,
         backoff: tuple[float, float] = (0.1, 30.0),
@@ -88,6 +90,7 @@ class Delivery:
             spool=spool,
             earlier=earlier,
             deadletters=deadletters,
+            stays=stays,
             clock=clock,
         )
         self.connection = Connection(name, adaptor, url, clock)

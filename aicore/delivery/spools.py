@@ -38,6 +38,12 @@ def spool_path(base: Path, url: AdaptorURL) -> Path:
     return base / f"{url.scheme}-{hashlib.sha256(url.identity.encode()).hexdigest()[:8]}"
 
 
+def store_shown(url: AdaptorURL) -> str:
+    """The store for people who look later, perhaps from another directory: its URL without secrets."""
+    absolute = url.hosts or url.path.startswith("/")
+    return url.redacted if absolute else f"{url.redacted} (in {os.getcwd()})"
+
+
 class StoreSpools(NamedTuple):
     """What a delivery takes: a spool of its own, those that earlier runs into the store have left, the oldest first,
     and how many could not be opened."""
@@ -69,9 +75,7 @@ def open_spools(base: Path, url: AdaptorURL) -> StoreSpools | None:
         log.error("%s", problem)
     own = found.pop()
     with suppress(OSError):  # only spool_list() looks at it
-        absolute = url.hosts or url.path.startswith("/")
-        shown = url.redacted if absolute else f"{url.redacted} (in {os.getcwd()})"
-        replace_small(own.path / _STORE, shown.encode(errors="backslashreplace"))
+        replace_small(own.path / _STORE, store_shown(url).encode(errors="backslashreplace"))
     return StoreSpools(own, tuple(found), len(problems))
 
 

@@ -39,6 +39,9 @@ class DatabaseAdaptor:
     events: Events = "all"
     #: "caller": run() itself delivers, for drivers that are bound to a thread. It then waits for the store.
     threads: Threads = "delivery"
+    #: Of a flow's records the store keeps the one with the highest version, in whatever order they come. False where it
+    #: keeps the last: dead letters, which are old, are then not replayed unless somebody insists.
+    versions: bool = True
     #: Set by `aicore.open_adaptor`. A run connects and closes only what was opened by URL.
     url: AdaptorURL | None = None
     #: What its URL says of the delivery.

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from aicore.delivery import Delivery, Selection, open_spools
+from aicore.delivery import DeadLetters, Delivery, Selection, open_spools, spool_path, store_shown
 from aicore.plugins.adaptor import DatabaseAdaptor, events_of, threads_of
 from aicore.plugins.discovery import Plugins
 from aicore.record.batch import FlowBatch
@@ -62,6 +62,10 @@ class Deliveries:
         same = sum(one.delivery.name.partition("#")[0] == kind for one in self._all)
         name = f"{kind}#{same + 1}" if same else kind
         spools = open_spools(spool, url) if spool is not None and url is not None else None
+        letters = None
+        if spool is not None and url is not None and spools is not None:
+            place = spool_path(spool, url).name
+            letters = DeadLetters(spool / "deadletter", name, file=place, store=store_shown(url))
         delivery = Delivery(
             name,
             adaptor,
@@ -73,6 +77,7 @@ class Deliveries:
             spool=spools.own if spools is not None else None,
             earlier=spools.earlier if spools is not None else (),
             spools_unusable=spools.unusable if spools is not None else 0,
+            deadletters=letters,
             url=url,
             on_full=lambda full: self._on_full(name, full),
         )

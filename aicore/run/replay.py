@@ -22,15 +22,22 @@ _ROWS = 1000
 def deadletter_replay(
     path: Path | str, url: str, *, force: bool = False, seconds: float | None = 60.0
 ) -> dict[str, int]:
-    """Gives the rows of a dead-letter file to the adaptor of a URL, and returns the delivery's counters.
+    """Gives the rows of a dead-letter file to the adaptor of a URL. Returns how many were `delivered`, `refused` again
+    and `not_delivered`; all of them stay in the file.
 
     The store keeps what it has where that is newer: it compares versions. With `force` the rows get new versions and so
-    win. Rows that are refused again stay in the file only. UsageError for an adaptor that cannot compare.
+    win. UsageError for an adaptor that cannot compare.
     """
     adaptor = open_adaptor(url)
     assert adaptor.url is not None  # open_adaptor sets it
-    if not force and isinstance(adaptor, DatabaseAdaptor) and type(adaptor).write is DatabaseAdaptor.write:
-        raise UsageError(f"{adaptor.url.scheme} cannot tell which rows are older than its own; --force writes them all")
+    if not force and not _compares(adaptor):
+        raise UsageError(
+            f"{adaptor.url.redacted} is left out: {adaptor.url.scheme} cannot tell which records are older than its"
+            " own; --force writes them all"
+        )
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
     adaptor.context = standalone_context()
     delivery = Delivery(
         f"replay-{adaptor.url.scheme}",
@@ -39,14 +46,26 @@ def deadletter_replay(
         events=events_of(adaptor),
         transports={6, 17},
         url=adaptor.url,
+        stays=str(path),
     )
     delivery.start()
     try:
-        for records in _letters(Path(path), force):
+        for records in _letters(path, force):
             delivery.put(FlowBatch.from_rows(records))
     finally:
         delivery.finish(seconds)
-    return delivery.counters()
+    counters = delivery.counters()
+    return {
+        "delivered": counters["delivered"],
+        "refused": counters["dead_lettered"],
+        "not_delivered": counters["lost"],
+    }
+
+
+def _compares(adaptor: Any) -> bool:
+    """The store keeps the newest record of a flow."""
+    simple = isinstance(adaptor, DatabaseAdaptor) and type(adaptor).write is DatabaseAdaptor.write
+    return not simple and getattr(adaptor, "versions", True)
 
 
 def _letters(path: Path, force: bool) -> Iterator[list[dict[str, Any]]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_replay_leaves_newer_rows_alone_and_force_does_not(tmp_path: Path) -> No
     url = f"sqlite:{tmp_path}/flows.db"
     old, new = make_batch(4, version=10), make_batch(2, version=500)
     newer = buried(tmp_path / "b", new)
-    assert deadletter_replay(newer, url)["delivered"] == 2
+    assert deadletter_replay(newer, url) == {"delivered": 2, "refused": 0, "not_delivered": 0}
     file = buried(tmp_path / "a", old)
     assert deadletter_replay(file, url)["delivered"] == 4
     assert versions(tmp_path / "flows.db") == {flow_id(0): 500, flow_id(1): 501, flow_id(2): 12, flow_id(3): 13}
@@ -92,6 +93,32 @@ def test_replay_into_a_store_that_cannot_compare_needs_force(tmp_path: Path, mon
     assert RowByRow.calls == []
     assert deadletter_replay(file, "rows:x", force=True)["delivered"] == 3
     assert len(RowByRow.calls) == 3
+
+
+@pytest.mark.parametrize("scheme", ["jsonl", "file"])
+def test_a_store_that_keeps_the_last_line_is_left_out_unless_forced(tmp_path: Path, scheme: str) -> None:
+    file = buried(tmp_path, make_batch(3, kind="remove"))
+    with pytest.raises(UsageError, match=f"{scheme}:.* is left out: {scheme} cannot tell .*--force"):
+        deadletter_replay(file, f"{scheme}:{tmp_path / 'out'}")
+    assert not (tmp_path / "out").exists()
+    assert deadletter_replay(file, f"{scheme}:{tmp_path / 'out'}", force=True)["delivered"] == 3
+
+
+def test_what_is_not_replayed_is_not_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = buried(tmp_path, make_batch(3))
+    os.mkfifo(tmp_path / "pipe")
+    done = deadletter_replay(file, f"jsonl:{tmp_path / 'pipe'}", force=True, seconds=0.2)
+    assert done == {"delivered": 0, "refused": 0, "not_delivered": 3}
+    assert f"3 events are not delivered; they stay in {file}" in caplog.text
+    assert "lost" not in caplog.text
+    with pytest.raises(UsageError, match="there is no file"):
+        deadletter_replay(tmp_path / "nowhere", f"sqlite:{tmp_path / 'x.db'}")
+
+
+def test_letters_leave_the_disk_its_free_share(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    letters = DeadLetters(tmp_path / "letters", "x", min_free=1.0)
+    assert letters.write((line, "r", 1) for line in make_batch(3).json(True)) == 3
+    assert "less than 100% of the disk" in caplog.text
 
 
 def test_a_letter_is_one_valid_line_whatever_it_holds(tmp_path: Path) -> None:

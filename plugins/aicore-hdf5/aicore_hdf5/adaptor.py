@@ -42,6 +42,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
         ),
     }
     events = "net"
+    versions = False  # rows are appended
     aicore_api = 1
 
     _file: FlowFile | None = None

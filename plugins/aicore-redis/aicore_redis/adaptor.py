@@ -49,6 +49,7 @@ class RedisAdaptor(DatabaseAdaptor):
         ),
         "insecure": Option(bool, default=False, help="rediss:// without verifying the server", tuning=True),
     }
+    versions = False
     aicore_api = 1
 
     _connection: Any = None
