@@ -91,7 +91,7 @@ class StackLan:
         Option(bool, default=True, help="the VLAN is part of a flow's identity; off for taps that tag one direction")
     )
     sensor: Setting[str | None] = Setting(Option(str, help="name of the vantage point"))
-    batch_rows = _count(1024, "events a batch", minimum=2, maximum=1 << 20)
+    batch_rows = _count(4096, "events a batch", minimum=2, maximum=1 << 20)
     flush = _seconds(0.1, "a batch that is not full is handed over after so long")
     queue_batches = _count(None, "batches between the engine and Python", minimum=2, maximum=1 << 16)
     stream_bytes = _count(None, "bytes of payload kept for a direction of a flow until its protocol is known")

@@ -27,7 +27,7 @@ struct EngineOptions {           // times in nanoseconds
     uint32_t max_fragments = 4096;
     std::string sensor;
     unsigned events = 7; // bit EventKind: wanted
-    size_t batch_rows = 1024;
+    size_t batch_rows = 4096;
     int64_t flush = 100'000'000;
     size_t queue_batches = 8;
     size_t stream_bytes = 16 << 10, streams_bytes = 64 << 20;
