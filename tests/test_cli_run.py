@@ -631,6 +631,24 @@ def test_a_signal_ends_the_input_and_everything_read_is_delivered(
     assert "30 flows" in out
 
 
+@pytest.mark.parametrize("how", ["by the URL", "by the command", "not at all"])
+def test_through_the_spool_a_kill_costs_nothing_that_was_taken_over(tmp_path: Path, visits: Capture, how: str) -> None:
+    url = "exec:tail -n 0?events=all" + "&spool=always" * (how == "by the URL")
+    options = ["--spool-always"] * (how == "by the command")
+    process = fed(tmp_path, visits, "--to", url, "--to", "file:out?spool=full", *options)
+    wait_for(lambda: Path("out").exists() and Path("out").read_text().count("Insert:") == FLOWS)
+    process.kill()
+    process.communicate()
+    waiting = {
+        one["name"].partition("-")[0]: one["rows"] for one in json.loads(invoke("spool", "list", "--json").stdout)
+    }
+    assert waiting["file"] == 0
+    if how == "not at all":
+        assert waiting["exec"] == 0
+    else:
+        assert waiting["exec"] == Path("out").read_text().count("\n")
+
+
 def test_a_second_signal_ends_a_run_whose_store_hangs(tmp_path: Path, visits: Capture) -> None:
     """The store never returns: the rest goes to the spool at once."""
     (tmp_path / "plugin").mkdir()

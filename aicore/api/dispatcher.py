@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from aicore.delivery import SpoolSettings
 from aicore.errors import Fatal, SourceError, UsageError
 from aicore.run.context import RunSummary
 from aicore.run.loop import Run
@@ -22,6 +23,8 @@ class PacketDispatcher:
     follow: the source are directories, whose captures are read as others drop them there, until stop().
     spool: a directory in which what a store cannot take waits, also for the next run; for stores opened by URL. With
     `follow` it remembers below `followed` which captures were read; without a spool that is forgotten at the end.
+    spool_size: MiB of it for each store. spool_free: percent of the disk that is left to others. spool_always: all
+    goes through it, and not only what memory has no room for.
     queue: MiB of memory for each store. wait: seconds for which a run on files waits for a store that takes nothing
     from the start on (math.inf: for ever). capture: snaplen, buffer_bytes, promiscuous, immediate, for interfaces.
     SourceError if there is no such source.
@@ -35,15 +38,21 @@ class PacketDispatcher:
         live: bool | None = None,
         follow: bool = False,
         spool: str | os.PathLike[str] | None = None,
+        spool_size: int = 1024,
+        spool_free: float = 5.0,
+        spool_always: bool = False,
         queue: int = 64,
         wait: float = 5.0,
         **capture: Any,
     ) -> None:
         if queue < 1:
             raise UsageError(f"queue is at least 1 MiB, not {queue}")
+        if spool_size < 1 or not 0 <= spool_free <= 100:
+            raise UsageError(f"spool_size is at least 1 MiB and spool_free 0 to 100, not {spool_size} and {spool_free}")
         self.stack: StackLan | None = None
         self._source = Source.of(source, filter=filter, live=live, follow=follow, **capture)
         self._spool = None if spool is None else Path(spool)
+        self._spool_settings = SpoolSettings(spool_size << 20, spool_free / 100, spool_always)
         self._queue_bytes = queue << 20
         self._wait = wait
         self._run: Run | None = None
@@ -70,6 +79,7 @@ class PacketDispatcher:
             self.stack,
             self._source,
             spool=self._spool,
+            spool_settings=self._spool_settings,
             ledgers=None if self._spool is None else self._spool / "followed",
             queue_bytes=self._queue_bytes,
             wait=self._wait,

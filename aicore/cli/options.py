@@ -164,6 +164,18 @@ _OPTIONS = [
         "Stores and plugins", "--spool", metavar="DIR", type=click.Path(),
         help="Where records wait for a store that is away.  [default: $XDG_STATE_HOME/aicore/spool]",
     ),
+    _option(
+        "Stores and plugins", "--spool-size", type=click.IntRange(1, 1 << 30), metavar="MIB", default=1024,
+        show_default=True, help="Disk that each store's spool may take, in MiB; its dead letters a 16th, each day.",
+    ),
+    _option(
+        "Stores and plugins", "--spool-free", type=click.FloatRange(0, 100), metavar="PERCENT", default=5.0,
+        show_default=True, help="Of the disk, what spools and dead letters leave to others.",
+    ),
+    _option(
+        "Stores and plugins", "--spool-always", is_flag=True,
+        help="Everything goes through the spool, so that a kill costs nothing that was taken over.",
+    ),
     _option("Stores and plugins", "--no-spool", is_flag=True, help="Keep nothing on disk for a store that is away."),
     _option("Stores and plugins", "--wait", is_flag=True, help="Wait for a store that is away when files are read."),
     _option(

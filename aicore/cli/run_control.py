@@ -35,6 +35,7 @@ def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bo
         plugins=job.plugins,
         progress=progress,
         spool=job.spool,
+        spool_settings=job.spool_settings,
         ledgers=job.ledgers,
         queue_bytes=queue_bytes,
         wait=math.inf if wait else None,

@@ -13,6 +13,7 @@ import click
 
 from aicore.cli.config import Config
 from aicore.cli.state_directory import default_spool
+from aicore.delivery import SpoolSettings
 from aicore.plugins.discovery import Plugins
 from aicore.plugins.url import AdaptorURL
 from aicore.run.source import Source
@@ -35,6 +36,7 @@ class Job:
     udp: bool
     #: Where spools lie; None keeps nothing on disk.
     spool: Path | None
+    spool_settings: SpoolSettings
     #: Where the ledgers of followed folders lie.
     ledgers: Path
 
@@ -68,6 +70,7 @@ def make(ctx: click.Context, options: dict[str, Any]) -> Job:
         tcp=both or options["tcp"],
         udp=both or options["udp"],
         spool=None if options["no_spool"] else state,
+        spool_settings=SpoolSettings(options["spool_size"] << 20, options["spool_free"] / 100, options["spool_always"]),
         ledgers=state / "followed",
     )
 

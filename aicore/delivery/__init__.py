@@ -20,6 +20,7 @@ from aicore.delivery.health import State
 from aicore.delivery.selection import Selection
 from aicore.delivery.spool import Spool, SpoolInUse
 from aicore.delivery.spools import (
+    SpoolSettings,
     StoreSpools,
     open_spools,
     spool_check,
@@ -35,6 +36,7 @@ __all__ = [
     "Selection",
     "Spool",
     "SpoolInUse",
+    "SpoolSettings",
     "State",
     "StoreSpools",
     "balance",

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from aicore.delivery.segment import Frame, scan
 from aicore.delivery.smallfile import read_small, replace_small
 from aicore.delivery.spool import Spool, SpoolInUse
 from aicore.errors import UsageError
-from aicore.plugins.options import nearest
+from aicore.plugins.options import DeliveryOptions, nearest
 from aicore.plugins.url import AdaptorURL
 
 log = logging.getLogger("aicore.delivery")
@@ -44,6 +45,27 @@ def store_shown(url: AdaptorURL) -> str:
     return url.redacted if absolute else f"{url.redacted} (in {os.getcwd()})"
 
 
+@dataclass(frozen=True)
+class SpoolSettings:
+    """What a spool may take of its disk, and what goes through it. The dead letters of a store have a 16th of the size,
+    each day, and leave the same share free."""
+
+    #: Bytes
+    size: int = 1 << 30
+    #: Share of the disk
+    free: float = 0.05
+    #: Everything, and not only what memory has no room for: a kill then costs nothing that was taken over.
+    always: bool = False
+
+    def of(self, options: DeliveryOptions) -> SpoolSettings:
+        """Those of one store, as its URL says."""
+        return SpoolSettings(
+            self.size if options.spool_size is None else options.spool_size << 20,
+            self.free if options.spool_free is None else options.spool_free / 100,
+            self.always if options.spool_always is None else options.spool_always,
+        )
+
+
 class StoreSpools(NamedTuple):
     """What a delivery takes: a spool of its own, those that earlier runs into the store have left, the oldest first,
     and how many could not be opened."""
@@ -53,7 +75,7 @@ class StoreSpools(NamedTuple):
     unusable: int = 0
 
 
-def open_spools(base: Path, url: AdaptorURL) -> StoreSpools | None:
+def open_spools(base: Path, url: AdaptorURL, settings: SpoolSettings = SpoolSettings()) -> StoreSpools | None:
     """All spools of the store that nobody else has open and in which rows wait; one where there is none. None for
     stores that end with this process. UsageError if there is none to be had."""
     if url.path == "-" or url.scheme == "memory":
@@ -62,14 +84,14 @@ def open_spools(base: Path, url: AdaptorURL) -> StoreSpools | None:
     slots = [first, *(first.with_name(f"{first.name}.{number}") for number in range(2, _SLOTS + 1))]
     waiting = [slot for slot in slots if any(slot.glob("*.seg"))]
     problems: list[str] = []
-    found = [spool for slot in waiting if (spool := _opened(slot, problems))]
+    found = [spool for slot in waiting if (spool := _opened(slot, settings, problems))]
     found.sort(key=lambda spool: -spool.age)
     others = iter(slot for slot in slots if slot not in waiting)
     while not found:
         path = next(others, None)
         if path is None:
             raise UsageError(problems[0] if problems else _all_in_use(base, url))
-        if spool := _opened(path, problems):
+        if spool := _opened(path, settings, problems):
             found.append(spool)
     for problem in problems:
         log.error("%s", problem)
@@ -79,9 +101,9 @@ def open_spools(base: Path, url: AdaptorURL) -> StoreSpools | None:
     return StoreSpools(own, tuple(found), len(problems))
 
 
-def _opened(path: Path, problems: list[str]) -> Spool | None:
+def _opened(path: Path, settings: SpoolSettings, problems: list[str]) -> Spool | None:
     try:
-        return Spool(path)
+        return Spool(path, max_bytes=settings.size, min_free=settings.free)
     except SpoolInUse:
         return None
     except OSError as error:

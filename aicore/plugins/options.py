@@ -93,6 +93,13 @@ DELIVERY_OPTIONS: Mapping[str, Option] = {
         int, minimum=0, maximum=(1 << 31) - 1, help="an update at every N-th packet of a flow; 0: on detections only"
     ),
     "queue": Option(int, minimum=1, maximum=1 << 20, help="MiB of records kept in memory for this store"),
+    "spool": Option(
+        str, choices=("full", "always"), help="what goes through the spool: what memory has no room for, or everything"
+    ),
+    "spool_size": Option(int, minimum=1, maximum=1 << 30, help="MiB of the spool; dead letters have a 16th, each day"),
+    "spool_free": Option(
+        float, minimum=0, maximum=100, help="percent of the disk that spool and dead letters leave to others"
+    ),
 }
 
 
@@ -104,10 +111,23 @@ class DeliveryOptions:
     every: int | None = None
     #: MiB
     queue: int | None = None
+    #: Everything goes through the spool.
+    spool_always: bool | None = None
+    #: MiB
+    spool_size: int | None = None
+    #: Percent
+    spool_free: float | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> DeliveryOptions:
-        return cls(frozenset(values["only"]), values["every"], values["queue"])
+        return cls(
+            frozenset(values["only"]),
+            values["every"],
+            values["queue"],
+            None if values["spool"] is None else values["spool"] == "always",
+            values["spool_size"],
+            values["spool_free"],
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from aicore.delivery import DeadLetters, Delivery, Selection, open_spools, spool_path, store_shown
+from aicore.delivery import DeadLetters, Delivery, Selection, SpoolSettings, open_spools, spool_path, store_shown
 from aicore.plugins.adaptor import DatabaseAdaptor, events_of, threads_of
 from aicore.plugins.discovery import Plugins
 from aicore.record.batch import FlowBatch
@@ -49,11 +49,12 @@ class Deliveries:
         context: RunContext,
         *,
         spool: Path | None,
+        settings: SpoolSettings,
         queue_bytes: int,
         wait: float | None,
     ) -> None:
-        """`selection` is what it gets, `spool` the directory in which stores opened by URL have theirs; `queue_bytes`
-        and `wait` are as Delivery takes them."""
+        """`selection` is what it gets, `spool` the directory in which stores opened by URL have theirs, with `settings`
+        unless the URL says otherwise; `queue_bytes` and `wait` are as Delivery takes them."""
         adaptor, url = store.adaptor, store.url
         if isinstance(adaptor, DatabaseAdaptor):
             adaptor.context = context
@@ -61,11 +62,19 @@ class Deliveries:
         kind = url.scheme if url else own.lower()
         same = sum(one.delivery.name.partition("#")[0] == kind for one in self._all)
         name = f"{kind}#{same + 1}" if same else kind
-        spools = open_spools(spool, url) if spool is not None and url is not None else None
+        settings = settings.of(adaptor.delivery) if url else settings
+        spools = open_spools(spool, url, settings) if spool is not None and url is not None else None
         letters = None
         if spool is not None and url is not None and spools is not None:
             place = spool_path(spool, url).name
-            letters = DeadLetters(spool / "deadletter", name, file=place, store=store_shown(url))
+            letters = DeadLetters(
+                spool / "deadletter",
+                name,
+                file=place,
+                store=store_shown(url),
+                max_bytes=settings.size // 16,
+                min_free=settings.free,
+            )
         delivery = Delivery(
             name,
             adaptor,
@@ -77,6 +86,7 @@ class Deliveries:
             spool=spools.own if spools is not None else None,
             earlier=spools.earlier if spools is not None else (),
             spools_unusable=spools.unusable if spools is not None else 0,
+            spool_always=settings.always,
             deadletters=letters,
             url=url,
             on_full=lambda full: self._on_full(name, full),

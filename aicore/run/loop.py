@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from aicore import _core
+from aicore.delivery import SpoolSettings
 from aicore.errors import UsageError
 from aicore.plugins.discovery import Plugins
 from aicore.record.batch import FlowBatch, Kind
@@ -64,14 +65,15 @@ class Run:
         top: bool = True,
         progress: Callable[[Run], None] | None = None,
         spool: Path | None = None,
+        spool_settings: SpoolSettings | None = None,
         ledgers: Path | None = None,
         queue_bytes: int = 64 << 20,
         wait: float | None = None,
     ) -> None:
         """Opens plugins and source. `events`: kinds that the caller of next_batch() wants itself. `top`: keep the lists
-        of the summary. `spool`: directory of the stores' spools. `ledgers`: directory in which a source that follows
-        remembers what was read. `queue_bytes`: memory of each store. `wait`: seconds for which a run on files waits for
-        a store that has taken nothing yet; None is 5."""
+        of the summary. `spool`: directory of the stores' spools, `spool_settings` theirs. `ledgers`: directory in which
+        a source that follows remembers what was read. `queue_bytes`: memory of each store. `wait`: seconds for which a
+        run on files waits for a store that has taken nothing yet; None is 5."""
         self.source = source
         self.summary: RunSummary | None = None  # once it is over, also if run() raised
         self._progress = progress
@@ -133,6 +135,7 @@ class Run:
                     plugins,
                     self.context,
                     spool=spool,
+                    settings=spool_settings or SpoolSettings(),
                     queue_bytes=queue_bytes,
                     wait=wait,
                 )

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from commandline import invoke
 
+from aicore import PacketDispatcher
 from aicore.delivery import (
     Spool,
+    SpoolSettings,
     open_spools,
     spool_check,
     spool_drop,
@@ -20,6 +22,7 @@ from aicore.delivery import (
 )
 from aicore.delivery.payload import encode
 from aicore.errors import UsageError
+from aicore.plugins.discovery import open_adaptor
 from aicore.plugins.url import AdaptorURL
 from aicore.testing import make_batch
 
@@ -108,6 +111,24 @@ def test_each_target_has_its_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert here != spool_path(tmp_path, url("sqlite:flows.db"))
+
+
+def test_a_store_may_have_a_spool_of_another_size(tmp_path: Path) -> None:
+    adaptor = open_adaptor(f"sqlite:{tmp_path}/x.db?spool=always&spool_size=3&spool_free=0.5")
+    run = SpoolSettings(size=1 << 30, free=0.05)
+    settings = run.of(adaptor.delivery)
+    assert settings == SpoolSettings(3 << 20, 0.005, True)
+    assert SpoolSettings(always=True).of(open_adaptor(f"sqlite:{tmp_path}/x.db?spool=full").delivery) == SpoolSettings()
+    assert run.of(open_adaptor("memory:").delivery) == run
+    found = open_spools(tmp_path, adaptor.url, settings)
+    assert found is not None
+    assert (found.own.max_bytes, found.own.min_free) == (3 << 20, 0.005)
+    assert found.own.path == spool_path(tmp_path, AdaptorURL.parse(f"sqlite:{tmp_path}/x.db"))
+    found.own.close()
+    with pytest.raises(UsageError, match="spool_free must be at most 100"):
+        open_adaptor("memory:?spool_free=101")
+    with pytest.raises(UsageError, match="spool_size is at least 1"):
+        PacketDispatcher("x.pcap", spool=tmp_path, spool_size=0)
 
 
 def test_a_run_gets_every_spool_of_its_store_that_nobody_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
