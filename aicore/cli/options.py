@@ -177,7 +177,9 @@ _OPTIONS = [
         help="Everything goes through the spool, so that a kill costs nothing that was taken over.",
     ),
     _option("Stores and plugins", "--no-spool", is_flag=True, help="Keep nothing on disk for a store that is away."),
-    _option("Stores and plugins", "--wait", is_flag=True, help="Wait for a store that is away when files are read."),
+    _option(
+        "Stores and plugins", "--wait", is_flag=True, help="Wait for ever for a store that is away when files are read."
+    ),
     _option(
         "Stores and plugins", "--queue", type=click.IntRange(1, 1 << 20), metavar="MIB", default=64, show_default=True,
         help="Records kept in memory for each store, in MiB.",

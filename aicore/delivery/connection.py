@@ -104,6 +104,12 @@ class Connection:
     def calling(self) -> bool:
         return self._call is not None
 
+    @property
+    def calling_for(self) -> float:
+        """Seconds."""
+        call = self._call
+        return self._clock() - call[1] if call else 0.0
+
     def stuck_in(self) -> str | None:
         """The call that does not return. Named in the log once, so that looking is all that is needed."""
         call = self._call

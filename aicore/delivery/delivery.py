@@ -34,10 +34,10 @@ class Delivery:
 
     `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
     put() waits while the queue is over its bound, and a store that has taken nothing for `wait` seconds since the start
-    (None: START_SECONDS) is given up. `on_full(True)` asks for no new flows, on put()'s thread, and
-    `on_full(False)` takes it back, on the sender's. `earlier` are further spools of the store, which runs have left;
-    `spools_unusable` is how many there are beside them. `stays` says where all rows are in any case: what is counted
-    as lost is there.
+    (None: START_SECONDS), or for `later` seconds after that (None: LATER_SECONDS), is given up. `on_full(True)` asks
+    for no new flows, on put()'s thread, and `on_full(False)` takes it back, on the sender's. `earlier` are further
+    spools of the store, which runs have left; `spools_unusable` is how many there are beside them. `stays` says where
+    all rows are in any case: what is counted as lost is there.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Delivery:
         deadletters: DeadLetters | None = None,
         stays: str = "",
         wait: float | None = None,
+        later: float | None = None,
         on_full: Callable[[bool], None] | None = None,
         backoff: tuple[float, float] = (0.1, 30.0),
         clock: Callable[[], float] = time.monotonic,
@@ -95,7 +96,12 @@ class Delivery:
         )
         self.connection = Connection(name, adaptor, url, clock)
         patience = math.inf if live else health.START_SECONDS if wait is None else wait
-        self.health = Health(name, connects=url is not None, patience=patience, changed=changed, clock=clock, rare=rare)
+        if later is None:
+            later = math.inf if wait == math.inf else health.LATER_SECONDS
+        later = math.inf if live else later
+        self.health = Health(
+            name, connects=url is not None, patience=patience, later=later, changed=changed, clock=clock, rare=rare
+        )
         self._overload = Overload(self.backlog, rare, on_full, always=self._always) if live else None
         self.sender = Sender(
             name,
@@ -210,8 +216,11 @@ class Delivery:
 
     def watch(self) -> None:
         """Names an adaptor that does not return; called by everybody who comes by, so that no thread is needed."""
-        if self.connection.stuck_in() == "connect":
+        call = self.connection.stuck_in()
+        if call == "connect":
             self.health.given_up()
+        elif call == "write":
+            self.health.hangs(self.connection.calling_for)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -241,6 +250,9 @@ class Delivery:
             if self.health.over or self._deadline.passed:
                 self.backlog.store_or_lose(rest)
                 return
+            if not self.backlog.behind_spool:  # nothing there will make room: its disk is full of other things
+                self.backlog.push(rest)
+                break
             self._wait_once()
             rest = self.backlog.spill(rest)
         self.waiting_since = None
@@ -264,7 +276,7 @@ class Delivery:
 
     def _hopeless(self) -> bool:
         """Waiting for the sender will not get another row delivered."""
-        return self.health.phase == "fatal" or self.connection.stuck_in() == "close"
+        return self.health.over or self.connection.stuck_in() == "close"
 
     def _conclude(self) -> None:
         """Nothing more is delivered: what is open goes to the spool, and that is closed."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Literal
@@ -13,12 +14,18 @@ State = Literal["connecting", "ok", "retrying", "spooling", "fatal", "stuck", "c
 
 #: A store of a file run that takes nothing for so long at the start has refused, unless something else is said.
 START_SECONDS = 5.0
+#: The same for one that has taken something: a full disk, or a server that is started again.
+LATER_SECONDS = 300.0
+#: Between two lines that say for how long a store has been waited for.
+_SAY_SECONDS = 60.0
 
 
 class Health:
     """What the sender learns, and whoever waits for it looks at. `changed` is the delivery's lock.
 
-    `patience`: seconds after which a store that has taken nothing since the start is given up; math.inf for a live run.
+    `patience`: seconds after which a store that has taken nothing since the start is given up, `later`: one that has
+    taken something; math.inf for a live run. The first is an error, of the command rather than of now; after the second
+    what is not delivered waits in the spool, or is lost.
     """
 
     def __init__(
@@ -27,6 +34,7 @@ class Health:
         *,
         connects: bool,
         patience: float,
+        later: float = math.inf,
         changed: threading.Condition,
         clock: Clock = time.monotonic,
         rare: RareLog | None = None,
@@ -35,6 +43,8 @@ class Health:
         self.error: str | None = None  # the last one, without secrets
         self._name = name
         self._patience = patience
+        self._later = later
+        self._said = 0.0  # seconds waited at the last line about it
         self._changed = changed
         self._clock = clock
         self._rare = rare or RareLog(name, clock)
@@ -65,6 +75,7 @@ class Health:
         with self._changed:
             self._delivered = True
             self._failing_since = None
+            self._said = 0.0
             if self.phase == "retrying":
                 self.phase = "ok"
                 log.info("%s: delivers again", self._name)
@@ -80,17 +91,44 @@ class Health:
         self._rare.say("retry", "retrying: %s", reason)
 
     def given_up(self) -> bool:
-        """Failed for good. A store of a file run that has taken nothing since the start is an error of the command,
-        not of now."""
-        if self._delivered or self.phase == "fatal":
-            return self.phase == "fatal"
+        """Nothing is delivered any more; looks whether it has come to that, and says every minute how long it has been
+        waiting. Called by everybody who waits."""
         since = self._started if self.phase == "connecting" else self._failing_since
-        if since is None or self._clock() - since < self._patience:
-            return False
-        self.give_up(
-            f"the store has taken nothing for {self._patience:.0f} s since the start: {self.error or 'no answer'}"
-        )
-        return True
+        if self.over or since is None:
+            return self.over
+        waited = self._clock() - since
+        why = self.error or "no answer"
+        if self._delivered:
+            self._wait_on(waited, why)
+        elif waited >= self._patience:
+            self.give_up(f"the store has taken nothing for {self._patience:.0f} s since the start: {why}")
+        else:
+            self._say_waiting(waited, self._patience, why)
+        return self.over
+
+    def hangs(self, seconds: float) -> None:
+        """A write has not returned for so long."""
+        if not self.over:
+            self._wait_on(seconds, "write() does not return")
+
+    def _wait_on(self, waited: float, why: str) -> None:
+        if waited < self._later:
+            self._say_waiting(waited, self._later, why)
+            return
+        with self._changed:
+            if self.over:
+                return
+            self.phase = "closed"
+            self.error = f"given up after {waited:.0f} s: {why}"
+            self._changed.notify_all()
+        log.error("%s: %s", self._name, self.error)
+
+    def _say_waiting(self, waited: float, patience: float, why: str) -> None:
+        if waited - self._said < _SAY_SECONDS:
+            return
+        self._said = waited
+        until = "" if patience == math.inf else f", for {patience - waited:.0f} s more"
+        log.warning("%s: has been waiting for the store for %.0f s%s: %s", self._name, waited, until, why)
 
     def give_up(self, reason: str) -> None:
         with self._changed:

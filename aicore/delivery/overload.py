@@ -37,9 +37,14 @@ class Overload:
         backlog = self._backlog
         # As long as the spool has rows everything joins its tail, else later rows would overtake them.
         if backlog.spool is not None and (self._always or backlog.behind_spool):
-            if rest := backlog.spill(batch):
+            rest = backlog.spill(batch)
+            if rest is None:
+                return
+            if backlog.behind_spool:
                 self._overflow(rest)
-        elif self._fits(batch):
+                return
+            batch = rest  # its disk is full of other things
+        if self._fits(batch):
             backlog.push(batch)
         elif rest := backlog.spill(batch):
             self._overflow(rest)

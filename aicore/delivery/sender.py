@@ -77,7 +77,7 @@ class Sender:
         until_idle: returns as soon as only failed rows are left.
         """
         try:
-            while self._health.phase != "fatal" and not self._deadline.passed:
+            while not self._health.over and not self._deadline.passed:
                 worked = self._round()
                 if until_idle and self._backlog.only_held:
                     return
@@ -151,7 +151,7 @@ class Sender:
         end = self._clock() + seconds
         changed = self._backlog.changed
         with changed:
-            while not self._backlog.retired and not self._deadline.passed and self._health.phase != "fatal":
+            while not self._backlog.retired and not self._deadline.passed and not self._health.over:
                 left = end - self._clock()
                 if left <= 0:
                     return True

@@ -8,6 +8,7 @@ URL, `NAME?table=x`, the command line) or typed (TOML, a program); both are chec
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -80,6 +81,14 @@ class Option:
         return converted
 
 
+def seconds_or_forever(text: Any) -> float:
+    if text == "forever":
+        return math.inf
+    if isinstance(text, bool) or not 0 <= (seconds := float(text)) < math.inf:
+        raise ValueError("write seconds, or forever")
+    return seconds
+
+
 #: What the URL of every adaptor takes beside the adaptor's own options: settings of its delivery.
 DELIVERY_OPTIONS: Mapping[str, Option] = {
     "only": Option(
@@ -93,6 +102,10 @@ DELIVERY_OPTIONS: Mapping[str, Option] = {
         int, minimum=0, maximum=(1 << 31) - 1, help="an update at every N-th packet of a flow; 0: on detections only"
     ),
     "queue": Option(int, minimum=1, maximum=1 << 20, help="MiB of records kept in memory for this store"),
+    "wait": Option(
+        seconds_or_forever,
+        help="seconds for which a run on files waits for this store while it takes nothing, or forever",
+    ),
     "spool": Option(
         str, choices=("full", "always"), help="what goes through the spool: what memory has no room for, or everything"
     ),
@@ -111,6 +124,8 @@ class DeliveryOptions:
     every: int | None = None
     #: MiB
     queue: int | None = None
+    #: Seconds; math.inf: for ever.
+    wait: float | None = None
     #: Everything goes through the spool.
     spool_always: bool | None = None
     #: MiB
@@ -124,6 +139,7 @@ class DeliveryOptions:
             frozenset(values["only"]),
             values["every"],
             values["queue"],
+            values["wait"],
             None if values["spool"] is None else values["spool"] == "always",
             values["spool_size"],
             values["spool_free"],

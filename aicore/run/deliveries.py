@@ -63,6 +63,7 @@ class Deliveries:
         same = sum(one.delivery.name.partition("#")[0] == kind for one in self._all)
         name = f"{kind}#{same + 1}" if same else kind
         settings = settings.of(adaptor.delivery) if url else settings
+        store_wait = adaptor.delivery.wait if url else None
         spools = open_spools(spool, url, settings) if spool is not None and url is not None else None
         letters = None
         if spool is not None and url is not None and spools is not None:
@@ -82,7 +83,8 @@ class Deliveries:
             events=events_of(adaptor),
             selection=selection,
             queue_bytes=queue_bytes if store.queue is None else store.queue << 20,
-            wait=wait,
+            wait=wait if store_wait is None else store_wait,
+            later=store_wait,
             spool=spools.own if spools is not None else None,
             earlier=spools.earlier if spools is not None else (),
             spools_unusable=spools.unusable if spools is not None else 0,

@@ -775,6 +775,43 @@ def test_what_waited_in_a_spool_that_somebody_deleted_is_lost_and_counted(tmp_pa
     assert on_disk == counters["spooled"] == 9000 + 300 * (then == "more comes") - counters["lost"] - counters["merged"]
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_spool_whose_disk_is_full_of_other_things_costs_a_healthy_store_nothing(tmp_path: Path, live: bool) -> None:
+    store = FaultyAdaptor("all")
+    asked: list[bool] = []
+    full = Spool(tmp_path / "s", min_free=1.0)
+    with balanced(delivery(store, live=live, spool=full, spool_always=True, on_full=asked.append)) as one:
+        for start in range(0, 1000, 100):
+            one.put(make_batch(100, first=start, version=start + 1))
+    assert (one.counters()["delivered"], one.counters()["shed"], asked) == (1000, 0, [])
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+@pytest.mark.parametrize("spooled", [True, False])
+def test_a_run_on_files_gives_up_a_store_that_stopped_taking(tmp_path: Path, how: str, spooled: bool) -> None:
+    store = FaultyAdaptor("all")
+    one = delivery(store, later=0.3, spool=spool(tmp_path) if spooled else None, queue_bytes=10_000)
+    one.connection._clock = lambda: time.monotonic() * (20 if how == "hangs" else 1)  # hanging is noticed after 5 s
+    one.put(make_batch(10))
+    until(lambda: one.counters()["delivered"] == 10)
+    gate = threading.Event()
+    if how == "fails":
+        store.down = OSError(28, "No space left on device")
+    else:
+        store.hang = gate
+    begin = time.monotonic()
+    with balanced(one, seconds=None):
+        for start in range(10, 2010, 100):
+            one.put(make_batch(100, first=start, version=start + 1))
+    assert time.monotonic() - begin < 10
+    gate.set()
+    counters = one.counters()
+    assert counters["delivered"] == 10
+    assert counters["spooled" if spooled else "lost"] == 2000
+    assert one.state == "closed"
+    assert "given up after" in str(one.error)
+
+
 # -- the end -------------------------------------------------------------------------------------------------------
 
 

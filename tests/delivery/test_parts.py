@@ -237,6 +237,44 @@ def test_a_store_that_took_something_is_not_given_up(clock: Clock) -> None:
     assert (one.phase, one.failing_for) == ("ok", 0.0)
 
 
+def test_one_that_goes_away_later_is_given_up_later_and_the_wait_is_said_every_minute(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Health("test", connects=False, patience=5.0, later=200.0, changed=threading.Condition(), clock=clock)
+    for _ in range(2):
+        one.delivered()
+        one.failed("No space left on device")
+        caplog.clear()
+        for _ in range(199):
+            clock.now += 1.0
+            assert not one.given_up()
+        said = [text for text in caplog.messages if "has been waiting" in text]
+        assert said == [
+            f"test: has been waiting for the store for {waited} s, for {200 - waited} s more: No space left on device"
+            for waited in (60, 120, 180)
+        ]
+    clock.now += 1.0
+    assert one.given_up()
+    assert (one.phase, one.error) == ("closed", "given up after 200 s: No space left on device")
+    assert caplog.messages[-1] == "test: given up after 200 s: No space left on device"
+
+
+def test_a_live_store_is_waited_for_without_end_but_not_without_a_word(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Health("test", connects=False, patience=math.inf, changed=threading.Condition(), clock=clock)
+    one.failed("away")
+    for _ in range(1000):
+        clock.now += 100.0
+        assert not one.given_up()
+    assert sum("has been waiting for the store" in text for text in caplog.messages) == 1000
+    one.delivered()
+    for seconds in (10.0, 70.0, 80.0):
+        one.hangs(seconds)
+    assert caplog.messages[-1] == "test: has been waiting for the store for 70 s: write() does not return"
+    assert one.phase == "ok"
+
+
 # -- evidence --------------------------------------------------------------------------------------------------------
 
 
