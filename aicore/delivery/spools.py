@@ -117,7 +117,12 @@ def _all_in_use(base: Path, url: AdaptorURL) -> str:
 
 def _spools(directory: Path) -> Iterator[Path]:
     if directory.is_dir():
-        yield from sorted(path for path in directory.iterdir() if (path / "lock").is_file())
+        yield from sorted(path for path in directory.iterdir() if _is_spool(path))
+
+
+def _is_spool(path: Path) -> bool:
+    """Also one that cannot be opened any more: rows may wait there."""
+    return path.is_dir() and ((path / "lock").exists() or any(path.glob("*.seg")))
 
 
 def _in_use(path: Path) -> bool:

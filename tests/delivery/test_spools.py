@@ -50,6 +50,17 @@ def test_list_tells_what_waits(tmp_path: Path) -> None:
     first.close()
 
 
+def test_a_spool_without_its_lock_is_listed_all_the_same(tmp_path: Path) -> None:
+    for name in "abc":
+        filled(tmp_path / name).close()
+    (tmp_path / "b" / "lock").unlink()
+    (tmp_path / "c" / "lock").unlink()
+    (tmp_path / "c" / "lock").mkdir()
+    (tmp_path / "deadletter").mkdir()
+    assert [(one["name"], one["rows"]) for one in spool_list(tmp_path)] == [("a", 40), ("b", 40), ("c", 40)]
+    assert spool_drop(tmp_path, "b") == 40
+
+
 def test_check_names_damage_and_changes_nothing(tmp_path: Path) -> None:
     filled(tmp_path / "a").close()
     assert spool_check(tmp_path) == []

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/guarantees.md: each row of its table for operators is made to happen, and shows what the row says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from captures.files import Capture
+from commandline import invoke, start
+
+from aicore.delivery import DeadLetters, Spool
+from aicore.testing import make_batch
+
+FLOWS = 30  # of the fixture `visits`
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "guarantees.md"
+
+#: A store that takes records while there is a file `up`; with a file `once` ten of them, and then no more.
+STORE = """
+[ -e up ] || exit 1
+while read -r line; do
+    if [ -n "$line" ]; then printf '%s\\n' "$line" >> batch; continue; fi
+    if [ -e once ]; then
+        rm up once
+        head -10 batch >> log
+        rows=$(seq -s , -f '{"row": %g, "kind": "retry"}' 10 $(($(wc -l < batch) - 1)))
+        rm batch
+        echo "{\\"errors\\": [$rows]}"
+        exit 1
+    fi
+    cat batch >> log
+    rm batch
+    echo '{}'
+    [ -e up ] || exit 1
+done
+"""
+AWAY = "exec:sh store.sh?wait=0.3"
+
+
+class Row(NamedTuple):
+    what: str
+    lost: str
+    seen: tuple[str, ...]
+    code: int
+
+
+def table() -> list[Row]:
+    text = PAGE.read_text().partition("## From the record to the store")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [Row(what, lost, tuple(re.findall("`([^`]+)`", seen)), int(code)) for what, lost, seen, code in rows[1:]]
+
+
+class Seen(NamedTuple):
+    code: int
+    text: str
+
+
+def run(*arguments: object) -> Seen:
+    result = invoke("run", *arguments, "-v")
+    return Seen(result.exit_code, result.stdout + result.stderr)
+
+
+def waiting() -> list[int]:
+    return [one["rows"] for one in json.loads(invoke("spool", "list", "--json").stdout)]
+
+
+def logged() -> int:
+    """Flows of which the store has the final record."""
+    rows = map(json.loads, Path("log").read_text().splitlines())
+    return len({row["flow_id"] for row in rows if row["event"] == "remove"})
+
+
+def away(capture: Path) -> Seen:
+    seen = run(capture, "--to", AWAY)
+    assert waiting() == [FLOWS]
+    Path("up").touch()
+    assert run(capture, "--to", AWAY).code == 0
+    assert (waiting(), logged()) == ([0], FLOWS)
+    return seen
+
+
+def without_spool(capture: Path) -> Seen:
+    return run(capture, "--to", AWAY, "--no-spool")
+
+
+def goes_away(capture: Path, *options: object) -> Seen:
+    Path("up").touch()
+    Path("once").touch()
+    seen = run(capture, "--to", AWAY, "--batch-rows", 16, *options)
+    assert logged() == 10
+    return seen
+
+
+def goes_away_with_a_spool(capture: Path) -> Seen:
+    seen = goes_away(capture)
+    assert waiting() == [FLOWS - logged()]
+    return seen
+
+
+def no_room(capture: Path) -> Seen:
+    return goes_away(capture, "--spool-free", 100)
+
+
+def two_runs(capture: Path) -> Seen:
+    run(capture, "--to", AWAY)
+    (first,) = Path("state/aicore/spool").glob("exec-*")
+    held = Spool(first)
+    run(capture, "--to", AWAY)
+    held.close()
+    assert waiting() == [FLOWS, FLOWS]
+    Path("up").touch()
+    seen = run(capture, "--to", AWAY)
+    assert waiting() == [0, 0]
+    assert len(Path("log").read_text().splitlines()) == 3 * FLOWS
+    return seen
+
+
+def spoolful(capture: Path) -> Path:
+    """A spool in which rows wait; the store is back."""
+    run(capture, "--to", AWAY, "--batch-rows", 16)
+    Path("up").touch()
+    (spool,) = Path("state/aicore/spool").glob("exec-*")
+    return spool
+
+
+def not_opened(capture: Path) -> Seen:
+    lock = spoolful(capture) / "lock"
+    lock.unlink()
+    lock.mkdir()
+    seen = run(capture, "--to", AWAY)
+    lock.rmdir()
+    assert sorted(waiting()) == [0, FLOWS]
+    return seen
+
+
+def damaged(capture: Path) -> Seen:
+    (segment,) = spoolful(capture).glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[100] ^= 1
+    segment.write_bytes(data)
+    seen = run(capture, "--to", AWAY)
+    assert logged() == FLOWS
+    assert FLOWS < len(Path("log").read_text().splitlines()) < 2 * FLOWS, "only one frame of two is lost"
+    return seen
+
+
+def another_version(capture: Path) -> Seen:
+    (segment,) = spoolful(capture).glob("*.seg")
+    segment.with_name(f"{99:020d}.seg").write_bytes(b"AIS9 of another time")
+    return run(capture, "--to", AWAY)
+
+
+def deleted(folder: Path, visits: Capture) -> Seen:
+    with start(folder, "run", "-", "--to", "exec:tail -n 0?events=all", "--spool-always", stdin=subprocess.PIPE) as one:
+        feed(one, visits)
+        until(lambda: sum(waiting()) >= FLOWS)
+        (spool,) = Path("state/aicore/spool").glob("exec-*")
+        for path in spool.iterdir():
+            path.unlink()
+        spool.rmdir()
+        one.send_signal(signal.SIGTERM)
+        until(spool.exists)  # the ends of the flows
+        one.send_signal(signal.SIGTERM)
+        out, err = one.communicate(timeout=20)
+    lost = re.search("([0-9]+) lost", out)
+    assert lost is not None
+    assert int(lost[1]) >= FLOWS
+    assert f"{sum(waiting())} waiting in the spool" in out
+    return Seen(one.returncode, out + err)
+
+
+def refused(capture: Path) -> Seen:
+    Path("store.sh").write_text(
+        'while read -r line; do [ -z "$line" ] && echo '
+        '\'{"errors": [{"row": 0, "kind": "poison", "reason": "too long"}]}\'; done'
+    )
+    seen = run(capture, "--to", AWAY)
+    (file,) = json.loads(invoke("deadletter", "list", "--json").stdout)
+    assert (file["rows"], file["store"].partition("?")[0]) == (1, "exec:sh store.sh")
+    return seen
+
+
+def letters(version: int) -> Path:
+    assert (
+        DeadLetters("letters", "x").write(
+            (line, "r", 1) for line in make_batch(3, kind="remove", version=version).json(True)
+        )
+        == 0
+    )
+    (path,) = Path("letters").glob("x-*.jsonl")
+    return path
+
+
+def replay(path: Path, url: str) -> Seen:
+    result = invoke("deadletter", "replay", path, url)
+    return Seen(result.exit_code, result.stdout + result.stderr)
+
+
+def replayed_over_newer() -> Seen:
+    newer = letters(version=1_000)
+    replay(newer, "sqlite:flows.db")
+    newer.unlink()
+    seen = replay(letters(version=10), "sqlite:flows.db")
+    with sqlite3.connect("flows.db") as store:
+        versions = [version for (version,) in store.execute("SELECT version FROM flows ORDER BY version")]
+    store.close()
+    assert versions == [1_000, 1_001, 1_002]
+    return seen
+
+
+def replayed_into_lines() -> Seen:
+    seen = replay(letters(version=10), "jsonl:flows.jsonl")
+    assert not Path("flows.jsonl").exists()
+    return seen
+
+
+def reader_goes_away(capture: Path) -> Seen:
+    os.mkfifo("pipe")
+    Path("none.pcap").write_bytes(capture.read_bytes()[:24])
+    with subprocess.Popen(["head", "-c", "1", "pipe"], stdout=subprocess.DEVNULL) as reader:
+        # Slowly, so that the pipe is closed before all is written; what is written before is what it held.
+        one = start(
+            Path.cwd(), "run", "-", "--to", "jsonl:pipe?events=all", "--to", "sqlite:x.db", stdin=subprocess.PIPE
+        )
+        assert one.stdin is not None
+        data = capture.read_bytes()
+        one.stdin.buffer.write(data)
+        one.stdin.buffer.flush()
+        reader.wait(20)
+        out, err = one.communicate(timeout=20)
+    with sqlite3.connect("x.db") as store:
+        assert store.execute("SELECT count(*) FROM flows").fetchone() == (FLOWS,)
+    store.close()
+    return Seen(one.returncode, out + err)
+
+
+def nobody_reads(capture: Path) -> Seen:
+    os.mkfifo("pipe")
+    seen = run(capture, "--to", "jsonl:pipe?wait=0.3", "--to", "sqlite:x.db")
+    assert sorted(waiting()) == [0, FLOWS]
+    return seen
+
+
+def head(capture: Path) -> Seen:
+    with start(Path.cwd(), "run", capture, "--to", "jsonl:-", "-q") as one:
+        assert one.stdout is not None
+        assert one.stderr is not None
+        one.stdout.close()
+        err = one.stderr.read()
+    assert err == ""
+    return Seen(one.returncode, err)
+
+
+def command_ends(capture: Path) -> Seen:
+    Path("store.sh").write_text(
+        "sleep 1000 & echo $! >> pids\n[ -e tried ] || { read -r x; touch tried; exit 1; }\n" + STORE
+    )
+    Path("up").touch()
+    seen = run(capture, "--to", "exec:sh store.sh")
+    assert logged() == FLOWS
+    for pid in Path("pids").read_text().split():
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
+    return seen
+
+
+def torn_line(capture: Path) -> Seen:
+    Path("flows.jsonl").write_text('{"key":"whole"}\n{"key":"10.0.0.1:1')
+    seen = run(capture, "--to", "jsonl:flows.jsonl")
+    keys = [json.loads(line)["key"] for line in Path("flows.jsonl").read_text().splitlines()]
+    assert (keys[0], len(keys)) == ("whole", 1 + FLOWS)
+    return seen
+
+
+def killed(folder: Path, visits: Capture, capture: Path) -> Seen:
+    with start(folder, "run", "-", "--to", AWAY, "--spool-always", stdin=subprocess.PIPE) as one:
+        feed(one, visits)
+        until(lambda: sum(waiting()) >= FLOWS)
+        one.kill()
+    Path("up").touch()
+    return run(capture, "--to", AWAY)
+
+
+def feed(process: subprocess.Popen[str], capture: Capture) -> None:
+    assert process.stdin is not None
+    process.stdin.buffer.write(capture.pcap())
+    process.stdin.buffer.flush()
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+#: By the first words of the rows.
+SCENARIOS: dict[str, Callable[..., Seen]] = {
+    "the store is away from": away,
+    "the same, with `--no-spool`": without_spool,
+    "the store goes away later": goes_away_with_a_spool,
+    "and the spool has no room": no_room,
+    "two runs at a time": two_runs,
+    "a spool of the store cannot": not_opened,
+    "the spool is damaged": damaged,
+    "the spool is of another version": another_version,
+    "somebody deletes the spool": deleted,
+    "the store refuses": refused,
+    "dead letters are replayed": replayed_over_newer,
+    "the same, and the store cannot tell": replayed_into_lines,
+    "the reader of a pipe": reader_goes_away,
+    "nobody reads": nobody_reads,
+    "the reader of standard output": head,
+    "the command of `exec:`": command_ends,
+    "`SIGKILL` or a power failure": torn_line,
+    "`SIGKILL` of a run with": killed,
+}
+
+
+def scenario(row: Row) -> Callable[..., Seen]:
+    (found,) = [function for words, function in SCENARIOS.items() if row.what.startswith(words)]
+    return found
+
+
+def test_every_row_is_run() -> None:
+    assert [scenario(row) for row in table()] == list(SCENARIOS.values())
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: row.what)
+def test_a_row_of_the_table(
+    row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capture_file: Path, visits: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    Path("store.sh").write_text(STORE)
+    function = scenario(row)
+    given = {"capture": capture_file, "folder": tmp_path, "visits": visits}
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    seen = function(**{name: given[name] for name in names})
+    assert seen.code == row.code, seen.text
+    for words in row.seen:
+        assert re.search(".*".join(map(re.escape, words.split("..."))), seen.text), (words, seen.text)
