@@ -46,11 +46,19 @@ class Forms {
     size_t bytes_ = 0;
 };
 
+// Strings that rows as dicts share: names of fields, and values that many rows have. Made when first met; a few
+// thousand bytes. Under the GIL.
+struct SharedTexts {
+    std::vector<py::object> fields;              // by index into Schema::fields
+    std::vector<std::vector<py::object>> values; // by core column that has a code, by code
+};
+
 // What Python holds: the batch, shared with the columns made from it, and what was made once.
 struct PyBatch {
     std::shared_ptr<aicore::Batch> batch;
     bool sealed = false;
     Forms forms;
+    SharedTexts texts;
 
     explicit PyBatch(std::shared_ptr<aicore::Batch> b) : batch(std::move(b)) {}
 };
@@ -77,7 +85,7 @@ py::object attribute_value(const aicore::Batch &batch, std::span<const aicore::A
 py::object added_value(const aicore::Values &values, size_t row);
 py::object number_object(aicore::FieldType type, int64_t value);
 [[noreturn]] void unknown(const std::string &name); // KeyError
-py::dict row(const PyBatch &batch, size_t index);
+py::dict row(PyBatch &batch, size_t index);
 
 // Appends what tells the values of a text column of the core apart, nothing where absent: for addresses the bytes,
 // which are cheaper than the text. Null: no such column.

@@ -33,6 +33,18 @@ void set(py::dict &out, PyObject *key, const py::object &value) {
     if (PyDict_SetItem(out.ptr(), key, value.ptr()) != 0) throw py::error_already_set();
 }
 
+// The object at `index`, made by make() when it is first asked for.
+template <typename Make> const py::object &shared(std::vector<py::object> &objects, size_t index, Make make) {
+    if (index >= objects.size()) objects.resize(index + 1);
+    if (!objects[index]) objects[index] = make();
+    return objects[index];
+}
+
+PyObject *field_name(PyBatch &self, size_t field) {
+    return shared(self.texts.fields, field, [&] { return py::object(text(self.batch->schema->fields[field].name)); })
+        .ptr();
+}
+
 } // namespace
 
 py::object number_object(FieldType type, int64_t value) {
@@ -74,20 +86,39 @@ void unknown(const std::string &name) {
     throw py::key_error(name);
 }
 
-py::dict row(const PyBatch &self, size_t index) {
+py::dict row(PyBatch &self, size_t index) {
     const Batch &b = *self.batch;
     if (index >= b.rows.size())
         throw py::index_error("row " + std::to_string(index) + " of " + std::to_string(b.rows.size()));
     const Row &from = b.rows[index];
     py::dict out;
-    for (const auto &[c, key] : core_keys())
-        if (py::object value = core_value(b, from, *c); !value.is_none()) set(out, key, value);
+    std::string made;
+    const auto &keys = core_keys();
+    self.texts.values.resize(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) {
+        const auto &[c, key] = keys[i];
+        if (c->number) {
+            if (c->present(from)) set(out, key, number_object(c->type, c->number(from)));
+            continue;
+        }
+        const size_t code = c->code ? c->code(from) : 1;
+        if (code == 0) continue;
+        const auto make = [&] {
+            made.clear();
+            c->text(made, b, from);
+            return py::object(text(made));
+        };
+        if (c->code)
+            set(out, key, shared(self.texts.values[i], code, make));
+        else if (const py::object value = make(); !made.empty())
+            set(out, key, value);
+    }
     const auto all = b.attributes(from);
     for (auto a = all.begin(); a != all.end();) {
         const auto first = a;
         while (a != all.end() && a->field == first->field)
             ++a;
-        set(out, text(b.schema->fields[first->field].name).ptr(), attribute_value(b, {first, a}));
+        set(out, field_name(self, first->field), attribute_value(b, {first, a}));
     }
     for (const AddedColumn &c : b.added)
         if (c.values.valid[index]) set(out, text(c.field.name).ptr(), added_value(c.values, index));
