@@ -88,6 +88,9 @@ class Batch:
         """The rows of that kind, or None if there is none."""
     def net(self) -> Batch:
         """One row a flow, its latest, in order of seq; column `new` is 1 where the flow's insert was merged in."""
+    def rows_at_multiples(self, every: Mapping[int, int]) -> list[int]:
+        """The rows that a run would have made whose updates are sampled at so many packets of a flow, by IP protocol
+        number (0 and absent: on discoveries only), of a batch whose engine is `thinned` and samples at a divisor."""
     def names(self) -> list[str]:
         """Columns that column() knows here: core, protocol fields, added ones."""
     def fields(self) -> list[dict[str, Any]]:
@@ -179,11 +182,12 @@ class LiveSource:
 class Engine:
     """One run: source, decode, flow table, protocols, events, on a thread of its own.
 
-    Options (all by keyword): tcp, udp (bool: track it), tcp_flows, udp_flows, every_tcp, every_udp (0 = detections
-    only), idle_tcp, idle_udp, half_open, linger, active (ns; active 0 = off), vlan_in_key (bool), sensor (str), events
-    (list of insert, update, remove that are wanted), batch_rows, flush (ns), queue_batches, stream_bytes (buffered a
-    direction), streams_bytes (in all), max_fragments, top (bool: keep the summary's tops), version_base (µs since
-    the epoch). ValueError names the option and its bounds.
+    Options (all by keyword): tcp, udp (bool: track it), tcp_flows, udp_flows, every_tcp, every_udp (0 = discoveries
+    only), thinned (bool: readers leave out sampled updates), idle_tcp, idle_udp, half_open, linger, active (ns;
+    active 0 = off), vlan_in_key (bool), sensor (str), events (list of insert, update, remove that are wanted),
+    batch_rows, flush (ns), queue_batches, stream_bytes (buffered a direction), streams_bytes (in all),
+    max_fragments, top (bool: keep the summary's tops), version_base (µs since the epoch). ValueError names the
+    option and its bounds.
     """
 
     def __init__(self, registry: Registry, **options: Any) -> None: ...

@@ -8,9 +8,12 @@ import os
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from captures.build import http
+from captures.files import Udp, talks
+from captures.payloads import dns_query
 
 import aicore
 from aicore.delivery import Delivery, Selection
@@ -180,6 +183,104 @@ def test_a_store_that_waits_for_detections_needs_somebody_who_detects(capture_fi
     (store,) = summary.adaptors
     assert 0 < store.counters["delivered"] < store.counters["accepted"]
     assert store.counters["filtered"] == store.counters["accepted"] - store.counters["delivered"]
+
+
+# -- sampled updates -------------------------------------------------------------------------------------------------
+
+
+def test_of_samples_a_store_gets_its_own_multiples_and_every_discovery() -> None:
+    rows = [event("update", 1, n, packets=n, sampled=n != 5) for n in range(1, 13)]
+    batch = aicore.FlowBatch.from_rows([event("insert", 1, 0), *rows, event("remove", 1, 99, packets=12)])
+    for n, expected in ((4, [4, 5, 8, 12]), (0, [5]), (1, list(range(1, 13)))):
+        found = Selection({6, 17}, every={6: n, 17: 0}).of(batch)
+        assert found is not None
+        kinds = found.column("event")
+        assert [p for p, kind in zip(found.column("packets"), kinds, strict=True) if kind == "update"] == expected
+        assert (kinds[0], kinds[-1]) == ("insert", "remove")
+    assert Selection({6, 17}, every={6: 1}).of(batch) is batch
+
+
+class Rows(aicore.DatabaseAdaptor):
+    """Every row with what is beside the record, but for its number in the run."""
+
+    def __init__(self, events: Literal["all", "net"] = "all") -> None:
+        self.events = events
+        self.rows: list[dict[str, Any]] = []
+
+    def write(self, batch: aicore.FlowBatch) -> None:
+        for flow in batch:
+            meta = {name: getattr(flow, name) for name in ("event", "new", "sampled")}
+            self.rows.append({**flow.to_dict(), **meta, "seq": 0})
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UDP flows of 1 to 30 packets and TCP connections of many lengths, most of them recognised somewhere."""
+    flows = [Udp(("192.0.2.1", 42000 + n), ("192.0.2.2", 53)) for n in range(30)]
+    for packets, flow in enumerate(flows, 1):
+        for packet in range(packets):
+            flow.say(dns_query((f"{packet % 4}.example", 1)) if packets % 3 else b"something else")
+    capture = talks(*flows, *(http(40000 + n, size=200 - 6 * n) for n in range(30)))
+    return capture.write(tmp_path_factory.mktemp("many") / "many.pcap")
+
+
+@pytest.mark.parametrize(("first", "second"), [(4, 6), (0, 5), (1, 3), (8, 24), (7, 7)])
+def test_two_stores_get_what_each_would_get_alone(many: Path, first: int, second: int) -> None:
+    def rows(*every: int) -> list[list[dict[str, Any]]]:
+        stack = aicore.StackLan(batch_rows=64)
+        stores = [Rows() for _ in every]
+        for n, store in zip(every, stores, strict=True):
+            stack.add_database_adaptor(store, every=n)
+        Run(stack, Source.of(many)).run()
+        return [store.rows for store in stores]
+
+    together, alone = rows(first, second), [*rows(first), *rows(second)]
+    assert together == alone
+    samples = [sum(row["sampled"] for row in found) for found in alone]
+    assert [n > 0 for n in samples] == [first > 0, True], "there is something to tell apart"
+
+
+def test_two_urls_get_what_each_would_get_alone(many: Path, tmp_path: Path) -> None:
+    urls = {n: f"jsonl:{tmp_path}/{{}}{n}?events=all&every={n}" for n in (4, 10)}
+
+    def records(path: Path) -> list[dict[str, Any]]:
+        return [{**record, "seq": 0, "version": 0} for record in lines(path)]
+
+    run(many, *(url.format("together") for url in urls.values()))
+    for n, url in urls.items():
+        run(many, url.format("alone"))
+        assert records(tmp_path / f"together{n}") == records(tmp_path / f"alone{n}")
+    assert records(tmp_path / "alone4") != records(tmp_path / "alone10")
+
+
+def test_the_three_methods_get_the_last_record_whatever_others_want(many: Path) -> None:
+    """They see no remove record: a flow whose last packet was another store's sample must be told of it."""
+
+    class Three(aicore.DatabaseAdaptor):
+        def __init__(self) -> None:
+            self.last: dict[str, int] = {}
+
+        def update(self, key: str, data: str) -> None:
+            self.last[key] = json.loads(data)["packets"]
+
+    three, final = Three(), Rows()
+    stack = aicore.StackLan()
+    stack.add_database_adaptor(three, every=9)
+    stack.add_database_adaptor(final, every=4)
+    Run(stack, Source.of(many)).run()
+    assert three.last == {row["key"]: row["packets"] for row in final.rows if row["event"] == "remove"}
+
+
+def test_one_store_may_have_another_n_for_each_transport(many: Path, tmp_path: Path) -> None:
+    store = Rows()
+    stack = aicore.StackLan()
+    stack.set_tcp_database_adaptor(store, 4)
+    stack.set_udp_database_adaptor(store, 6)
+    stack.add_database_adaptor(f"jsonl:{tmp_path}/other?every=5")
+    Run(stack, Source.of(many)).run()
+    samples = [row for row in store.rows if row["sampled"]]
+    assert {row["proto"] for row in samples} == {6, 17}
+    assert all(row["packets"] % (4 if row["proto"] == 6 else 6) == 0 for row in samples)
 
 
 # -- what the engine makes -------------------------------------------------------------------------------------------

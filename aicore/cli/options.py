@@ -146,7 +146,7 @@ _OPTIONS = [
     ),
     _option(
         "Stores and plugins", "--every", type=click.IntRange(0, (1 << 31) - 1), metavar="N", default=EVERY,
-        show_default=True, help="An update at every N-th packet of a flow; 0: on detections only.",
+        show_default=True, help="An update at every N-th packet of a flow; 0: on discoveries only.",
     ),
     _option(
         "Stores and plugins", "--plugin", multiple=True, metavar="NAME?OPTIONS", shell_complete=_complete_plugins,

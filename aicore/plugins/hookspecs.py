@@ -79,7 +79,8 @@ def flow_insert(flows: FlowBatch, context: RunContext) -> None:
 
 @hookspec
 def flow_update(flows: FlowBatch, context: RunContext) -> None:
-    """Detections and every N-th packet: the rows of a batch whose event is update.
+    """Discoveries, and every N-th packet for each N of the stack and its stores: the rows of a batch whose event is
+    update.
 
     When: for every batch that has such rows, between flow_insert and flow_remove.
     Thread: the caller of run(). May raise: anything, see above.

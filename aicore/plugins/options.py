@@ -99,7 +99,7 @@ DELIVERY_OPTIONS: Mapping[str, Option] = {
         "which a rule matched; tcp, udp, other: flows of these",
     ),
     "every": Option(
-        int, minimum=0, maximum=(1 << 31) - 1, help="an update at every N-th packet of a flow; 0: on detections only"
+        int, minimum=0, maximum=(1 << 31) - 1, help="an update at every N-th packet of a flow; 0: on discoveries only"
     ),
     "queue": Option(int, minimum=1, maximum=1 << 20, help="MiB of records kept in memory for this store"),
     "wait": Option(

@@ -106,6 +106,7 @@ class Run:
                 udp=UDP in needs.transports,
                 every_tcp=needs.every[TCP],
                 every_udp=needs.every[UDP],
+                thinned=needs.thinned,
                 events=self._events({*events, *(["remove"] if stores else ())}, needs.all_events),
                 version_base=version_base,
                 top=top,

@@ -116,7 +116,7 @@ class StackLan:
         self.uses: list[Use] = []
         self._tcp: tuple[Any, int] = (None, EVERY)
         self._udp: tuple[Any, int] = (None, EVERY)
-        self._more: list[tuple[Any, set[int]]] = []
+        self._more: list[tuple[Any, set[int], int | None]] = []
         self._counters: Callable[[], dict[str, int]] | None = None  # of the present or the last run
         self.configure(settings)
 
@@ -156,7 +156,7 @@ class StackLan:
 
     def set_tcp_database_adaptor(self, adaptor: Any, n: int = EVERY) -> None:
         """TCP flows go to this adaptor: an object with insert, update and remove (or write), or a URL. `n`: an update
-        at every n-th packet of a flow, 0 for detections only. None detaches. ValueError for an n below 0."""
+        at every n-th packet of a flow, 0 for discoveries only. None detaches. ValueError for an n below 0."""
         self._tcp = (_checked_adaptor(adaptor), _checked_every(n))
         self.every_tcp = n
 
@@ -165,12 +165,15 @@ class StackLan:
         self._udp = (_checked_adaptor(adaptor), _checked_every(n))
         self.every_udp = n
 
-    def add_database_adaptor(self, adaptor: Any, *, tcp: bool = True, udp: bool = True) -> None:
-        """One more adaptor. It gets updates at every_tcp and every_udp packets of a flow, or as its URL says."""
+    def add_database_adaptor(
+        self, adaptor: Any, *, tcp: bool = True, udp: bool = True, every: int | None = None
+    ) -> None:
+        """One more adaptor. It gets an update at every `every`-th packet of a flow, None: at those that every_tcp and
+        every_udp say when the run begins. `every=` in its URL comes first. ValueError for less than 0."""
         if adaptor is None or not (tcp or udp):
             raise UsageError("an adaptor and at least one transport are needed")
         transports = {number for number, wanted in ((TCP, tcp), (UDP, udp)) if wanted}
-        self._more.append((_checked_adaptor(adaptor), transports))
+        self._more.append((_checked_adaptor(adaptor), transports, None if every is None else _checked_every(every)))
 
     def use(self, plugin: Any, **options: Any) -> None:
         """Opens a hook or protocol plugin in the run: `st.use("geoip", db="...")`, or an object of one's own."""
@@ -181,7 +184,10 @@ class StackLan:
         merged: list[Attached] = []
         own = {TCP: _checked_every(self.every_tcp), UDP: _checked_every(self.every_udp)}
         given = [(self._tcp[0], {TCP: self._tcp[1]}), (self._udp[0], {UDP: self._udp[1]})]
-        given += [(adaptor, {number: own[number] for number in transports}) for adaptor, transports in self._more]
+        given += [
+            (adaptor, {number: own[number] if every is None else every for number in transports})
+            for adaptor, transports, every in self._more
+        ]
         for adaptor, every in given:
             if adaptor is None:
                 continue
@@ -222,7 +228,7 @@ def _same(first: object, second: object) -> bool:
 
 def _checked_every(n: object) -> int:
     if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n < 1 << 31:
-        raise UsageError(f"n must be a whole number from 0 (detections only) on, not {n!r}")
+        raise UsageError(f"n must be a whole number from 0 (discoveries only) on, not {n!r}")
     return n
 
 

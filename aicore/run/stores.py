@@ -67,8 +67,10 @@ class Needs:
     transports: frozenset[int]
     #: Packets of a flow between two sampled updates, by transport; 0: none.
     every: Mapping[int, int]
-    #: The stores get every event.
+    #: Stores look at inserts and updates, not at final records alone.
     all_events: bool
+    #: Some of them get fewer sampled updates than the engine makes.
+    thinned: bool
 
     @classmethod
     def of(cls, stores: Sequence[Store], every: Mapping[int, int], *, hooks: bool) -> Needs:
@@ -78,13 +80,16 @@ class Needs:
             wanting.append(every)
         found = {number: gcd(*(one[number] for one in wanting if number in one)) for number in (TCP, UDP)}
         transports = {number for store in stores for number in store.every} or {TCP, UDP}
-        return cls(frozenset(transports), found, any(not store.ended for store in stores))
+        own = [store for store in stores if not store.ended]
+        thinned = any(n != found[number] for store in own for number, n in store.every.items())
+        return cls(frozenset(transports), found, bool(own), thinned)
 
     def selection(self, store: Store) -> Selection:
         """What of it a store gets."""
         return Selection(
             store.every.keys(),
             tracked=self.transports,
+            every=store.every if self.thinned else None,
             ended=store.ended,
             detected=store.detected,
         )

@@ -113,6 +113,13 @@ PyBatch take(const PyBatch &self, const std::vector<uint32_t> &indexes) {
     return PyBatch(self.batch->take(indexes));
 }
 
+std::vector<uint32_t> rows_at_multiples(const PyBatch &self, const std::unordered_map<uint8_t, uint32_t> &given) {
+    std::array<uint32_t, 256> every{};
+    for (const auto &[proto, n] : given)
+        every[proto] = n;
+    return self.batch->rows_at_multiples(every);
+}
+
 PyBatch concat(const std::vector<const PyBatch *> &batches) {
     std::vector<const Batch *> native;
     for (const PyBatch *b : batches)
@@ -187,6 +194,7 @@ void bind_batch(py::module_ &m) {
         .def("take", take, py::arg("rows"))
         .def("kind", kind, py::arg("event"))
         .def("net", [](const PyBatch &b) { return PyBatch(b.batch->net()); })
+        .def("rows_at_multiples", rows_at_multiples, py::arg("every"))
         .def("names", names)
         .def("fields", fields)
         .def("column", column, py::arg("name"))

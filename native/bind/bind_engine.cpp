@@ -38,6 +38,8 @@ EngineOptions options_of(const py::kwargs &kwargs) {
             o.every_tcp = number<uint32_t>(n, value);
         else if (name == "every_udp")
             o.every_udp = number<uint32_t>(n, value);
+        else if (name == "thinned")
+            o.thinned = py::cast<bool>(value);
         else if (name == "idle_tcp")
             o.idle_tcp = number<int64_t>(n, value);
         else if (name == "idle_udp")

@@ -3,6 +3,7 @@
 // engine to its reader. Filled by one thread, handed over whole, then owned by whoever pulled it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -104,6 +105,9 @@ class Batch {
 
     std::unique_ptr<Batch> take(const std::vector<uint32_t> &indexes) const;
     std::unique_ptr<Batch> net() const;
+    // What a run of its own would have made that samples updates at every[proto] packets of a flow (0 = on discoveries
+    // only), of the batch of an engine that is `thinned` and samples at a divisor of each.
+    std::vector<uint32_t> rows_at_multiples(const std::array<uint32_t, 256> &every) const;
     // Fields are matched by name; std::invalid_argument names one that has two types.
     static std::unique_ptr<Batch> concat(const std::vector<const Batch *> &batches);
     std::string_view text(const Attribute &a) const { return {strings->text.data() + a.value, a.length}; }

@@ -19,7 +19,9 @@ namespace aicore {
 struct EngineOptions {           // times in nanoseconds
     bool tcp = true, udp = true; // track this transport
     uint32_t tcp_flows = 163840, udp_flows = 163840;
-    uint32_t every_tcp = 32, every_udp = 32; // packets between sampled updates; 0 = on detections only
+    uint32_t every_tcp = 32, every_udp = 32; // packets between sampled updates; 0 = on discoveries only
+    // Readers leave out sampled updates (Batch::rows_at_multiples), so none of them is taken for a flow's final one.
+    bool thinned = false;
     int64_t idle_tcp = 300'000'000'000, idle_udp = 180'000'000'000, half_open = 30'000'000'000;
     int64_t linger = 5'000'000'000;
     int64_t active = 0; // 0 = off

@@ -47,13 +47,17 @@ struct Hot {
 };
 static_assert(sizeof(Hot) == 128);
 
+// In Warm::updated_packets: that update was a sampled one, and not every reader takes it.
+inline constexpr uint64_t kBySample = uint64_t{1} << 63;
+
 struct Warm {
     int64_t opened;     // time of its first packet
     int64_t first_seen; // lowest packet time
     uint64_t flow_id[2];
-    int64_t touched;          // clock at the last packet if kSkewed; clock at FIN or RST if lingering
-    uint64_t updated_packets; // packets at the last update event; UINT64_MAX = something else changed since
-    uint32_t cold;            // index of the cold block, kNoSlot = none
+    int64_t touched; // clock at the last packet if kSkewed; clock at FIN or RST if lingering
+    uint64_t
+        updated_packets; // packets at the last update event, or with kBySample; UINT64_MAX = something else changed
+    uint32_t cold;       // index of the cold block, kNoSlot = none
     uint32_t retransmissions;
     uint32_t tunnel_id;
     uint16_t vlan, vlan_inner;

@@ -66,6 +66,7 @@ struct Row {
     EventKind kind;
     uint8_t is_new;  // net(): the flow's insert was merged in
     uint8_t sampled; // an update that was made for nothing but the number of packets
+    uint8_t repeats; // a final update that says what the flow's last sampled one said; see EngineOptions::thinned
     Layer7By layer7_by;
     TcpState tcp_state;
     EndReason end_reason;

@@ -70,4 +70,19 @@ std::unique_ptr<Batch> Batch::net() const {
     return out;
 }
 
+std::vector<uint32_t> Batch::rows_at_multiples(const std::array<uint32_t, 256> &every) const {
+    std::vector<uint32_t> indexes;
+    indexes.reserve(rows.size());
+    for (uint32_t i = 0; i < rows.size(); ++i) {
+        const Row &row = rows[i];
+        if (row.sampled || row.repeats) {
+            const int64_t n = every[row.proto];
+            const bool multiple = n != 0 && row.packets % n == 0;
+            if (multiple == (row.repeats != 0)) continue;
+        }
+        indexes.push_back(i);
+    }
+    return indexes;
+}
+
 } // namespace aicore

@@ -32,7 +32,8 @@ struct Member {
 
 // What a row is made of. The flow id, which is random, comes first: because it takes its 16 bytes in any case, the
 // number of rows is bounded by the length of the input. Addresses are four words each, the last three of IPv4 are 0.
-// attribute_first is no member: attributes are stored in the order of rows.
+// attribute_first is no member: attributes are stored in the order of rows. Nor is repeats, which matters only between
+// the engine and the stores' selections.
 inline const std::vector<Member> kMembers = [] {
     std::vector<Member> members{
         {"flow_id_high", offsetof(Row, flow_id), 8, UINT64_MAX, 8},

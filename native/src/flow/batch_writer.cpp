@@ -82,7 +82,7 @@ void BatchWriter::fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &
     row.dst_tcpflags = hot.flags[1];
     row.kind = kind;
     row.is_new = kind == EventKind::insert;
-    row.sampled = false;
+    row.sampled = row.repeats = false;
     row.layer7_by = warm.layer7_by;
     row.tcp_state = hot.state;
     row.end_reason = reason;
@@ -116,6 +116,11 @@ void BatchWriter::append(EventKind kind, const FlowRef &flow, ColdPool &cold, En
 void BatchWriter::append_update(const FlowRef &flow, ColdPool &cold, bool sampled) {
     append(EventKind::update, flow, cold, EndReason::none);
     open_->rows.back().sampled = sampled;
+}
+
+void BatchWriter::append_final_update(const FlowRef &flow, ColdPool &cold, EndReason reason, bool repeats) {
+    append(EventKind::update, flow, cold, reason);
+    open_->rows.back().repeats = repeats;
 }
 
 bool BatchWriter::show(const FlowRef &flow, ColdPool &pool, const Payload &payload) {

@@ -23,6 +23,7 @@ class BatchWriter {
     bool wanted(EventKind kind) const { return wanted_ & 1u << static_cast<unsigned>(kind); }
     void append(EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason); // after room()
     void append_update(const FlowRef &flow, ColdPool &cold, bool sampled);              // of a flow that lives on
+    void append_final_update(const FlowRef &flow, ColdPool &cold, EndReason reason, bool repeats);
     bool flush(); // hands the open batch over if it holds anything
     bool due(int64_t monotonic_ns) const { return open_ && has_content() && monotonic_ns - opened_ >= flush_; }
     void note_time(int64_t monotonic_ns) { now_ = monotonic_ns; }

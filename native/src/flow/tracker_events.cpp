@@ -17,7 +17,8 @@ void Tracker::update(FlowRef flow, bool sampled) {
         return;
     }
     writer_.append_update(flow, dissection_.cold(), sampled);
-    flow.warm.updated_packets = flow.hot.packets[0] + flow.hot.packets[1];
+    const uint64_t packets = flow.hot.packets[0] + flow.hot.packets[1];
+    flow.warm.updated_packets = sampled && options_.thinned ? packets | kBySample : packets;
 }
 
 bool Tracker::end(FlowRef flow, EndReason reason) {
@@ -41,14 +42,17 @@ bool Tracker::finish(FlowRef flow, EndReason reason) {
         if (dissection_.waiting(flow.warm)) ++counters_[Counter::inspection_late];
     }
     dissection_.end(flow);
-    const bool last_update =
-        writer_.wanted(EventKind::update) && flow.warm.updated_packets != flow.hot.packets[0] + flow.hot.packets[1];
+    const uint64_t packets = flow.hot.packets[0] + flow.hot.packets[1];
+    const bool last_update = writer_.wanted(EventKind::update) && flow.warm.updated_packets != packets;
     const bool remove = writer_.wanted(EventKind::remove);
     if ((last_update || remove) && !writer_.room(last_update + remove)) {
         if (flow.warm.list != List::ended) wait_in_ended(flow, reason);
         return false;
     }
-    if (last_update) writer_.append(EventKind::update, flow, dissection_.cold(), reason);
+    if (last_update) {
+        const bool repeats = flow.warm.updated_packets == (packets | kBySample);
+        writer_.append_final_update(flow, dissection_.cold(), reason, repeats);
+    }
     if (remove) writer_.append(EventKind::remove, flow, dissection_.cold(), reason);
     if (options_.top) add_tops(flow);
     dissection_.forget(flow.warm);

@@ -360,6 +360,35 @@ TEST(Net, a_row_is_a_sample_if_all_rows_that_it_is_made_of_are) {
     EXPECT_EQ(sampled, (std::vector<int>{0, 1, 0, 1}));
 }
 
+TEST(Multiples, leave_out_other_samples_and_finals_that_only_repeat_one) {
+    Batch b(std::make_shared<Schema>());
+    const auto add = [&](int64_t packets, bool sampled, bool repeats, uint8_t proto = 6) {
+        Row row{};
+        row.kind = EventKind::update;
+        row.proto = proto;
+        row.packets = packets;
+        row.sampled = sampled;
+        row.repeats = repeats;
+        b.rows.push_back(row);
+    };
+    add(4, true, false);
+    add(5, false, false);
+    add(6, true, false);
+    add(6, false, true);
+    add(4, true, false, 17);
+    add(4, false, true, 17);
+    std::array<uint32_t, 256> every{};
+    using Rows = std::vector<uint32_t>;
+    EXPECT_EQ(b.rows_at_multiples(every), (Rows{1, 3, 5})); // none: the final ones tell what samples told others
+    every[6] = 4;
+    EXPECT_EQ(b.rows_at_multiples(every), (Rows{0, 1, 3, 5}));
+    every[6] = 6;
+    every[17] = 2;
+    EXPECT_EQ(b.rows_at_multiples(every), (Rows{1, 2, 4}));
+    every[6] = every[17] = UINT32_MAX;
+    EXPECT_EQ(b.rows_at_multiples(every), (Rows{1, 3, 5}));
+}
+
 TEST(Bytes, grow_with_what_is_added) {
     Maker maker(1);
     auto b = maker.make(100, false);

@@ -111,6 +111,38 @@ TEST(Lifecycle, an_update_that_also_says_something_new_is_no_sample) {
     EXPECT_EQ(sampled, (std::map<int64_t, int>{{1, 1}, {2, 1}, {3, 1}, {4, 0}, {5, 1}}));
 }
 
+// What a reader that wants an update at every n-th packet takes of a thinned run is what a run with that n makes.
+TEST(Lifecycle, a_thinned_run_holds_the_run_of_each_multiple) {
+    Fake<0> p("alpha", [](const Shown &s) { return s.data == "known" ? AICORE_YES : AICORE_MORE; });
+    Frames f;
+    for (uint16_t flow = 0; flow < 26; ++flow) // of 1 to 13 packets, half of them recognised at their last
+        for (int i = 0; i <= flow / 2; ++i)
+            f.push_back(udp_frame(i, {"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(5000 + flow), 53},
+                                  i == flow / 2 && flow % 2 ? "known" : "other"));
+    for (const uint32_t n : {0u, 1u, 2u, 3u, 4u, 6u, 12u, 13u, 24u}) {
+        EngineOptions o;
+        o.every_udp = n;
+        const Lines alone = run(f, o, {&p.p}).lines();
+        for (const uint32_t divisor : {1u, 2u, 3u, 6u, 12u, n}) {
+            if (divisor == 0 ? n != 0 : n % divisor != 0) continue;
+            o.every_udp = divisor;
+            o.thinned = true;
+            auto registry = std::make_shared<Registry>();
+            registry->add(&p.p);
+            Engine engine(registry, o);
+            engine.open(std::make_unique<FileSource>(std::vector<Frames>{f}, true));
+            engine.start();
+            std::array<uint32_t, 256> every{};
+            every[17] = n;
+            Result thinned;
+            while (!engine.finished())
+                if (const auto batch = engine.pull(1000))
+                    collect(thinned.events, *batch->take(batch->rows_at_multiples(every)));
+            EXPECT_EQ(thinned.lines(), alone) << n << " of " << divisor;
+        }
+    }
+}
+
 TEST(Lifecycle, only_the_wanted_kinds_are_emitted) {
     Frames f;
     Connection c(f);
