@@ -131,7 +131,7 @@ class Batch:
     def to_bytes(self) -> bytes:
         """The rows; see aicore/binary.h."""
     def view(self) -> Batch:
-        """The same rows, with forms of its own."""
+        """The same rows, with forms of its own; of a batch that is not sealed, copied."""
     def row(self, index: int) -> dict[str, Any]:
         """One row's present values as Python objects, times as integers."""
     @property

@@ -472,3 +472,40 @@ def test_a_view_has_the_rows_and_forms_of_its_own() -> None:
     assert list(one.column("score")) == [1, 2, 3]
     with pytest.raises(aicore.UsageError):
         one.add("more", [1, 2, 3])
+
+
+def test_a_batch_cannot_be_changed_through_a_view_nor_a_view_through_its_batch() -> None:
+    batch = make_batch(3)
+    batch.add("score", [1, 2, 3])
+    view = batch.view()
+    before = batch.json()
+    view.add("more", [4, 5, 6])
+    assert "more" not in batch.names()
+    assert batch.json() == before
+    batch.add("other", [7, 8, 9])
+    assert "other" not in view.names()
+    assert [(flow.key, flow.score, flow.more) for flow in view] == list(
+        zip(batch.keys(), (1, 2, 3), (4, 5, 6), strict=True)
+    )
+    batch.seal()
+    view.add("last", ["a", "b", None])
+    assert list(view.column("last")) == ["a", "b", None]
+
+
+@pytest.mark.parametrize(("source", "target"), [("192.0.2.1", "2001:db8::1"), ("2001:db8::1", "192.0.2.1")])
+def test_the_addresses_of_a_record_are_of_one_ip_version(source: str, target: str) -> None:
+    good = made("update", 1, 1)
+    for record in ({"ipsrc": source, "ipdst": target}, {"ipdst": target, "ipsrc": source}):
+        with pytest.raises(aicore.UsageError, match=r"^row 1: ip(src|dst) is not of the same IP version as the other"):
+            aicore.FlowBatch.from_rows([good, record])
+
+
+def test_records_of_both_ip_versions_stand_in_one_batch() -> None:
+    pairs = [("10.0.0.1", "10.0.0.2"), ("a00:1::", "2001:db8::2"), ("192.0.2.1", None), (None, "::1"), (None, None)]
+    batch = aicore.FlowBatch.from_rows({"ipsrc": source, "ipdst": target, "packets": 1} for source, target in pairs)
+    assert batch.column("ipsrc") == ("10.0.0.1", "a00:1::", "192.0.2.1", "::", "0.0.0.0")
+    assert batch.column("ipdst") == ("10.0.0.2", "2001:db8::2", "0.0.0.0", "::1", "0.0.0.0")
+    values, codes = batch.distinct("ipsrc")
+    assert tuple(values[code] for code in codes) == batch.column("ipsrc"), "the same bytes are two addresses"
+    again = aicore.FlowBatch.from_bytes(batch.schema_bytes(), batch.to_bytes())
+    assert again.json() == batch.json()

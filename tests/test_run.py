@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -68,15 +69,6 @@ def test_one_object_for_both_has_one_delivery(capture_file: Path, visits: Any) -
     assert len(summary.adaptors) == len(recorder.seen) == 1
     assert recorder.count("insert") == recorder.count("remove") == len(visits.flows)
     assert threading.get_ident() not in recorder.seen
-
-
-def test_an_adaptor_bound_to_the_thread_of_run(capture_file: Path) -> None:
-    class Bound(Recorder):
-        threads = "caller"
-
-    store = Bound()
-    dispatch(capture_file, tcp=store, udp=store)
-    assert store.seen == {threading.get_ident()}
 
 
 def test_objects_without_the_base_class(capture_file: Path, visits: Any) -> None:
@@ -354,8 +346,14 @@ def test_wait_is_how_long_a_store_may_take_nothing(capture_file: Path) -> None:
 
 
 def test_the_queue_has_a_bound(capture_file: Path) -> None:
-    with pytest.raises(aicore.UsageError, match="at least 1 MiB"):
+    with pytest.raises(aicore.UsageError, match=r"queue \(MiB\) must be at least 1, not 0"):
         aicore.PacketDispatcher(capture_file, queue=0)
+
+
+@pytest.mark.parametrize("wait", [True, False, None, -1, math.nan, "for ever"])
+def test_the_time_to_wait_is_a_number_of_seconds(capture_file: Path, wait: Any) -> None:
+    with pytest.raises(aicore.UsageError, match="wait must be"):
+        aicore.PacketDispatcher(capture_file, wait=wait)
 
 
 def test_a_folder_is_the_captures_in_it(capture_file: Path, visits: Any, tmp_path: Path) -> None:

@@ -103,7 +103,6 @@ def test_classes_say_which_events_they_want() -> None:
         pass
 
     assert (Simple.events, Fast.events, Both.events, Mixed.events) == ("all", "net", "all", "net")
-    assert Simple().threads == "delivery"
 
 
 def test_a_setting_with_a_slip_in_its_name_is_said() -> None:

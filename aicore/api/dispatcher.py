@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from aicore.delivery import SpoolSettings
+from aicore.delivery import START_SECONDS, SpoolSettings, checked_wait
 from aicore.errors import Fatal, SourceError, UsageError
+from aicore.plugins.options import DELIVERY_OPTIONS
 from aicore.run.context import RunSummary
 from aicore.run.loop import Run
 from aicore.run.source import Source, SourceLike
@@ -27,7 +28,7 @@ class PacketDispatcher:
     goes through it, and not only what memory has no room for.
     queue: MiB of memory for each store. wait: seconds for which a run on files waits for a store that takes nothing
     from the start on (math.inf: for ever). capture: snaplen, buffer_bytes, promiscuous, immediate, for interfaces.
-    SourceError if there is no such source.
+    SourceError if there is no such source, UsageError for a setting that cannot be.
     """
 
     def __init__(
@@ -42,19 +43,19 @@ class PacketDispatcher:
         spool_free: float = 5.0,
         spool_always: bool = False,
         queue: int = 64,
-        wait: float = 5.0,
+        wait: float = START_SECONDS,
         **capture: Any,
     ) -> None:
-        if queue < 1:
-            raise UsageError(f"queue is at least 1 MiB, not {queue}")
-        if spool_size < 1 or not 0 <= spool_free <= 100:
-            raise UsageError(f"spool_size is at least 1 MiB and spool_free 0 to 100, not {spool_size} and {spool_free}")
+        checks = DELIVERY_OPTIONS
+        queue = checks["queue"].check("queue (MiB)", queue)
+        spool_size = checks["spool_size"].check("spool_size (MiB)", spool_size)
+        spool_free = checks["spool_free"].check("spool_free (percent)", spool_free)
         self.stack: StackLan | None = None
         self._source = Source.of(source, filter=filter, live=live, follow=follow, **capture)
         self._spool = None if spool is None else Path(spool)
         self._spool_settings = SpoolSettings(spool_size << 20, spool_free / 100, spool_always)
         self._queue_bytes = queue << 20
-        self._wait = wait
+        self._wait = checked_wait(wait)
         self._run: Run | None = None
         self._stopped = False
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from aicore.cli.exits import Exit
+from aicore.delivery import START_SECONDS
 from aicore.plugins.discovery import open_adaptor
 from aicore.run.loop import Run
 
@@ -38,7 +39,7 @@ def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bo
         spool_settings=job.spool_settings,
         ledgers=job.ledgers,
         queue_bytes=queue_bytes,
-        wait=math.inf if wait else None,
+        wait=math.inf if wait else START_SECONDS,
     )
     with ExitStack() as stack:
         stack.callback(running.close)

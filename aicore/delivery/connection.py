@@ -101,10 +101,6 @@ class Connection:
             raise Away(describe(error)) from error
 
     @property
-    def calling(self) -> bool:
-        return self._call is not None
-
-    @property
     def calling_for(self) -> float:
         """Seconds."""
         call = self._call

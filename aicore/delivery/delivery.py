@@ -18,13 +18,12 @@ from aicore.delivery.backlog import Backlog
 from aicore.delivery.connection import Connection
 from aicore.delivery.counters import Counters
 from aicore.delivery.deadletter import DeadLetters
-from aicore.delivery.health import Health, State
+from aicore.delivery.health import Health, State, checked_wait
 from aicore.delivery.overload import Overload
 from aicore.delivery.selection import Selection
 from aicore.delivery.sender import Sender
 from aicore.delivery.spool import Spool
 from aicore.delivery.timing import TICK, Backoff, Deadline, RareLog, log
-from aicore.plugins.adaptor import threads_of
 from aicore.record.batch import FlowBatch
 
 
@@ -34,10 +33,10 @@ class Delivery:
 
     `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
     put() waits while the queue is over its bound, and a store that has taken nothing for `wait` seconds since the start
-    (None: START_SECONDS), or for `later` seconds after that (None: LATER_SECONDS), is given up. `on_full(True)` asks
-    for no new flows, on put()'s thread, and `on_full(False)` takes it back, on the sender's. `earlier` are further
-    spools of the store, which runs have left; `spools_unusable` is how many there are beside them. `stays` says where
-    all rows are in any case: what is counted as lost is there.
+    (see checked_wait), or for `later` seconds after that (None: LATER_SECONDS), is given up. `on_full(True)` asks for
+    no new flows, on put()'s thread, and `on_full(False)` takes it back, on the sender's. `earlier` are further spools
+    of the store, which runs have left; `spools_unusable` is how many there are beside them. `stays` says where all rows
+    are in any case: what is counted as lost is there.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Delivery:
         spool_always: bool = False,
         deadletters: DeadLetters | None = None,
         stays: str = "",
-        wait: float | None = None,
+        wait: float = health.START_SECONDS,
         later: float | None = None,
         on_full: Callable[[bool], None] | None = None,
         backoff: tuple[float, float] = (0.1, 30.0),
@@ -70,7 +69,6 @@ class Delivery:
         self._selection = selection or Selection(transports)
         self._merge = events == "net" and not self._selection.ended  # of ended flows there is one row anyway
         self._always = spool_always and spool is not None
-        self._caller = threads_of(adaptor) == "caller"
         self._clock = clock
         self._changed = changed = threading.Condition()
         self._deadline = Deadline(clock)
@@ -95,9 +93,9 @@ class Delivery:
             clock=clock,
         )
         self.connection = Connection(name, adaptor, url, clock)
-        patience = math.inf if live else health.START_SECONDS if wait is None else wait
+        patience = math.inf if live else checked_wait(wait)
         if later is None:
-            later = math.inf if wait == math.inf else health.LATER_SECONDS
+            later = math.inf if patience == math.inf else health.LATER_SECONDS
         later = math.inf if live else later
         self.health = Health(
             name, connects=url is not None, patience=patience, later=later, changed=changed, clock=clock, rare=rare
@@ -118,7 +116,7 @@ class Delivery:
     # -- for run() ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the sender, which connects first. With `threads = "caller"` connects here."""
+        """Starts the sender, which connects first."""
         self.health.started()
         if recovered := self._counters["recovered"]:
             log.info("%s: %d rows of an earlier run wait in the spool", self.name, recovered)
@@ -126,17 +124,12 @@ class Delivery:
             if spool.lost_rows or spool.damaged_bytes:
                 text = "%s: the spool %s was damaged: %d events lost, %d bytes skipped"
                 log.error(text, self.name, spool.path, spool.lost_rows, spool.damaged_bytes)
-        if not self._caller:
-            self.sender.thread.start()
-        elif self.sender.connect():
-            self.sender.run(until_idle=True)
+        self.sender.thread.start()
 
     def put(self, batch: FlowBatch) -> None:
         """Takes a batch over: each row is accounted for. A run on files then waits for room."""
         self._take_over(batch)
-        if self._caller:
-            self.sender.run(until_idle=True)
-        elif not self._live:
+        if not self._live:
             self._wait_for_room()
         self.watch()
 
@@ -148,17 +141,12 @@ class Delivery:
         if seconds is not None:
             self.hurry(seconds)
         self.sender.no_more()
-        if self._caller:
-            if not self.backlog.retired:
-                self.sender.run(until_idle=False)
-                self.connection.close()
-        else:
-            thread = self.sender.thread
-            while thread.is_alive() and not self._deadline.passed and not self._hopeless():
-                thread.join(TICK)
-                self.watch()
-            if thread.is_alive() and not self._deadline.passed:
-                thread.join(TICK)  # after a fatal error: it has only to close the adaptor
+        thread = self.sender.thread
+        while thread.is_alive() and not self._deadline.passed and not self._hopeless():
+            thread.join(TICK)
+            self.watch()
+        if thread.is_alive() and not self._deadline.passed:
+            thread.join(TICK)  # after a fatal error: it has only to close the adaptor
         self._conclude()
 
     def abort(self) -> None:
@@ -170,11 +158,6 @@ class Delivery:
         self._deadline.hurry(seconds)
 
     # -- state --------------------------------------------------------------------------------------------------
-
-    @property
-    def calling(self) -> bool:
-        """The adaptor is at work on put()'s thread."""
-        return self._caller and self.connection.calling
 
     @property
     def state(self) -> State:

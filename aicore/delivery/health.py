@@ -9,6 +9,7 @@ import time
 from typing import Literal
 
 from aicore.delivery.timing import Clock, RareLog, log
+from aicore.plugins.options import Option
 
 State = Literal["connecting", "ok", "retrying", "spooling", "fatal", "stuck", "closed"]
 
@@ -18,6 +19,12 @@ START_SECONDS = 5.0
 LATER_SECONDS = 300.0
 #: Between two lines that say for how long a store has been waited for.
 _SAY_SECONDS = 60.0
+
+
+def checked_wait(seconds: object) -> float:
+    """How long a run on files waits for a store that takes nothing from the start on; math.inf: for ever. UsageError
+    for what is no number of seconds: of True nobody knows whether 1 s or for ever is meant."""
+    return Option(float, minimum=0).check("wait", seconds)  # type: ignore[no-any-return]
 
 
 class Health:

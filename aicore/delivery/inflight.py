@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from aicore.errors import UsageError
 from aicore.record.batch import FlowBatch
 
 #: What ends a row's way.
@@ -52,23 +53,14 @@ class InFlight:
         return self.part(rows) if rows else None
 
     def joined(self, other: InFlight) -> InFlight | None:
-        """The open rows of both, in that order; None where the batches have other columns, as one that a run with
-        other plugins left in the spool."""
+        """The open rows of both, in that order; None where a field has two types, as of a run with other plugins that
+        left its rows in the spool."""
         first, second = self.rest(), other.rest()
         if first is None or second is None:
             return first or second
-        batch = _concat(first.batch, second.batch)
-        if batch is None:
+        try:
+            batch = FlowBatch.concat([first.batch, second.batch])
+        except UsageError:
             return None
         since, merged = min(first.since, second.since), first.merged or second.merged
         return InFlight(batch, map(bool, first.spooled + second.spooled), since, merged)
-
-
-def _concat(first: FlowBatch, second: FlowBatch) -> FlowBatch | None:
-    try:
-        return FlowBatch.concat([first, second])
-    except ValueError:  # of two runs
-        schema = first.schema_bytes()
-        if schema != second.schema_bytes():
-            return None
-        return FlowBatch.concat([FlowBatch.from_bytes(schema, one.to_bytes()) for one in (first, second)])

@@ -21,7 +21,7 @@ from aicore.record.batch import FlowBatch
 
 
 class Sender:
-    """Runs on a thread of its own, or, by `run`, on its caller's. `after_round` is called between two rounds."""
+    """A thread. `after_round` is called between two rounds."""
 
     def __init__(
         self,
@@ -52,7 +52,13 @@ class Sender:
             self._ending = True
             self._backlog.changed.notify_all()
 
-    def connect(self) -> bool:
+    def _main(self) -> None:
+        with contextlib.suppress(Gone):
+            if self._connect():
+                self._deliver()
+        self._connection.close()
+
+    def _connect(self) -> bool:
         """Until the store answers; False if it does not, or there is no time left."""
         failures = 0
         while self._connection.needs_connect:
@@ -71,26 +77,14 @@ class Sender:
         self._health.connected()
         return not self._health.over
 
-    def run(self, *, until_idle: bool) -> None:
-        """Delivers until everything is delivered and no more comes, or time is up, or the adaptor has failed for good.
-
-        until_idle: returns as soon as only failed rows are left.
-        """
+    def _deliver(self) -> None:
+        """Until everything is delivered and no more comes, or time is up, or the adaptor has failed for good."""
         try:
             while not self._health.over and not self._deadline.passed:
-                worked = self._round()
-                if until_idle and self._backlog.only_held:
-                    return
-                if not worked and not self._idle():
+                if not self._round() and not self._idle():
                     return
         except Halt as error:
             self._health.give_up(str(error))
-
-    def _main(self) -> None:
-        with contextlib.suppress(Gone):
-            if self.connect():
-                self.run(until_idle=False)
-        self._connection.close()
 
     def _round(self) -> bool:
         """False if there was nothing to do now."""

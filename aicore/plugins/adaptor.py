@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where flows go: the base class of adaptors, and how objects with only its three simple methods are driven.
 
-Threads: once run() has started, an adaptor's methods are called one at a time on the thread of its delivery, or on the
-thread that called run() where `threads` is "caller".
+Threads: once run() has started, an adaptor's methods are called one at a time on the thread of its delivery.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from aicore.run.context import RunContext
 
 Events = Literal["all", "net"]
-Threads = Literal["delivery", "caller"]
 
 
 class DatabaseAdaptor:
@@ -37,8 +35,6 @@ class DatabaseAdaptor:
     #: "all": every event. "net": a batch holds each flow once, with its latest record. Classes that define `write`
     #: get "net" unless they say otherwise.
     events: Events = "all"
-    #: "caller": run() itself delivers, for drivers that are bound to a thread. It then waits for the store.
-    threads: Threads = "delivery"
     #: Of a flow's records the store keeps the one with the highest version, in whatever order they come. False where it
     #: keeps the last: dead letters, which are old, are then not replayed unless somebody insists.
     versions: bool = True
@@ -113,10 +109,6 @@ def events_of(adaptor: object) -> Events:
     """What an adaptor wants; for objects without the base class by whether they define `write`."""
     default: Events = "net" if callable(getattr(adaptor, "write", None)) else "all"
     return getattr(adaptor, "events", default)
-
-
-def threads_of(adaptor: object) -> Threads:
-    return getattr(adaptor, "threads", "delivery")
 
 
 def write_batch(adaptor: Any, batch: FlowBatch) -> Sequence[RowError] | None:

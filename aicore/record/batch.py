@@ -247,8 +247,8 @@ class FlowBatch:
         return None if core is None else FlowBatch(core, self._schema)
 
     def view(self) -> FlowBatch:
-        """The same rows without copying them. What is made of a view (JSON, columns) goes with it, and not with the
-        batch, which others may keep for long."""
+        """The same rows: of a sealed batch without copying them, of another one a copy, as either may change. What is
+        made of a view (JSON, columns) goes with it, and not with the batch, which others may keep for long."""
         return FlowBatch(self._core.view(), self._schema)
 
     def take(self, rows: Sequence[int]) -> FlowBatch:

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from aicore.delivery import DeadLetters, Delivery, Selection, SpoolSettings, open_spools, spool_path, store_shown
-from aicore.plugins.adaptor import DatabaseAdaptor, events_of, threads_of
+from aicore.plugins.adaptor import DatabaseAdaptor, events_of
 from aicore.plugins.discovery import Plugins
 from aicore.record.batch import FlowBatch
 from aicore.run.context import AdaptorSummary, RunContext
-from aicore.run.isolation import Interrupted
 from aicore.run.stores import Store
 
 #: Seconds between two looks whether a store has ended.
@@ -29,8 +27,8 @@ class _Delivered(NamedTuple):
 
 
 class Deliveries:
-    """Calls the deliveries directly; each isolates its adaptor. For the thread of run(), but for `hurry`, `calling`
-    and `summaries`, which take no lock of this class. `admit` is told whether new flows may be opened."""
+    """Calls the deliveries directly; each isolates its adaptor. For the thread of run(), but for `hurry` and
+    `summaries`, which take no lock of this class. `admit` is told whether new flows may be opened."""
 
     def __init__(self, admit: Callable[[bool], None]) -> None:
         self._all: list[_Delivered] = []
@@ -51,7 +49,7 @@ class Deliveries:
         spool: Path | None,
         settings: SpoolSettings,
         queue_bytes: int,
-        wait: float | None,
+        wait: float,
     ) -> None:
         """`selection` is what it gets, `spool` the directory in which stores opened by URL have theirs, with `settings`
         unless the URL says otherwise; `queue_bytes` and `wait` are as Delivery takes them."""
@@ -103,8 +101,7 @@ class Deliveries:
     def put(self, batch: FlowBatch) -> None:
         """Every store gets the batch, whatever becomes of the others."""
         for one in self._all:
-            with suppress(Interrupted):  # the delivery has the batch, and no more time for it
-                one.delivery.put(batch)
+            one.delivery.put(batch)
 
     def nobody_left(self, live: bool) -> bool:
         """No store takes anything more: their readers have gone (`| head`), or have failed for good. A live run goes on
@@ -115,11 +112,6 @@ class Deliveries:
             for one in self._all
         )
 
-    @property
-    def calling(self) -> bool:
-        """An adaptor is at work on the thread of run()."""
-        return any(one.delivery.calling for one in self._all)
-
     def hurry(self, seconds: float) -> None:
         """From now on no store has more time than that. Safe in a signal handler."""
         for one in self._all:
@@ -127,16 +119,12 @@ class Deliveries:
 
     def drain(self, tick: Callable[[], None]) -> None:
         """Waits for all at once, as long as hurry() said."""
-        here = [one.delivery for one in self._all if threads_of(one.delivery.adaptor) == "caller"]
         threads = [
             threading.Thread(target=one.delivery.finish, args=(None,), name="aicore-finish", daemon=True)
             for one in self._all
-            if one.delivery not in here
         ]
         for thread in threads:
             thread.start()
-        for delivery in here:
-            delivery.finish(None)
         for thread in threads:
             while thread.is_alive():
                 thread.join(_TICK)

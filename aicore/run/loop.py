@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from aicore import _core
-from aicore.delivery import SpoolSettings
+from aicore.delivery import START_SECONDS, SpoolSettings
 from aicore.errors import UsageError
 from aicore.plugins.discovery import Plugins
 from aicore.record.batch import FlowBatch, Kind
@@ -68,12 +68,12 @@ class Run:
         spool_settings: SpoolSettings | None = None,
         ledgers: Path | None = None,
         queue_bytes: int = 64 << 20,
-        wait: float | None = None,
+        wait: float = START_SECONDS,
     ) -> None:
         """Opens plugins and source. `events`: kinds that the caller of next_batch() wants itself. `top`: keep the lists
         of the summary. `spool`: directory of the stores' spools, `spool_settings` theirs. `ledgers`: directory in which
         a source that follows remembers what was read. `queue_bytes`: memory of each store. `wait`: seconds for which a
-        run on files waits for a store that has taken nothing yet; None is 5."""
+        run on files waits for a store that has taken nothing yet."""
         self.source = source
         self.summary: RunSummary | None = None  # once it is over, also if run() raised
         self._progress = progress
@@ -203,8 +203,12 @@ class Run:
         self.stop(INTERRUPT_DEADLINE if self._interrupts == 1 else 0)
         if self._interrupts > 2:
             raise KeyboardInterrupt
-        calling = self.chain.guard.calling or self._stores.calling
-        if self._interrupts == 2 and calling and frame and not frame.f_code.co_filename.startswith(_PACKAGE):
+        if (
+            self._interrupts == 2
+            and self.chain.guard.calling
+            and frame
+            and not frame.f_code.co_filename.startswith(_PACKAGE)
+        ):
             raise Interrupted
 
     def stop(self, seconds: float | None = None) -> None:

@@ -215,7 +215,7 @@ void bind_batch(py::module_ &m) {
         .def("row", row, py::arg("index"))
         .def("view",
              [](const PyBatch &b) {
-                 PyBatch view(b.batch);
+                 PyBatch view(b.sealed ? b.batch : b.batch->copy());
                  view.sealed = b.sealed;
                  return view;
              })

@@ -190,7 +190,6 @@ PyBatch batch_from_rows(const py::sequence &records, const py::sequence &fields)
     for (size_t i = 0; i < n; ++i) {
         Row row{};
         row.kind = EventKind::update;
-        row.ip_version = 4;
         located("row " + std::to_string(i) + ": ", [&] {
             const py::dict record = py::dict(py::reinterpret_borrow<py::object>(py::object(records[i])));
             for (const auto &[key, value] : record) {
@@ -206,6 +205,7 @@ PyBatch batch_from_rows(const py::sequence &records, const py::sequence &fields)
                 }
                 column(name, i).append(py::reinterpret_borrow<py::object>(value));
             }
+            if (row.ip_version == 0) row.ip_version = 4; // it has no address
             if (!record.contains("flow_id")) identify(row);
             if (!record.contains("opened")) row.opened = row.first_seen;
         });

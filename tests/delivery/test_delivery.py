@@ -113,23 +113,6 @@ def test_what_was_opened_by_url_is_connected_and_closed_on_the_delivery_thread()
     assert threads[0] is not threading.current_thread()
 
 
-def test_threads_caller_delivers_where_put_is_called() -> None:
-    class Store(FaultyAdaptor):
-        threads = "caller"
-        seen: set[threading.Thread] = set()
-
-        def write(self, batch: FlowBatch) -> Any:
-            self.seen.add(threading.current_thread())
-            return super().write(batch)
-
-    store = Store()
-    with balanced(delivery(store, url="test://x")) as one:
-        one.put(make_batch(10))
-        assert len(store.log) == 10, "delivered when put() returns"
-    assert store.seen == {threading.current_thread()}
-    assert store.closed == 1
-
-
 # -- failures that pass --------------------------------------------------------------------------------------------
 
 

@@ -15,12 +15,13 @@ from aicore.delivery.backlog import Backlog, Gone
 from aicore.delivery.connection import STUCK_SECONDS, Connection
 from aicore.delivery.counters import Counters, balance
 from aicore.delivery.health import Health
+from aicore.delivery.inflight import InFlight
 from aicore.delivery.overload import Overload
 from aicore.delivery.suspects import STRIKES, WEAK_STRIKES, WINDOW_ROWS, RefusedShare, Suspects
 from aicore.delivery.timing import Backoff, Deadline, RareLog
 from aicore.errors import RowError
 from aicore.record.batch import FlowBatch
-from aicore.testing import FaultyAdaptor, batches, event, make_batch
+from aicore.testing import FaultyAdaptor, batches, event, flow_id, make_batch
 
 
 class Clock:
@@ -179,6 +180,23 @@ def test_each_step_of_the_ladder_in_its_order(tmp_path: Path, clock: Clock) -> N
 
 
 # -- connection and health -------------------------------------------------------------------------------------------
+
+
+def test_rows_of_runs_with_other_plugins_are_joined_but_not_fields_of_two_types() -> None:
+    def waiting(flow: int, **fields: Any) -> InFlight:
+        return InFlight(make_batch(2, first=flow, **fields), spooled=flow > 2, since=float(flow), merged=flow > 2)
+
+    one, other = waiting(1, score=7), waiting(3, country="SE")
+    other.close([0])
+    joined = one.joined(other)
+    assert joined is not None
+    assert [(row.flow_id, row.score, row.country) for row in joined.batch] == [
+        (flow_id(1), 7, None),
+        (flow_id(2), 7, None),
+        (flow_id(4), None, "SE"),
+    ]
+    assert (bytes(joined.spooled), joined.since, joined.merged) == (b"\0\0\1", 1.0, True)
+    assert one.joined(waiting(3, score="high")) is None
 
 
 def test_a_call_that_hangs_is_named_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

@@ -138,7 +138,7 @@ def test_a_store_may_have_a_spool_of_another_size(tmp_path: Path) -> None:
     found.own.close()
     with pytest.raises(UsageError, match="spool_free must be at most 100"):
         open_adaptor("memory:?spool_free=101")
-    with pytest.raises(UsageError, match="spool_size is at least 1"):
+    with pytest.raises(UsageError, match=r"spool_size \(MiB\) must be at least 1"):
         PacketDispatcher("x.pcap", spool=tmp_path, spool_size=0)
 
 

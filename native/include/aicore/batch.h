@@ -104,6 +104,7 @@ class Batch {
     void add_declared(); // a column for each field that hooks declare, absent in all rows
 
     std::unique_ptr<Batch> take(const std::vector<uint32_t> &indexes) const;
+    std::unique_ptr<Batch> copy() const; // shares the strings, as take() does
     std::unique_ptr<Batch> net() const;
     // What a run of its own would have made that samples updates at every[proto] packets of a flow (0 = on discoveries
     // only), of the batch of an engine that is `thinned` and samples at a divisor of each.

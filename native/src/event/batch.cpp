@@ -42,6 +42,14 @@ std::unique_ptr<Batch> Batch::take(const std::vector<uint32_t> &indexes) const {
     return out;
 }
 
+std::unique_ptr<Batch> Batch::copy() const {
+    auto out = std::make_unique<Batch>(schema);
+    out->strings = strings;
+    out->rows = rows;
+    out->added = added;
+    return out;
+}
+
 // Backwards: the first row met of a flow is its latest; an insert met later marks it new, and what was no sample keeps
 // the flow's row from being one. A flow's id ends with its remove, so one map serves both.
 std::unique_ptr<Batch> Batch::net() const {

@@ -41,6 +41,7 @@ const char *parse_address(uint8_t *out, uint8_t &ip_version, std::string_view te
     const bool v6 = text.find(':') != text.npos;
     std::memset(out, 0, 16);
     if (inet_pton(v6 ? AF_INET6 : AF_INET, std::string(text).c_str(), out) != 1) return "is no IP address";
+    if (ip_version == (v6 ? 4 : 6)) return "is not of the same IP version as the other address";
     ip_version = v6 ? 6 : 4;
     return nullptr;
 }

@@ -53,8 +53,6 @@ class RedisAdaptor(DatabaseAdaptor):
     aicore_api = 1
 
     _connection: Any = None
-    _flows = 0
-    _ended = 0
     _warned = False
     #: How the server calls the last connection: what it still has of that must not be written after what comes now.
     _known_as: tuple[str, str] | None = None
@@ -92,23 +90,13 @@ class RedisAdaptor(DatabaseAdaptor):
             raise Fatal("redis: not connected")
         from aicore_redis import client
 
-        errors = client.send(self._connection, self._commands(batch))
-        self._count(batch, errors)
-        return errors
+        return client.send(self._connection, self._commands(batch))
 
     def close(self) -> None:
         if self._connection is not None:
             self._known_as = self._connection.known_as
             self._connection.disconnect()
             self._connection = None
-
-    def summary(self) -> str:
-        """For the end of a run: what stands in Redis now, and why it may be nothing."""
-        if self.config["layout"] == "stream":
-            return f"{_flows(self._flows)} in the stream, {self._ended:,} of them ended"
-        if self.config["ended"] == "keep":
-            return f"{_flows(self._flows)} delivered, {self._ended:,} ended and kept"
-        return f"{_flows(self._flows)} delivered, {self._ended:,} ended and deleted; ?ended=keep keeps them"
 
     def _commands(self, batch: FlowBatch) -> Iterator[Command]:
         layout, delete = self.config["layout"], self.config["ended"] == "delete"
@@ -117,18 +105,3 @@ class RedisAdaptor(DatabaseAdaptor):
         if layout == "flow":
             return make.flow_hashes(batch, self.config["prefix"], delete, self.config["ttl"])
         return make.stream(batch, self.config["stream"], self.config["maxlen"])
-
-    def _count(self, batch: FlowBatch, errors: Sequence[RowError]) -> None:
-        if errors:
-            failed = {error.row for error in errors}
-            if len(failed) == len(batch):
-                return
-            batch = batch.take([row for row in range(len(batch)) if row not in failed])
-        events = batch.column("event")
-        # `new` marks the first row of a flow where a batch holds each flow once; elsewhere that is the insert.
-        self._flows += sum(batch.column("new").tolist()) or events.count("insert")
-        self._ended += events.count("remove")
-
-
-def _flows(count: int) -> str:
-    return f"{count:,} flow{'' if count == 1 else 's'}"

@@ -218,36 +218,6 @@ def everything(server: Server) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("query", "text"),
-    [
-        ("", "5 flows delivered, 3 ended and deleted; ?ended=keep keeps them"),
-        ("?ended=keep", "5 flows delivered, 3 ended and kept"),
-        ("?layout=flow", "5 flows delivered, 3 ended and deleted; ?ended=keep keeps them"),
-        ("?layout=stream", "5 flows in the stream, 3 of them ended"),
-    ],
-)
-def test_summary(empty: Server, query: str, text: str) -> None:
-    adaptor = write(empty, query, lives(range(2)), make_batch(3, kind="insert", first=2, version=50))
-    adaptor = connected(empty.url + query)
-    for batch in (
-        lives(range(2)),
-        make_batch(3, kind="insert", first=2, version=50),
-        make_batch(2, version=60, first=2),
-    ):
-        adaptor.write(batch.net() if adaptor.events == "net" else batch)
-    adaptor.write(make_batch(1, kind="remove", first=2, version=70))
-    adaptor.close()
-    assert adaptor.summary() == text
-
-
-def test_summary_of_one_and_of_a_thousand(empty: Server) -> None:
-    assert write(empty, "", make_batch(1, kind="insert")).summary().startswith("1 flow delivered, 0 ended")
-    assert write(empty, "", lives(range(1204))).summary() == (
-        "1,204 flows delivered, 1,204 ended and deleted; ?ended=keep keeps them"
-    )
-
-
-@pytest.mark.parametrize(
     ("query", "name"),
     [
         ("?ttl=5", "ttl"),
