@@ -80,17 +80,82 @@ def test_fields_of_every_type_hold_what_packets_say(tmp_path: Path) -> None:
         fields = (
             aicore.Field("textual", "str", "text"),
             aicore.Field("number", "int", "a number"),
+            aicore.Field("ratio", "float", "a real number"),
+            aicore.Field("whole", "float", "another"),
+            aicore.Field("encrypted", "bool", "true or false"),
+            aicore.Field("plain", "bool", "the other one"),
+            aicore.Field("issued", "time", "a time"),
             aicore.Field("several", "list[str]", "several"),
+            aicore.Field("sizes", "list[int]", "several numbers"),
+            aicore.Field("gaps", "list[float]", "several real numbers"),
+            aicore.Field("nothing", "list[int]", "none"),
         )
+        notify = ("encrypted",)
 
         def inspect(self, payload: bytes, flow: Any) -> Any:
-            return self.done("typed2", textual=payload, number=-(1 << 63), several=[payload, "x", "x"])
+            if not flow.recognised:
+                return self.yes(encrypted=False, sizes=[7], ratio=-0.5)
+            numbers: dict[str, Any] = {"number": -(1 << 63), "ratio": 0.25, "whole": 3, "issued": (1 << 63) - 1}
+            lists: dict[str, Any] = {"sizes": (1, 1 << 62), "gaps": [0.5, 2], "nothing": []}
+            return self.done(
+                "typed2", textual=payload, encrypted=True, plain=False, several=[payload, "x", "x"], **numbers, **lists
+            )
 
-    (flow,) = read(talks(Udp((CLIENT, 5000), (SERVER, 9999)).say(b'caf\xe9"\\\0')), tmp_path, Typed)
+    talk = Udp((CLIENT, 5000), (SERVER, 9999)).say(b"first").say(b'caf\xe9"\\\0')
+    (flow,) = read(talks(talk), tmp_path, Typed)
     assert flow.layer7 == "typed2"
     assert flow.textual.startswith('caf\\xe9"\\')
     assert flow.number == -(1 << 63)
     assert flow.several == (flow.textual, "x")
+    assert (flow.ratio, flow.whole, flow.issued) == (0.25, 3.0, (1 << 63) - 1)
+    assert type(flow.whole) is float
+    assert (flow.encrypted, flow.plain) == (True, False)
+    assert (flow.sizes, flow.gaps, flow.nothing) == ((7, 1, 1 << 62), (0.5, 2.0), None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ("str", 1),
+        ("int", True),
+        ("int", 1.0),
+        ("int", 1 << 63),
+        ("int", "1"),
+        ("float", "1"),
+        ("float", True),
+        ("float", 1 << 63),
+        ("bool", 1),
+        ("bool", "yes"),
+        ("time", 1.5),
+        ("time", "2026-01-01T00:00:00Z"),
+        ("time", 1 << 63),
+        ("list[str]", "text"),
+        ("list[str]", [1]),
+        ("list[int]", 1),
+        ("list[int]", [1, None]),
+        ("list[int]", [True]),
+        ("list[float]", [0.5, "x"]),
+    ],
+)
+def test_a_value_of_another_type_is_the_protocols_error(tmp_path: Path, kind: Any, wrong: object) -> None:
+    class Wrong(aicore.Protocol):
+        name = "wrong"
+        transports = ("udp",)
+        ports = (9999,)
+        fields = (aicore.Field("value", kind, "of a type"),)
+
+        def inspect(self, payload: bytes, flow: Any) -> Any:
+            return self.done(value=wrong)
+
+    talk = talks(Udp((CLIENT, 5000), (SERVER, 9999)).say(b"x"))
+    capture = talk.write(tmp_path / "one.pcap")
+    stack = aicore.StackLan()
+    stack.use(Wrong)
+    stack.add_database_adaptor("memory:")
+    dispatcher = aicore.PacketDispatcher(capture)
+    dispatcher.stack = stack
+    stats = {one.name: one for one in dispatcher.run().plugins}["protocol:wrong"]
+    assert stats.errors == 1
 
 
 def test_what_inspect_is_told(tmp_path: Path) -> None:
@@ -409,7 +474,7 @@ def test_one_error_is_answered_no(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         ({"ports": (0,)}, "1 to 65535"),
         ({"rank": 101}, "rank must be 0 to 100"),
         ({"fields": (aicore.Field("Bad-Name", "str", ""),)}, "cannot be declared"),
-        ({"fields": (aicore.Field("x", "float", ""),)}, "cannot be declared"),
+        ({"fields": (aicore.Field("x", "list", ""),)}, "cannot be declared"),  # type: ignore[arg-type]
         ({"notify": ("other",)}, "not declared: other"),
         ({"fields": (aicore.Field("consumed", "int", ""),), "notify": ()}, "an argument of yes"),
         ({"inspect": aicore.Protocol.inspect}, "no inspect"),

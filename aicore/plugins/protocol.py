@@ -15,13 +15,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast, get_args
 
 from aicore import _core
 from aicore.errors import PluginError, UsageError
 from aicore.plugins.options import config_of
 from aicore.record.batch import Flow, FlowBatch
-from aicore.record.schema import as_native
+from aicore.record.schema import FieldType, as_native
 
 if TYPE_CHECKING:
     from aicore.plugins.options import Option
@@ -109,7 +109,8 @@ class Protocol:
     #: 0 for proof by magic bytes to 100 for a guess. Of several Python protocols the lower ones are asked first, and
     #: the first that says yes() or done() owns the flow. Native protocols are asked before, at the packet itself.
     rank: ClassVar[int] = 50
-    #: What it adds to the record, of type str, int or list (of str).
+    #: What it adds to the record. The value of a str may be bytes of the packet, that of a time is an int of
+    #: nanoseconds since the epoch; a float may be an int, a list may be a tuple.
     fields: ClassVar[Sequence[Field]] = ()
     #: Names of fields that emit an update event when the flow gets them; other fields wait for the next event.
     notify: ClassVar[Collection[str]] = ()
@@ -183,7 +184,7 @@ def _problem(protocol: type[Protocol]) -> str | None:
     for field in protocol.fields:
         if field.name == "consumed":
             return "no field can be named 'consumed': it is an argument of yes()"
-        if not _FIELD.fullmatch(field.name) or field.type not in ("int", "str", "list[str]"):
+        if not _FIELD.fullmatch(field.name) or field.type not in get_args(FieldType):
             return f"field {field.name!r} of type {field.type!r} cannot be declared"
     unknown = set(protocol.notify) - {field.name for field in protocol.fields}
     if unknown:
@@ -281,14 +282,29 @@ class ProtocolRunner:
                 raise ValueError(f"it does not declare the field {field!r}")
             if value is None:
                 continue
-            if wanted == "str" and isinstance(value, str | bytes):
-                yield field, _text(value)
-            elif wanted == "list[str]" and isinstance(value, list | tuple):
-                yield field, [_text(part) for part in value]
-            elif wanted == "int" and type(value) is int and -_INT64 <= value < _INT64:
-                yield field, value
-            else:
-                raise TypeError(f"the field {field!r} is {wanted}, not {value!r:.100}")
+            try:
+                yield field, _value(wanted, value)
+            except TypeError:
+                raise TypeError(f"the field {field!r} is {wanted}, not {value!r:.100}") from None
+
+
+def _value(wanted: FieldType, value: Any) -> Any:
+    """As the core takes a value of that type. TypeError if it is of another one, or does not fit in 64 bits."""
+    if wanted.startswith("list["):
+        if not isinstance(value, list | tuple):
+            raise TypeError
+        item = cast(FieldType, wanted[len("list[") : -1])
+        return [_value(item, part) for part in value]
+    kind = type(value)
+    if wanted == "str" and isinstance(value, str | bytes):
+        return _text(value)
+    if wanted == "bool" and kind is bool:
+        return value
+    if wanted == "float" and (kind is float or (kind is int and -_INT64 <= value < _INT64)):
+        return float(value)
+    if wanted in ("int", "time") and kind is int and -_INT64 <= value < _INT64:
+        return value
+    raise TypeError
 
 
 def _text(value: str | bytes) -> str:

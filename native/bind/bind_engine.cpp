@@ -146,21 +146,21 @@ class Asking final : public ExternalProtocols {
             ++i;
         if (i == protocol.fields.size()) throw py::value_error("it does not declare the field '" + name + "'");
         const aicore_host &host = *q.flow.host;
-        switch (q.registry.schema()->fields[protocol.fields[i]].type) {
-        case FieldType::integer:
-            host.set_integer(&q.flow, i, py::cast<int64_t>(value));
-            break;
-        case FieldType::strings:
-            for (const auto &item : value) {
+        const FieldType type = q.registry.schema()->fields[protocol.fields[i]].type;
+        const bool list = is_list(type);
+        const auto one = [&](const py::handle &item) {
+            if (is_text(type)) {
                 const std::string s = text(item);
-                host.add_string(&q.flow, i, s.data(), s.size());
+                (list ? host.add_string : host.set_string)(&q.flow, i, s.data(), s.size());
+            } else if (is_real(type)) {
+                (list ? host.add_real : host.set_real)(&q.flow, i, py::cast<double>(item));
+            } else {
+                (list ? host.add_integer : host.set_integer)(&q.flow, i, py::cast<int64_t>(item));
             }
-            break;
-        default: {
-            const std::string s = text(value);
-            host.set_string(&q.flow, i, s.data(), s.size());
-        }
-        }
+        };
+        if (!list) return one(value);
+        for (const auto &item : value)
+            one(item);
     }
 
     const py::object ask_;
