@@ -126,7 +126,7 @@ def two_runs(capture: Path) -> Seen:
 
 def spoolful(capture: Path) -> Path:
     """A spool in which rows wait; the store is back."""
-    run(capture, "--to", AWAY, "--batch-rows", 16)
+    run(capture, "--to", AWAY, "--batch-rows", 16, "--spool-always")  # a frame for each batch
     Path("up").touch()
     (spool,) = Path("state/aicore/spool").glob("exec-*")
     return spool

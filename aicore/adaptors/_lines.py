@@ -107,4 +107,4 @@ def _alone(fd: int) -> Iterator[bool]:
         alone = error.errno not in (errno.EAGAIN, errno.EACCES)
     yield alone
     with contextlib.suppress(OSError):
-        fcntl.flock(fd, fcntl.LOCK_SH)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -57,9 +57,9 @@ class DeadLetters:
             return len(lines)
         index = 0
         try:
-            with suppress(OSError):  # some file systems know no locks
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            mend_last_line(path, fd, (b'{"time": ',), is_object)
+            with suppress(OSError):  # another run writes now, and what looks torn may be its
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                mend_last_line(path, fd, (b'{"time": ',), is_object)
             size = os.fstat(fd).st_size
             for index, line in enumerate(lines):
                 if size + len(line) > self.max_bytes:

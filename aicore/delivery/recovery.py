@@ -19,6 +19,8 @@ log = logging.getLogger("aicore.delivery")
 
 _NAME = re.compile(r"(head-)?(\d{20})\.seg")
 _MAX_SEQ = 1 << 62
+#: Bytes of a segment at most: 16 MiB and one frame, and some. What a broken file system has grown is not searched.
+_MAX_SEGMENT = 128 << 20
 
 
 @dataclass(slots=True)
@@ -85,16 +87,20 @@ class Recovery:
 
     def _checked(self, fd: int, path: Path, head: bool, first: int, last: bool) -> Segment | None:
         info = os.fstat(fd)
-        if version := other_version(fd, info.st_size):
+        size = segment_size(info)
+        if size < info.st_size:
+            self.damaged_bytes += info.st_size - size
+            log.warning("spool %s: %s has %d bytes; the first %d are read", self.path, path.name, info.st_size, size)
+        if version := other_version(fd, size):
             path.rename(path.with_suffix(f".seg-v{version}"))
             log.warning("spool %s: %s is of another version; set aside", self.path, path.name)
             self.set_aside += 1
             return None
-        begin = self._begin(fd, path, info.st_size)
+        begin = self._begin(fd, path, size)
         rows, end = 0, begin
         if not head:
             self.next = max(self.next, first)
-        for part in scan(fd, begin, info.st_size):
+        for part in scan(fd, begin, size):
             next_seq = part.next_seq if isinstance(part, Damage) else part.first_seq + part.rows
             if not head:
                 self.next = max(self.next, min(next_seq, _MAX_SEQ))
@@ -139,6 +145,11 @@ class Recovery:
         log.warning("spool %s: %s: %d damaged bytes %s", self.path, path.name, length, what)
         if not torn:
             keep_bad(path, part.start, lambda: os.pread(fd, length, part.start), length, self.max_bad)
+
+
+def segment_size(info: os.stat_result) -> int:
+    """The bytes of a segment that are looked at."""
+    return min(info.st_size, _MAX_SEGMENT)
 
 
 def other_version(fd: int, size: int) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aicore.delivery.cursor import read_cursor
-from aicore.delivery.recovery import other_version, segment_files
+from aicore.delivery.recovery import other_version, segment_files, segment_size
 from aicore.delivery.segment import Frame, scan
 from aicore.delivery.smallfile import read_small, replace_small
 from aicore.delivery.spool import Spool, SpoolInUse
@@ -154,7 +154,8 @@ def _listed(path: Path) -> dict[str, Any]:
         try:
             with segment.open("rb") as file:
                 info = os.fstat(file.fileno())
-                rows = [part.rows for part in scan(file.fileno(), begin, info.st_size) if isinstance(part, Frame)]
+                size = segment_size(info)
+                rows = [part.rows for part in scan(file.fileno(), begin, size) if isinstance(part, Frame)]
         except FileNotFoundError:  # delivered in the meantime
             continue
         except OSError:
@@ -205,7 +206,9 @@ def spool_check(directory: Path | str) -> list[str]:
 def _problems(segment: Path, *, written: bool) -> Iterator[str]:
     """What follows the segment's name. `written`: by a run, at this moment."""
     with segment.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        size = segment_size(info := os.fstat(file.fileno()))
+        if info.st_size > size:
+            yield f" is too large: {info.st_size} bytes"
         if version := other_version(file.fileno(), size):
             yield f" is of version {version}"
             return

@@ -12,6 +12,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import sqlite3
 import struct
@@ -27,7 +28,7 @@ import commandline
 import pytest
 
 from aicore.delivery import Delivery, Spool, balance, spool_check, spool_list
-from aicore.delivery.payload import decode
+from aicore.delivery.payload import decode, encode
 from aicore.record.batch import FlowBatch
 from aicore.testing import FaultyAdaptor, event, flow_id, lives, make_batch
 
@@ -232,6 +233,54 @@ def test_everything_through_a_spool_on_a_full_disk_goes_through_memory(tmp_path:
     run = ("--spool-always", "--json", "--spool", small_disk / "state", "--to", "jsonl:flows")
     code, out, err = commandline.call(tmp_path, "run", "many.pcap", *run)
     assert (code, json.loads(out)["adaptors"][0]["counters"]["delivered"]) == (0, 5_000), err
+
+
+def damage_and_deliver(directory: Path, seed: int) -> None:
+    """Harms one byte or block of a spool with rows; what the store gets and what is told as damage are all of them."""
+    rng = random.Random(seed)
+    spool = Spool(directory / "x", min_free=0.0, segment_bytes=20_000)
+    for start in range(0, 400, 10):
+        batch = make_batch(10, first=start, version=start + 1)
+        assert spool.append(encode(batch), 10)
+    spool.close()
+    victim = rng.choice(sorted((directory / "x").glob("*.seg")))
+    data = bytearray(victim.read_bytes())
+    begin = rng.randrange(len(data))
+    length = rng.choice([1, 50, 5_000, len(data)])
+    how = rng.choice(["flip", "zero", "cut", "unlink"])
+    if how == "unlink":
+        victim.unlink()
+    elif how == "flip":
+        data[begin] ^= 1 << rng.randrange(8)
+    elif how == "zero":
+        data[begin : begin + length] = bytes(len(data[begin : begin + length]))
+    else:
+        del data[begin : begin + length]
+    if how != "unlink":
+        victim.write_bytes(data)
+    store = FaultyAdaptor("all")
+    spool = Spool(directory / "x", min_free=0.0)
+    one = Delivery("x", store, live=False, events="all", transports={6}, spool=spool)
+    one.start()
+    one.finish(10)
+    counters = one.counters()
+    where = f"seed {seed}: {how}, {length} bytes at {begin} of {victim.name}"
+    assert balance(counters) == 0, where
+    assert len(store.rows) == counters["delivered"], where
+    assert counters["delivered"] + counters["spool_damaged_rows"] == 400, where
+    assert counters["lost"] == counters["spooled"] == counters["spool_set_aside"] == 0, where
+    shutil.rmtree(directory / "x")
+
+
+def test_what_damage_has_cost_at_20_random_places_is_told(tmp_path: Path) -> None:
+    for seed in range(20):
+        damage_and_deliver(tmp_path, seed)
+
+
+@pytest.mark.fault
+def test_what_damage_has_cost_at_1000_random_places_is_told(tmp_path: Path) -> None:
+    for seed in range(1_000):
+        damage_and_deliver(tmp_path, seed)
 
 
 # -- SIGTERM -------------------------------------------------------------------------------------------------------

@@ -42,7 +42,6 @@ class Hdf5Adaptor(DatabaseAdaptor):
         ),
     }
     events = "net"
-    versions = False  # rows are appended
     aicore_api = 1
 
     _file: FlowFile | None = None
