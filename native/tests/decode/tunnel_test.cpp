@@ -178,6 +178,18 @@ TEST(Tunnel, without_ip_the_outer_udp_is_the_flow) {
     EXPECT_EQ(d[Counter::tunnelled] + d[Counter::arp] + d[Counter::other_link], 0u);
 }
 
+TEST(Tunnel, gtpu_has_eight_extension_headers_and_no_more) {
+    for (const int count : {8, 9}) {
+        Bytes headers = {0, 0, 0, 0x85};
+        for (int i = 1; i <= count; ++i)
+            headers = headers + Bytes{1, 0, 0, static_cast<uint8_t>(i < count ? 0x85 : 0)};
+        Decoding d;
+        ASSERT_TRUE(d(over_udp(2152, gtpu(99, kWeb, headers, 0x34)), 0, DLT_RAW));
+        EXPECT_EQ(d.packet.tunnel, count == 8 ? Tunnel::gtpu : Tunnel::none);
+        EXPECT_EQ(d[Counter::bad_tunnel], count == 8 ? 0u : 1u);
+    }
+}
+
 TEST(Tunnel, broken_inside_is_an_anomaly_of_the_outer_flow) {
     Bytes bad = kWeb;
     bad[0] = 0x41; // header length 4

@@ -3,7 +3,10 @@
 #include "aicore/flow_table.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <list>
 #include <map>
 #include <random>
@@ -145,6 +148,27 @@ TEST(FlowTable, keys_that_passed_full_buckets_are_found_until_they_close) {
             table.close(table.find(key, table.hash(key)));
         ASSERT_EQ(table.live(), 0u);
     }
+}
+
+// Every bucket was passed by a key that found no place in it. With the keys gone nothing is left of that: else the
+// search for one that is not there passes bucket after bucket, in the end for ever.
+TEST(FlowTable, a_search_ends_at_its_bucket_once_those_that_passed_it_are_gone) {
+    FlowTable table(60, {1, 2}); // 16 buckets of 10 places
+    std::vector<FlowKey> keys[16];
+    for (uint64_t n = 0; std::any_of(std::begin(keys), std::end(keys), [](auto &k) { return k.size() < 11; }); ++n)
+        if (auto &bucket = keys[table.hash(key_of(n)) & 15]; bucket.size() < 11) bucket.push_back(key_of(n));
+    for (const auto &bucket : keys) {
+        for (const FlowKey &key : bucket)
+            ASSERT_NE(table.open(key, table.hash(key), List::open), kNoSlot);
+        for (const FlowKey &key : bucket)
+            table.close(table.find(key, table.hash(key)));
+    }
+    EXPECT_EXIT(
+        {
+            alarm(30);
+            std::exit(table.find(keys[0][0], table.hash(keys[0][0])) == kNoSlot ? 0 : 1);
+        },
+        testing::ExitedWithCode(0), "");
 }
 
 TEST(FlowTable, slots_are_used_again_last_in_first_out) {

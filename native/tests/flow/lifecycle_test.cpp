@@ -440,6 +440,27 @@ TEST(Identity, many_flows_of_a_key_at_one_time_cost_no_more_than_others) {
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10)); // quadratic: minutes
 }
 
+TEST(Identity, the_bound_of_what_is_remembered_of_one_timestamp_is_as_it_is_named) {
+    for (const uint32_t others : {65535u, 65536u}) {
+        Frames f;
+        f.reserve(others + 3);
+        for (uint32_t i = 0; i < others; ++i) {
+            const std::string host = "10." + std::to_string(i >> 16) + "." + std::to_string(i >> 8 & 255) + ".";
+            f.push_back(udp_frame(0, {host + std::to_string(i & 255), "192.0.2.1", 5000, 53}));
+        }
+        Connection c(f);
+        c.send(0, 0, kSyn);
+        c.send(0, 1, kRst | kAck);
+        c.send(0, 0, kSyn);
+        EngineOptions o;
+        o.events = 1u << static_cast<unsigned>(EventKind::insert);
+        const auto inserts = run(f, o).of(EventKind::insert);
+        ASSERT_EQ(inserts.size(), others + 2);
+        const bool differ = inserts[others].id() != inserts[others + 1].id();
+        EXPECT_EQ(differ, others == 65535);
+    }
+}
+
 TEST(Identity, vlan_tells_flows_apart_and_stands_in_the_record) {
     Frames f;
     for (const unsigned id : {7u, 8u}) {

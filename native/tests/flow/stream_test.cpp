@@ -404,6 +404,21 @@ TEST(StreamBounds, all_buffers_together_are_bounded_and_the_longest_unused_is_gi
     EXPECT_EQ(r.of(EventKind::remove).size(), kFlows);
 }
 
+TEST(StreamBounds, the_bound_of_all_together_is_as_it_is_named) {
+    for (const size_t second : {424u, 425u}) {
+        Fake<0> p("alpha", [](const Shown &) { return AICORE_MORE; });
+        EngineOptions o;
+        o.stream_bytes = o.streams_bytes = 1024;
+        Frames f;
+        Connection a(f), b(f, {"10.0.0.1", "10.0.0.2", 1000, 80});
+        a.open(0);
+        b.open(0);
+        a.data(1, 0, std::string(600, 'a'));
+        b.data(1, 0, std::string(second, 'b'));
+        EXPECT_EQ(run(f, o, {&p.p}).count("reassembly_evicted"), second - 424);
+    }
+}
+
 TEST(StreamBounds, a_flow_used_lately_keeps_its_bytes) {
     Fake<0> p("alpha", [](const Shown &s) { return s.data.size() < 900 ? AICORE_MORE : AICORE_YES; });
     EngineOptions o;

@@ -140,6 +140,36 @@ TEST(Time, one_broken_timestamp_moves_the_clock_300_s_at_most) {
         EXPECT_GE(e.duration, 0);
 }
 
+// Packets at these nanoseconds behind kStart, of one flow that never ends: {time_jumps, time_backwards}.
+std::pair<uint64_t, uint64_t> steps(std::initializer_list<int64_t> times) {
+    Frames f;
+    for (const int64_t t : times) {
+        f.push_back(udp_frame(0, kUdpEnds));
+        f.back().time = kStart + t;
+    }
+    EngineOptions o;
+    o.idle_udp = seconds(1e6);
+    const Result r = run_quiet(f, o);
+    return {r.count("time_jumps"), r.count("time_backwards")};
+}
+
+TEST(Time, the_bounds_of_a_leap_are_as_they_are_named) {
+    using Counts = std::pair<uint64_t, uint64_t>;
+    constexpr int64_t kStep = 300'000'000'000, kFar = 1'000'000'000'000'000;
+    EXPECT_EQ(steps({0, kStep}), Counts(0, 0));
+    EXPECT_EQ(steps({0, kStep + 1}), Counts(1, 0));
+    // The clock moved by 300 s, no more and no less.
+    EXPECT_EQ(steps({0, kFar, kStep}), Counts(1, 0));
+    EXPECT_EQ(steps({0, kFar, kStep - 1}), Counts(1, 1));
+    // A second packet that says so, 300 s from the first or nearer, moves it there.
+    EXPECT_EQ(steps({0, kFar, kFar + kStep, kFar}), Counts(1, 1));
+    EXPECT_EQ(steps({0, kFar, kFar - kStep, kFar}), Counts(1, 0));
+    EXPECT_EQ(steps({0, kFar, kFar + kStep + 1}), Counts(2, 0));
+    EXPECT_EQ(steps({0, kFar, kFar - kStep - 1}), Counts(2, 0));
+    // One of the old time between them: there were two broken timestamps.
+    EXPECT_EQ(steps({0, kFar, kStep, kFar}), Counts(2, 0));
+}
+
 TEST(Time, extreme_timestamps_give_no_negative_duration) {
     Frames f;
     for (const int64_t t :
