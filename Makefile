@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Every target may be run again from any state. `make demo` and `make test` install what is missing on Debian (as root or
-# with sudo) and need nothing else; elsewhere, install the counterparts of APT_BUILD and APT_TEST first.
+# Every target may be run again from any state. On Debian each installs what it misses (as root or with sudo) and needs
+# nothing else; elsewhere, install the counterparts of APT_BUILD, APT_CHECK and APT_TEST first.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
@@ -8,8 +8,9 @@ SHELL := /bin/bash
 
 APT_BUILD := build-essential ca-certificates cmake git libpcap-dev ninja-build python3-dev python3-venv
 APT_DEMO := $(APT_BUILD) sqlite3
-APT_TEST := $(APT_BUILD) bind9-dnsutils curl dnsmasq-base iproute2 libgtest-dev libssl-dev redis-server \
-            ruby-redis tcpreplay clang libclang-rt-14-dev
+APT_CHECK := $(APT_BUILD) libgtest-dev
+APT_TEST := $(APT_CHECK) bind9-dnsutils clang curl dnsmasq-base iproute2 libclang-rt-14-dev libssl-dev redis-server \
+            ruby-redis tcpreplay
 # Cassandra, Elasticsearch and OpenSearch run in Java, their jars come by Maven; aicore-ndpi is built against nDPI.
 APT_PLUGINS := maven openjdk-17-jdk-headless libndpi-dev pkg-config
 
@@ -69,13 +70,25 @@ $(DEMO)/venv/built: $(CORE)
 	$(DEMO)/venv/bin/python -m pip install --quiet --disable-pip-version-check .
 	touch $@
 
-.PHONY: tools
-tools:
-	$(call apt,$(APT_TEST))
+# Where tox looks for other Pythons before PATH: a list with commas.
+comma := ,
+export TOX_DISCOVER ?= $(subst $() ,$(comma),$(wildcard $(HOME)/.pyenv/versions/3.1[034].*/bin/python))
+
+.PHONY: tox
+tox:
 	$(call venv,$(TOOLS),tox)
 	@if ! $(TOOLS)/bin/tox --version >/dev/null 2>&1; then
 	  $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'tox>=4.24,<5'
 	fi
+
+.PHONY: tools
+tools: tox
+	$(call apt,$(APT_TEST))
+
+.PHONY: check
+check: tox ## lint, types, native and Python unit tests: no servers, no root, a few minutes
+	$(call apt,$(APT_CHECK))
+	$(TOOLS)/bin/tox run -e lint,check
 
 .PHONY: test
 test: tools ## lint, types, native tests, Python tests against the built wheel, every plugin's, the pages'
@@ -95,11 +108,12 @@ fuzz: tools ## libFuzzer on decoding, flows, captures and every dissector, a min
 	$(TOOLS)/bin/tox run -e fuzz
 
 .PHONY: lint
-lint: tools ## ruff, clang-format, codespell, mypy, the native stub
+lint: tox ## ruff, clang-format, codespell, mypy, the native stub
+	$(call apt,$(APT_BUILD))
 	$(TOOLS)/bin/tox run -e lint,type
 
 .PHONY: format
-format: tools ## rewrite Python and C++ in the project's format
+format: tox ## rewrite Python and C++ in the project's format
 	$(TOOLS)/bin/tox exec -e lint -- ruff check --fix --exit-zero .
 	$(TOOLS)/bin/tox exec -e lint -- ruff format .
 	git ls-files '*.h' '*.c' '*.cpp' | xargs $(TOOLS)/bin/tox exec -e lint -- clang-format -i

@@ -133,6 +133,7 @@ def test_a_command_that_ends_is_started_again(command: Any, tmp_path: Path, adap
     assert lives.read_text() == "xx"
 
 
+@pytest.mark.timing
 def test_a_late_answer_ends_the_command(command: Any, adaptor: ExecAdaptor) -> None:
     adaptor.config = {"timeout": 0.3, "events": "net"}
     adaptor.connect(command("import time\ntime.sleep(60)\n"))

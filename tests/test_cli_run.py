@@ -372,6 +372,7 @@ def failing(install: Install) -> Iterator[None]:
     return
 
 
+@pytest.mark.timing
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize(("how", "says"), [("fatal", "no such keyspace"), ("refuse", "connection refused\\x1b[2J")])
 def test_a_store_that_cannot_be_used_ends_the_run_and_leaves_the_others_alone(
@@ -615,6 +616,7 @@ def wait_for(condition: Any, seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_input_and_everything_read_is_delivered(
     tmp_path: Path, visits: Capture, number: signal.Signals
@@ -649,6 +651,7 @@ def test_through_the_spool_a_kill_costs_nothing_that_was_taken_over(tmp_path: Pa
         assert waiting["exec"] == Path("out").read_text().count("\n")
 
 
+@pytest.mark.timing
 def test_a_second_signal_ends_a_run_whose_store_hangs(tmp_path: Path, visits: Capture) -> None:
     """The store never returns: the rest goes to the spool at once."""
     (tmp_path / "plugin").mkdir()
@@ -696,8 +699,8 @@ def test_progress_on_a_terminal_and_metrics_while_it_runs(tmp_path: Path, visits
     assert process.stdin is not None
     process.stdin.buffer.write(visits.pcap())
     process.stdin.buffer.flush()
-    seen = b""
-    while b"packets" not in seen:
+    seen, progress = b"", re.compile(rf"{len(visits.frames)} packets, .*/s \| \d+ flows live".encode())
+    while not progress.search(seen):
         assert select.select([terminal], [], [], 20)[0]
         seen += os.read(terminal, 4096)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
@@ -707,7 +710,6 @@ def test_progress_on_a_terminal_and_metrics_while_it_runs(tmp_path: Path, visits
     os.close(terminal)
     assert process.returncode == 0
     assert "30 flows" in out
-    assert re.search(rf"{len(visits.frames)} packets, .*/s \| \d+ flows live".encode(), seen)
 
 
 def test_many_flows_through_the_whole_chain() -> None:

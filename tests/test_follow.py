@@ -24,6 +24,8 @@ from commandline import call, environment, invoke, start
 from aicore.run import follow
 from aicore.run.ledger import Ledger, Seen
 
+pytestmark = pytest.mark.timing
+
 MAGIC = bytes.fromhex("d4c3b2a1")
 
 

@@ -202,6 +202,7 @@ def test_run_needs_a_stack(capture_file: Path) -> None:
         aicore.PacketDispatcher(capture_file).run()
 
 
+@pytest.mark.timing
 def test_other_threads_run_meanwhile(tmp_path: Path) -> None:
     """The predecessor held the GIL for the whole capture; here a thread of 1 ms ticks goes on."""
     capture = talks(*(http(10000 + i) for i in range(3000))).write(tmp_path / "many.pcap")
@@ -273,6 +274,7 @@ def test_stop_before_run(long_capture: Path) -> None:
     assert recorder.count("insert") == recorder.count("remove") < 5000
 
 
+@pytest.mark.timing
 def test_an_idle_interface_can_be_stopped() -> None:
     """No packet has to arrive; `lo` is the only interface that every machine has."""
     if os.geteuid() != 0:
@@ -336,6 +338,7 @@ def test_without_a_spool_nothing_is_kept(capture_file: Path, tmp_path: Path, mon
     assert set(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.timing
 def test_wait_is_how_long_a_store_may_take_nothing(capture_file: Path) -> None:
     dispatcher = aicore.PacketDispatcher(capture_file, wait=0.5)
     dispatcher.stack = stack_of(Away())

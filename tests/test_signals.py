@@ -22,6 +22,8 @@ from captures.files import talks
 import aicore
 from aicore import DatabaseAdaptor, FlowBatch, RunSummary, StackLan, hookimpl
 
+pytestmark = pytest.mark.timing
+
 PACKAGE = Path(aicore.__file__).parent
 #: What run()'s thread goes through for each batch.
 LOOP = tuple(

@@ -505,6 +505,7 @@ def test_junk_from_write_is_a_failed_write(junk: Any) -> None:
 # -- start ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 def test_a_run_on_files_fails_within_five_seconds_if_the_store_refuses() -> None:
     store = FaultyAdaptor()
     store.down = ConnectionRefusedError(111, "refused")
@@ -615,6 +616,7 @@ def test_an_interrupt_while_waiting_loses_nothing() -> None:
     assert len(store.rows) == 200
 
 
+@pytest.mark.timing
 def test_live_merges_then_sheds_then_refuses_and_never_drops_an_end() -> None:
     store = FaultyAdaptor("all")
     gate = store.hang = threading.Event()
@@ -798,6 +800,7 @@ def test_a_run_on_files_gives_up_a_store_that_stopped_taking(tmp_path: Path, how
 # -- the end -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("fault", ["down", "hang"])
 def test_at_the_deadline_the_rest_goes_to_the_spool_in_order(tmp_path: Path, fault: str) -> None:
     store = FaultyAdaptor("all")
@@ -838,6 +841,7 @@ def test_without_a_spool_the_rest_is_lost_and_counted(caplog: pytest.LogCaptureF
     assert "100 events are lost" in caplog.text
 
 
+@pytest.mark.timing
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     store = FaultyAdaptor()
     store.down = ConnectionError("away")
@@ -854,6 +858,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     assert balance(one.counters()) == 0
 
 
+@pytest.mark.timing
 def test_put_does_not_wait_beyond_the_deadline(tmp_path: Path) -> None:
     store = FaultyAdaptor()
     gate = store.hang = threading.Event()

@@ -32,6 +32,8 @@ from aicore.delivery.payload import decode, encode
 from aicore.record.batch import FlowBatch
 from aicore.testing import FaultyAdaptor, event, flow_id, lives, make_batch
 
+pytestmark = pytest.mark.timing
+
 HERE = Path(__file__).resolve().parent
 
 
