@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import subprocess
@@ -15,6 +16,13 @@ from captures.build import dns, http, tls
 from captures.files import Capture, talks
 
 Install = Callable[..., None]
+
+# Busy machines are slow: no test of values is one of time.
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("aicore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("aicore")
 
 
 @pytest.fixture

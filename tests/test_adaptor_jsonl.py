@@ -64,7 +64,7 @@ def test_an_unknown_choice_of_events_is_an_error() -> None:
         aicore.open_adaptor("jsonl:x?events=some")
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=st.text(max_size=50))
 def test_any_text_comes_back(tmp_path: Path, text: str) -> None:
     """A line is one JSON object, whatever stands in it."""

@@ -19,7 +19,7 @@ import pandas
 import polars
 import pyarrow
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import aicore
@@ -147,7 +147,6 @@ class TestBatch:
         gc.collect()
         assert column.to_pylist() == [["a", "b"], None, []]
 
-    @settings(deadline=None)  # Polars and pyarrow start threads of their own
     @given(
         st.lists(
             st.tuples(st.none() | st.text(st.characters(exclude_categories=["Cs"])), st.none() | st.integers(-9, 9)),

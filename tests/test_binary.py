@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from binary_form import EXAMPLES
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import aicore
@@ -74,7 +74,6 @@ _ADDED = {
 }
 
 
-@settings(deadline=None)
 @given(st.lists(_records(), max_size=8), st.data())
 def test_every_column_comes_back(records: list[dict[str, Any]], data: st.DataObject) -> None:
     batch = aicore.FlowBatch.from_rows(records)
