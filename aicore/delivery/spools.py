@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ log = logging.getLogger("aicore.delivery")
 _STORE = "store"
 # Runs of one host into one store, each with a spool of its own.
 _SLOTS = 64
+# Seconds for which spools that are in use are tried again, all together: `aicore spool` has each for a moment, and so
+# has what a run that was killed was about to start.
+_PATIENCE = 0.2
 
 
 def spool_path(base: Path, url: AdaptorURL) -> Path:
@@ -84,14 +88,15 @@ def open_spools(base: Path, url: AdaptorURL, settings: SpoolSettings = SpoolSett
     slots = [first, *(first.with_name(f"{first.name}.{number}") for number in range(2, _SLOTS + 1))]
     waiting = [slot for slot in slots if any(slot.glob("*.seg"))]
     problems: list[str] = []
-    found = [spool for slot in waiting if (spool := _opened(slot, settings, problems))]
+    patience = time.monotonic() + _PATIENCE
+    found = [spool for slot in waiting if (spool := _opened(slot, settings, problems, patience))]
     found.sort(key=lambda spool: -spool.age)
     others = iter(slot for slot in slots if slot not in waiting)
     while not found:
         path = next(others, None)
         if path is None:
             raise UsageError(problems[0] if problems else _all_in_use(base, url))
-        if spool := _opened(path, settings, problems):
+        if spool := _opened(path, settings, problems, patience):
             found.append(spool)
     for problem in problems:
         log.error("%s", problem)
@@ -101,14 +106,17 @@ def open_spools(base: Path, url: AdaptorURL, settings: SpoolSettings = SpoolSett
     return StoreSpools(own, tuple(found), len(problems))
 
 
-def _opened(path: Path, settings: SpoolSettings, problems: list[str]) -> Spool | None:
-    try:
-        return Spool(path, max_bytes=settings.size, min_free=settings.free)
-    except SpoolInUse:
-        return None
-    except OSError as error:
-        problems.append(f"the spool {path} cannot be used: {error.strerror or error}")
-        return None
+def _opened(path: Path, settings: SpoolSettings, problems: list[str], patience: float) -> Spool | None:
+    while True:
+        try:
+            return Spool(path, max_bytes=settings.size, min_free=settings.free)
+        except SpoolInUse:
+            if time.monotonic() >= patience:
+                return None
+        except OSError as error:
+            problems.append(f"the spool {path} cannot be used: {error.strerror or error}")
+            return None
+        time.sleep(_PATIENCE / 10)
 
 
 def _all_in_use(base: Path, url: AdaptorURL) -> str:

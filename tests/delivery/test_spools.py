@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,20 @@ def test_each_target_has_its_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert here != spool_path(tmp_path, url("sqlite:flows.db"))
+
+
+def test_a_spool_that_somebody_has_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    url = AdaptorURL.parse("redis://h/0")
+    filled(spool_path(tmp_path, url)).close()
+    lock = os.open(spool_path(tmp_path, url) / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    timer = threading.Timer(0.05, os.close, (lock,))
+    timer.start()
+    found = open_spools(tmp_path, url)
+    timer.join()
+    assert found is not None
+    assert (found.own.rows, found.own.path) == (40, spool_path(tmp_path, url))
+    found.own.close()
 
 
 def test_a_store_may_have_a_spool_of_another_size(tmp_path: Path) -> None:
