@@ -35,7 +35,9 @@ class TestSqlite(AdaptorContract):
             finally:
                 db.close()
 
-        return Store(f"sqlite:{path}", records, {"dnsips": json.dumps})
+        return Store(
+            f"sqlite:{path}", records, dict.fromkeys(("dnsips", "kitwords", "kitsizes", "kitgaps"), json.dumps)
+        )
 
 
 class TestJsonl(AdaptorContract):

@@ -14,18 +14,18 @@ from aicore.testing.captures import write_capture
 from aicore.testing.faults import FaultyAdaptor
 
 if TYPE_CHECKING:
-    from aicore.testing.contract import AdaptorContract, Store
+    from aicore.testing.contract import TYPED, AdaptorContract, Store
 
 # fmt: off
 __all__ = [
-    "AdaptorContract", "FaultyAdaptor", "Store", "batches", "event", "flow_id", "life", "lives", "make_batch",
+    "TYPED", "AdaptorContract", "FaultyAdaptor", "Store", "batches", "event", "flow_id", "life", "lives", "make_batch",
     "write_capture",
 ]
 # fmt: on
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("AdaptorContract", "Store"):
+    if name in ("TYPED", "AdaptorContract", "Store"):
         from aicore.testing import contract
 
         return getattr(contract, name)

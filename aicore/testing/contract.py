@@ -34,7 +34,8 @@ from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.plugins.discovery import open_adaptor
 from aicore.plugins.url import AdaptorURL
 from aicore.record.batch import FlowBatch
-from aicore.run.standalone import standalone_context
+from aicore.record.schema import Field
+from aicore.run.standalone import record_fields, standalone_context
 from aicore.testing.batches import event, flow_id, lives, make_batch
 from aicore.testing.proxy import CutProxy
 
@@ -68,6 +69,20 @@ HOSTILE = [
     "caf\\xe9.example",
     "x" * 65_536,
 ]
+
+
+#: Fields of a plugin, one of each type. Adaptors under test find them in their `context`, as in a run with that plugin;
+#: a store that keeps some fields alone is given their names in its URL, or declares that it lacks `fields`.
+TYPED = (
+    Field("kittext", "str", "a text", protocol="kit"),
+    Field("kitcount", "int", "an integer of 64 bits", protocol="kit"),
+    Field("kitratio", "float", "a double", protocol="kit"),
+    Field("kitflag", "bool", "true or false", protocol="kit"),
+    Field("kittime", "time", "a time in nanoseconds", protocol="kit"),
+    Field("kitwords", "list[str]", "texts", protocol="kit"),
+    Field("kitsizes", "list[int]", "integers", protocol="kit"),
+    Field("kitgaps", "list[float]", "doubles", protocol="kit"),
+)
 
 
 @dataclass
@@ -218,6 +233,30 @@ class AdaptorContract:
         assert absent.get("sslhost") in (None, "")
         assert absent.get("dnsips") in (None, [], ())
 
+    def test_fields_of_every_type(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        """What a plugin may declare, in its own type: a false or a zero is a value, and is not what is absent."""
+        full: dict[str, Any] = {
+            "kittext": "text",
+            "kitcount": -(1 << 63),
+            "kitratio": 0.1,
+            "kitflag": True,
+            "kittime": 1_700_000_000_123_456_789,
+            "kitwords": ['a "b"', ""],
+            "kitsizes": [1, -2, (1 << 63) - 1],
+            "kitgaps": [0.1, -2.5],
+        }
+        zero: dict[str, Any] = {"kitcount": 0, "kitratio": 0.0, "kitflag": False, "kittime": 0, "kitgaps": [0.0]}
+        records = [event(self.last, n, n + 1, **fields) for n, fields in enumerate((full, zero, {}))]
+        batch = FlowBatch.from_rows(records, TYPED)
+        write(adaptor, batch)
+        adaptor.close()
+        self.check(store, batch)
+        held = self.held(store)
+        for row, present in ((1, zero.keys()), (2, ())):
+            for typed in TYPED:
+                if typed.name not in present:
+                    assert held[flow_id(row)].get(typed.name) in (None, "", [], ()), f"{typed.name} is absent"
+
     def test_fields_that_came_later(self, store: Store, adaptor: DatabaseAdaptor) -> None:
         """A plugin is added, or a protocol: the store grows, or goes on without the new field, but takes the rows."""
         write(adaptor, make_batch(2, kind=self.last))
@@ -276,7 +315,7 @@ def opened(url: str) -> DatabaseAdaptor:
     """The adaptor of a URL, made as a run does it."""
     adaptor = open_adaptor(url)
     assert isinstance(adaptor, DatabaseAdaptor)
-    adaptor.context = standalone_context()
+    adaptor.context = standalone_context((*record_fields(), *TYPED))
     return adaptor
 
 

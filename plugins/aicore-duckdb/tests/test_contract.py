@@ -22,10 +22,10 @@ class TestDuckdbAdaptor(AdaptorContract):
         def records() -> list[dict[str, Any]]:
             """What the file holds, read without the adaptor; times in ns, as a datetime cannot hold them."""
             with duckdb.connect(str(path)) as db:
-                table = db.sql(
-                    "SELECT * REPLACE (epoch_ns(opened) AS opened, epoch_ns(first_seen) AS first_seen, "
-                    "epoch_ns(last_seen) AS last_seen) FROM flows"
-                )
+                flows = db.sql("FROM flows")
+                kinds = zip(flows.columns, map(str, flows.types), strict=True)
+                times = ", ".join(f'epoch_ns("{name}") AS "{name}"' for name, kind in kinds if kind == "TIMESTAMP_NS")
+                table = db.sql(f"SELECT * REPLACE ({times}) FROM flows")
                 return [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
 
         return Store(f"duckdb:{path}", records)

@@ -19,7 +19,7 @@ from aicore_duckdb.select import main
 from click.testing import CliRunner
 
 import aicore
-from aicore.testing import event, lives, make_batch, write_capture
+from aicore.testing import TYPED, event, lives, make_batch, write_capture
 
 # A DNS query for www.example.org (RFC 1035 section 4.1).
 QUERY = bytes.fromhex("2a2a01000001000000000000") + b"\x03www\x07example\x03org\0\0\x01\0\x01"
@@ -190,3 +190,22 @@ def test_select_of_a_file_that_is_not_there(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["SELECT 1", str(tmp_path / "none.pcap")])
     assert done.exit_code == 2
     assert "none.pcap" in done.output
+
+
+def test_every_type_of_field_is_one_of_duckdbs_own(tmp_path: Path) -> None:
+    adaptor = opened(f"duckdb:{tmp_path}/flows.duckdb")
+    adaptor.write(aicore.FlowBatch.from_rows([event("remove", 1, 1)], TYPED))
+    adaptor.close()
+    with duckdb.connect(f"{tmp_path}/flows.duckdb") as db:
+        flows = db.sql("FROM flows")
+        found = dict(zip(flows.columns, map(str, flows.types), strict=True))
+    assert {field.type: found[field.name] for field in TYPED} == {
+        "str": "VARCHAR",
+        "int": "BIGINT",
+        "float": "DOUBLE",
+        "bool": "BOOLEAN",
+        "time": "TIMESTAMP_NS",
+        "list[str]": "VARCHAR[]",
+        "list[int]": "BIGINT[]",
+        "list[float]": "DOUBLE[]",
+    }

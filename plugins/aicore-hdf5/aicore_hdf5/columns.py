@@ -79,6 +79,8 @@ class Layout:
             values = rows[COLUMNS.get(field.name, field.name)].tolist()
             if field.is_list:
                 values = [json.loads(value or "[]") for value in values]
+            elif field.type == "bool":
+                values = list(map(bool, values))
             elif field.type == "str":
                 values = [value.decode() for value in values]
             columns.append(values)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aicore_hdf5 import latest
 
-from aicore.testing import AdaptorContract, Store
+from aicore.testing import TYPED, AdaptorContract, Store
 
 
 class TestHdf5Adaptor(AdaptorContract):
@@ -18,4 +18,4 @@ class TestHdf5Adaptor(AdaptorContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
         path = tmp_path / "flows.h5"
-        return Store(f"hdf5:{path}", lambda: list(latest(path)))
+        return Store(f"hdf5:{path}?fields={','.join(field.name for field in TYPED)}", lambda: list(latest(path)))

@@ -105,7 +105,7 @@ def _by_transport(batch: FlowBatch, rows: Sequence[int], tcp: str, udp: str) -> 
 
 
 def _texts(batch: FlowBatch, name: str) -> Sequence[Any]:
-    """A column as values of a hash: None where absent, lists as JSON, times in ns since the epoch."""
+    """A column as values of a hash: None where absent, lists as JSON, times in ns since the epoch, booleans 1 or 0."""
     column = batch.column(name)
     kind = batch.type(name)
     if kind == "str":
@@ -113,5 +113,7 @@ def _texts(batch: FlowBatch, name: str) -> Sequence[Any]:
     if kind.startswith("list"):
         return [None if value is None else dumps(value, ensure_ascii=False) for value in column]
     values = column.tolist()
+    if kind == "bool":
+        values = [int(value) for value in values]
     valid = batch.valid(name).tobytes()
     return [value if present else None for value, present in zip(values, valid, strict=True)] if 0 in valid else values

@@ -4,15 +4,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from server import Server
 
 from aicore import schema
+from aicore.testing import TYPED
 
 _HASHES = ("tcpflows", "udpflows")
-_KINDS = {"int": int, "time": int, "list[str]": json.loads}
+_KINDS: dict[str, Callable[[str], Any]] = {
+    "int": int,
+    "time": int,
+    "float": float,
+    "bool": lambda text: {"0": False, "1": True}[text],
+    "list[str]": json.loads,
+    "list[int]": json.loads,
+    "list[float]": json.loads,
+}
+_FIELDS = {field.name: field for field in (*schema.CORE, *TYPED)}
 
 
 def hash_records(server: Server) -> Iterator[dict[str, Any]]:
@@ -37,7 +47,7 @@ def flow_records(server: Server) -> Iterator[dict[str, Any]]:
 
 
 def _value(field: str, text: str) -> Any:
-    known = schema.CORE_BY_NAME.get(field)
+    known = _FIELDS.get(field)
     return _KINDS.get(known.type, str)(text) if known else text
 
 
