@@ -54,6 +54,7 @@ _NOTABLE = (
     "inspection_lost",
     "inspection_late",
     "strings_cut",
+    "names_beyond_list",
 )
 
 

@@ -112,7 +112,8 @@ class Protocol:
     #: What it adds to the record. The value of a str may be bytes of the packet, that of a time is an int of
     #: nanoseconds since the epoch; a float may be an int, a list may be a tuple.
     fields: ClassVar[Sequence[Field]] = ()
-    #: Names of fields that emit an update event when the flow gets them; other fields wait for the next event.
+    #: Names of fields that emit an update event when the flow gets them; other fields wait for the next event. A
+    #: list of texts emits one for each new text, and holds the latest 16.
     notify: ClassVar[Collection[str]] = ()
     options: ClassVar[Mapping[str, Option]] = {}
     aicore_api: ClassVar[int] = 1

@@ -64,6 +64,7 @@ namespace aicore {
     X(inspection_lost, "payloads not shown to external protocols: too much was out, or no batch was free")             \
     X(inspection_late, "flows that ended before external protocols had looked at all of their payload")                \
     X(strings_cut, "packet strings longer than 1 KiB, or a record over 32 KiB")                                        \
+    X(names_beyond_list, "host and domain names that gave way in a record's list to later ones of their flow")         \
     /* events */                                                                                                       \
     X(events, "events emitted")                                                                                        \
     X(updates_shed, "updates dropped live because no batch was free")                                                  \

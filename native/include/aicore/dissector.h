@@ -127,6 +127,11 @@ inline std::string_view other_text(const aicore_payload &p) {
     return {reinterpret_cast<const char *>(p.other), p.other_length};
 }
 
+// With AICORE_YES: the next payload shown begins `bytes` behind `at`, an offset in this one, however far that is.
+inline void pass_over(aicore_payload &p, size_t at, uint64_t bytes) {
+    p.consumed = bytes < SIZE_MAX - 1 - at ? at + static_cast<size_t>(bytes) : SIZE_MAX - 1;
+}
+
 // Definition of a protocol -----------------------------------------------------------------------------------------
 
 // All that is pointed to must live as long as the process: constexpr arrays do.

@@ -26,6 +26,9 @@
  *   Before recognition `data` starts at the first byte of the direction. After recognition it starts behind what was
  *   consumed: AICORE_YES consumes everything unless `consumed` is set to less; AICORE_MORE consumes nothing unless
  *   `consumed` is set. What is not consumed is shown again, followed by what came after it.
+ *   If `consumed` is more than `length`, as much of what follows is passed over: a body of gigabytes costs no calls and
+ *   no memory, and a gap within it is none. SIZE_MAX - 1 passes over the rest of the direction. (TCP alone: a datagram
+ *   has no rest.)
  *   If the buffer of a direction is full and the owner still asks for more, the buffer is dropped and the next call
  *   carries AICORE_GAP. A gap in the capture also drops what was not consumed.
  *   What the other direction sent before recognition is not consumed by it: it is shown with that direction's next
@@ -111,7 +114,11 @@ enum aicore_field_type {
 };
 
 enum aicore_field_flags {
-    AICORE_NOTIFY = 1u /* the first value of this field in a flow emits an update event (host and domain names) */
+    /* Host and domain names: the first value of this field in a flow emits an update event. Of AICORE_STRINGS every new
+     * one does, and the list holds the latest 16: each is the last of the list in some update, even if a payload has
+     * more of them. What a flow named before, up to some 250 names back, is known as a repetition and changes nothing.
+     */
+    AICORE_NOTIFY = 1u
 };
 
 /* One field that a protocol adds to the record. */

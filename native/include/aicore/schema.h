@@ -56,6 +56,9 @@ struct FieldInfo {
     bool notify;
     uint32_t width; // bytes in fixed-width stores
     std::string unit, ecs, help, protocol;
+
+    // A list of names: a record holds the latest of a flow's, each new one makes an update event.
+    bool names() const { return notify && type == FieldType::strings; }
 };
 
 struct Schema {

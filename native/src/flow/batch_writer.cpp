@@ -90,6 +90,7 @@ void BatchWriter::fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &
     row.attribute_first = row.attribute_count = 0;
     if (warm.cold == kNoSlot) return;
     Cold &c = cold[warm.cold];
+    c.fresh_names = 0;
     if (c.attributes.items.empty()) return;
     if (c.batch != serial_) { // else this batch holds them already, unchanged
         Strings &strings = *open_->strings;
@@ -147,7 +148,9 @@ bool BatchWriter::show(const FlowRef &flow, ColdPool &pool, const Payload &paylo
                          static_cast<uint32_t>(out.rows.size()), flow.slot, cold.owner, flow.table, payload.direction,
                          payload.flags, !shown.begun});
     out.bytes.append(reinterpret_cast<const char *>(data), payload.length);
+    const uint8_t fresh = cold.fresh_names; // this row is in no event
     fill(out.rows.emplace_back(), EventKind::update, flow, pool, EndReason::none);
+    cold.fresh_names = fresh;
     payload_bytes_ += cost;
     shown.begun = true;
     shown.since += payload.length;

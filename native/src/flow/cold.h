@@ -3,11 +3,13 @@
 // thread only.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "aicore/batch.h"
@@ -18,7 +20,13 @@ namespace aicore {
 constexpr size_t kMaxString = 1024;      // bytes of one packet string
 constexpr size_t kMaxRecordText = 32768; // bytes of all strings of a record
 constexpr size_t kMaxAttributes = 256;   // values of a record
+constexpr size_t kMaxNames = 16;         // of a list of names in a record: the latest
 constexpr size_t kMaxLaterSegments = 32; // out-of-order segments kept a direction
+
+struct Stored {
+    bool changed; // the set is another one now
+    bool cut;     // a bound was hit: the value was cut or left out
+};
 
 // The values that protocols gave to a flow, in the shape in which they are copied into a batch.
 struct AttributeSet {
@@ -39,20 +47,52 @@ struct AttributeSet {
         const size_t i = position(field);
         return i < items.size() && items[i].field == field;
     }
-    // set_: the last one wins. add_: to a list, a text once each, numbers as often as they come. All return false if a
-    // bound was hit and the value was cut or left out.
-    bool set_integer(uint16_t field, int64_t value) { return set(field, FieldType::integer, value); }
-    bool set_real(uint16_t field, double value) { return set(field, FieldType::real, std::bit_cast<int64_t>(value)); }
-    bool set_boolean(uint16_t field, bool value) { return set(field, FieldType::boolean, value); }
-    bool set_time(uint16_t field, int64_t ns) { return set(field, FieldType::time, ns); }
-    bool set_string(uint16_t field, const uint8_t *bytes, size_t length);
-    bool add_string(uint16_t field, const uint8_t *bytes, size_t length);
-    bool add_integer(uint16_t field, int64_t value) { return add(field, FieldType::integers, value); }
-    bool add_real(uint16_t field, double value) { return add(field, FieldType::reals, std::bit_cast<int64_t>(value)); }
+    // set_: the last one wins. add_: to a list, a text once each, numbers as often as they come.
+    Stored set_integer(uint16_t field, int64_t value) { return set(field, FieldType::integer, value); }
+    Stored set_real(uint16_t field, double value) { return set(field, FieldType::real, std::bit_cast<int64_t>(value)); }
+    Stored set_boolean(uint16_t field, bool value) { return set(field, FieldType::boolean, value); }
+    Stored set_time(uint16_t field, int64_t ns) { return set(field, FieldType::time, ns); }
+    Stored set_string(uint16_t field, const uint8_t *bytes, size_t length);
+    Stored add_string(uint16_t field, const uint8_t *bytes, size_t length);
+    Stored add_integer(uint16_t field, int64_t value) { return add(field, FieldType::integers, value); }
+    Stored add_real(uint16_t field, double value) {
+        return add(field, FieldType::reals, std::bit_cast<int64_t>(value));
+    }
 
     // A number as Attribute::value holds it.
-    bool set(uint16_t field, FieldType type, int64_t value);
-    bool add(uint16_t field, FieldType type, int64_t value);
+    Stored set(uint16_t field, FieldType type, int64_t value);
+    Stored add(uint16_t field, FieldType type, int64_t value);
+
+    std::string_view text_of(const Attribute &a) const {
+        return std::string_view(text).substr(static_cast<size_t>(a.value), a.length);
+    }
+    void erase(size_t item); // and its text
+
+  private:
+    void erase_text(const Attribute &gone);
+};
+
+// The names that a flow's lists held before their latest ones, so that a repetition is known as one: the last four of
+// each set, as keyed hashes. It holds some 250 names in a kilobyte.
+class PastNames {
+  public:
+    bool has(uint64_t hash) const {
+        const uint32_t *const ways = tags_[set(hash)];
+        return std::find(ways, ways + kWays, tag(hash)) != ways + kWays;
+    }
+    void add(uint64_t hash) {
+        const size_t s = set(hash);
+        tags_[s][next_[s]] = tag(hash);
+        next_[s] = static_cast<uint8_t>((next_[s] + 1) % kWays);
+    }
+
+  private:
+    static constexpr size_t kSets = 64, kWays = 4;
+    static size_t set(uint64_t hash) { return hash % kSets; }
+    static uint32_t tag(uint64_t hash) { return static_cast<uint32_t>(hash >> 32) | 1; } // 0 is empty
+
+    uint32_t tags_[kSets][kWays] = {};
+    uint8_t next_[kSets] = {};
 };
 
 struct Segment {
@@ -65,7 +105,9 @@ struct Segment {
 struct Stream {
     std::vector<uint8_t> buffer; // in order, shown but not consumed
     std::vector<Segment> later;  // out of order, sorted by sequence number
+    uint64_t skip = 0;           // bytes from `expected` on that the owner does not want to see; then `later` is empty
     uint32_t expected = 0;       // next sequence number in order
+    uint32_t cut_off = 0;        // bytes before `expected` that the packet had on the wire and the capture has not
     bool started = false;
     bool gap = false;  // bytes are missing before what comes next
     bool cut = false;  // the same, but only for native protocols: their buffer was given up
@@ -97,12 +139,14 @@ struct Cold {
     std::unique_ptr<uint64_t[]> state;
     std::unique_ptr<Streams> streams;
     uint16_t owner = kNoProtocol;
-    uint16_t pending = kNoProtocol; // whose state is kept before recognition (UDP)
-    uint8_t payloads = 0;           // looked at while unrecognised
-    uint8_t begun = 0;              // bit d: candidates were selected from direction d's first payload
-    bool native_over = false;       // no native protocol recognised it; external ones may
-    bool external_over = false;     // the same the other way round
-    uint64_t inspection = 0;        // number of it while external protocols look at the flow, 0 = they do not
+    uint16_t pending = kNoProtocol;        // whose state is kept before recognition (UDP)
+    uint8_t payloads = 0;                  // looked at while unrecognised
+    uint8_t begun = 0;                     // bit d: candidates were selected from direction d's first payload
+    bool native_over = false;              // no native protocol recognised it; external ones may
+    bool external_over = false;            // the same the other way round
+    uint8_t fresh_names = 0;               // at most so many names of lists that no event has shown yet
+    std::unique_ptr<PastNames> past_names; // null while the lists hold all names
+    uint64_t inspection = 0;               // number of it while external protocols look at the flow, 0 = they do not
     Shown shown;
     bool undecided() const { return !candidates[0].empty() || !candidates[1].empty(); }
 };

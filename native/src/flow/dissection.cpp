@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recognition and ownership. Stream order is in streams.cpp, external protocols are in external.cpp, what a dissector
-// may call is in host.cpp.
+// may call is in host.cpp, what a flow learns in names.cpp.
 #include "dissection.h"
 
 #include <algorithm>
@@ -184,7 +184,7 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *f
             return true;
         });
         if (winner != kNoProtocol) {
-            if (stream) consume(cold, *stream, buffered, data, length, std::min(payload.consumed, length));
+            if (stream) consume(cold, *stream, buffered, data, length, used(winner, payload, answer));
             return own(flow, cold, call, winner, answer);
         }
     }
@@ -204,6 +204,13 @@ int Dissection::inspect(uint16_t index, Call &call, aicore_payload &payload, voi
     const Registered &r = registry_.protocols()[index];
     if (!r.external) return r.protocol.inspect(&call.view, &payload, state);
     return asking.protocols->inspect({call.view, payload, registry_, index, asking.inspection, asking.row});
+}
+
+// Bytes of the payload that need not be shown again. Only native protocols can pass over what is still to come: what
+// others answer comes too late.
+size_t Dissection::used(uint16_t index, const aicore_payload &payload, int answer) const {
+    if (payload.consumed == SIZE_MAX) return answer == AICORE_MORE ? 0 : payload.length;
+    return registry_.protocols()[index].external ? std::min(payload.consumed, payload.length) : payload.consumed;
 }
 
 void Dissection::undecided_datagram(FlowRef flow, Cold &cold) {
@@ -265,6 +272,8 @@ void Dissection::keep_pending(Cold &cold, uint16_t index, bool more) {
 
 void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length,
                          size_t consumed) {
+    if (consumed > length) skip(stream, consumed - length);
+    consumed = std::min(consumed, length);
     if (length - consumed >= limits_.stream_bytes) {
         ++counters_[Counter::reassembly_full];
         drop(cold, stream);
@@ -277,42 +286,6 @@ void Dissection::consume(Cold &cold, Stream &stream, bool buffered, const uint8_
     }
 }
 
-// What the flow knows already stays, as after a hand-over.
-Dissection::Learnt Dissection::merge(Cold &cold, const AttributeSet &values) {
-    AttributeSet &own = cold.attributes;
-    if (values.items.empty()) return {};
-    const auto &fields = registry_.schema()->fields;
-    bool notify = false;
-    for (const Attribute &a : values.items)
-        notify |= fields[a.field].notify && !own.has(a.field);
-    cold.batch = 0;
-    if (own.items.empty()) {
-        own.items.assign(values.items.begin(), values.items.end());
-        own.text.assign(values.text);
-        return {true, notify};
-    }
-    const size_t items = own.items.size(), text = own.text.size();
-    bool changed = false;
-    for (const Attribute &a : values.items) {
-        const auto *bytes = a.has_text() ? reinterpret_cast<const uint8_t *>(values.text.data()) + a.value : nullptr;
-        switch (static_cast<FieldType>(a.type)) {
-        case FieldType::string:
-            own.set_string(a.field, bytes, a.length);
-            break;
-        case FieldType::strings:
-            own.add_string(a.field, bytes, a.length);
-            break;
-        case FieldType::integers:
-        case FieldType::reals:
-            own.add(a.field, static_cast<FieldType>(a.type), a.value);
-            break;
-        default:
-            changed |= own.set(a.field, static_cast<FieldType>(a.type), a.value);
-        }
-    }
-    return {changed || own.items.size() != items || own.text.size() != text, notify};
-}
-
 // The first YES: the protocol's values become the flow's, its state is kept.
 bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int answer) {
     const Registered &r = registry_.protocols()[index];
@@ -320,7 +293,7 @@ bool Dissection::own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int a
     flow.warm.layer7_by = Layer7By::payload;
     flow.warm.updated_packets = UINT64_MAX;
     if (call.anomaly) note_anomaly(flow.warm, call.anomaly);
-    merge(cold, scratch_);
+    merge(flow, cold, scratch_);
     begin_owned(cold);
     close_inspection(cold);
     if (call.handed_over) {
@@ -392,10 +365,7 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
     }
     notify |= rename(flow, cold, call.layer7, answer);
     if (stream) {
-        const size_t consumed = payload.consumed != SIZE_MAX ? std::min(payload.consumed, length)
-                                : answer == AICORE_MORE      ? 0
-                                                             : length;
-        consume(cold, *stream, buffered, data, length, consumed);
+        consume(cold, *stream, buffered, data, length, used(cold.owner, payload, answer));
     }
     if (call.handed_over)
         after_hand_over(flow, cold, call);

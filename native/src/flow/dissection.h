@@ -6,6 +6,7 @@
 #include "aicore/counters.h"
 #include "aicore/external.h"
 #include "aicore/flow_table.h"
+#include "aicore/siphash.h"
 #include "cold.h"
 
 namespace aicore {
@@ -82,6 +83,7 @@ class Dissection {
     bool continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
                         int64_t time);
     int inspect(uint16_t index, Call &call, aicore_payload &payload, void *state);
+    size_t used(uint16_t index, const aicore_payload &payload, int answer) const;
     void open_inspection(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
                          int64_t time);
     void continue_handed_over(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *data, size_t length, uint8_t flags,
@@ -93,7 +95,10 @@ class Dissection {
         bool something = false;
         bool notify = false; // worth an update event
     };
-    Learnt merge(Cold &cold, const AttributeSet &values);
+    Learnt merge(FlowRef flow, Cold &cold, const AttributeSet &values);
+    Stored add_name(FlowRef flow, Cold &cold, uint16_t field, const uint8_t *bytes, size_t length);
+    void show_names(FlowRef flow, Cold &cold); // in an update, now
+    uint64_t hash_of_name(uint16_t field, std::string_view name) const;
     bool own(FlowRef flow, Cold &cold, Call &call, uint16_t index, int answer);
     void after_hand_over(FlowRef flow, Cold &cold, const Call &call);
     void give_up(FlowRef flow, Cold &cold);
@@ -107,6 +112,8 @@ class Dissection {
     void keep_pending(Cold &cold, uint16_t index, bool more);
     bool rename(FlowRef flow, Cold &cold, uint16_t layer7, int answer);
     void consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length, size_t consumed);
+    static void skip(Stream &stream, uint64_t bytes);
+    static void pass(Stream &stream, uint32_t seq, uint32_t wire);
     void held(Streams &streams, ptrdiff_t change);
     void drop_streams(Cold &cold);
     void unlink(Streams &streams);
@@ -120,6 +127,7 @@ class Dissection {
     AttributeSet scratch_;
     std::vector<uint64_t> scratch_state_;
     std::vector<uint64_t> anomalies_;
+    const HashKey name_key_ = random_hash_key();
     Streams *oldest_ = nullptr, *newest_ = nullptr;
     size_t held_ = 0;
     uint64_t last_inspection_ = 0;

@@ -93,7 +93,7 @@ bool Dissection::found(FlowRef flow, const Finding &found) {
         flow.warm.updated_packets = UINT64_MAX;
         notify = true;
     }
-    const Learnt learnt = merge(cold, found.values);
+    const Learnt learnt = merge(flow, cold, found.values);
     if (learnt.something) flow.warm.updated_packets = UINT64_MAX;
     notify |= learnt.notify;
     if (!found.over) return notify;

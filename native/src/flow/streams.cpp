@@ -37,7 +37,7 @@ void Dissection::drop_streams(Cold &cold) {
             d.buffer.clear();
             if (d.buffer.capacity() > kMaxSpareBytes) d.buffer.shrink_to_fit();
             d.later.clear();
-            d.expected = 0;
+            d.skip = d.expected = d.cut_off = 0;
             d.started = d.gap = d.cut = d.shut = false;
         }
         s.held = 0;
@@ -82,6 +82,22 @@ void Dissection::keep(Cold &cold, Stream &stream, const uint8_t *data, size_t le
     held(*cold.streams, static_cast<ptrdiff_t>(length) - before);
 }
 
+// The owner does not want to see so many bytes more. What the capture cut off the packet that ends here is of them.
+void Dissection::skip(Stream &s, uint64_t bytes) {
+    if (s.cut_off > bytes) return; // the rest of it is missing all the same
+    s.gap = false;
+    s.skip = bytes - s.cut_off;
+}
+
+// Moves `expected` over what is skipped, as far as a segment shows that it was sent: nothing in there is waited for.
+void Dissection::pass(Stream &s, uint32_t seq, uint32_t wire) {
+    const auto sent = static_cast<int32_t>(seq + wire - s.expected);
+    if (sent <= 0) return;
+    const auto n = static_cast<uint32_t>(std::min<uint64_t>(s.skip, static_cast<uint32_t>(sent)));
+    s.skip -= n;
+    s.expected += n;
+}
+
 void Dissection::keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length,
                             uint32_t wire) {
     auto at = stream.later.begin();
@@ -101,9 +117,10 @@ bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t exp
         stream.expected = expected_known ? expected : seq;
         stream.started = true;
     }
-    const auto ahead = static_cast<int32_t>(seq - stream.expected);
     const uint8_t *data = packet.payload;
     uint32_t length = packet.payload_length, wire = packet.payload_bytes;
+    if (stream.skip > 0) pass(stream, seq, wire);
+    const auto ahead = static_cast<int32_t>(seq - stream.expected);
     if (ahead < 0) {
         const auto old = static_cast<uint32_t>(-static_cast<int64_t>(ahead));
         if (old >= wire) return false;
@@ -124,6 +141,7 @@ bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t exp
     }
     stream.expected += wire;
     const uint8_t flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (length < wire ? AICORE_TRUNCATED : 0));
+    stream.cut_off = wire - length;
     stream.gap = length < wire;
     const bool waiting = !stream.later.empty();
     bool notify = length > 0 && deliver(flow, d, data, length, flags, packet.time); // `stream` may be gone behind this
@@ -141,7 +159,9 @@ bool Dissection::drain_later(FlowRef flow, uint8_t d, int64_t time) {
         Cold &cold = pool_[flow.warm.cold];
         if (!cold.streams) break;
         Stream &stream = cold.streams->direction[d];
-        if (stream.later.empty() || static_cast<int32_t>(stream.later.front().seq - stream.expected) > 0) break;
+        if (stream.later.empty()) break;
+        if (stream.skip > 0) pass(stream, stream.later.front().seq, stream.later.front().wire);
+        if (static_cast<int32_t>(stream.later.front().seq - stream.expected) > 0) break;
         const Segment segment = std::move(stream.later.front());
         stream.later.erase(stream.later.begin());
         held(*cold.streams, -static_cast<ptrdiff_t>(segment.data.size()));
@@ -150,6 +170,7 @@ bool Dissection::drain_later(FlowRef flow, uint8_t d, int64_t time) {
         const bool truncated = segment.data.size() < segment.wire;
         const uint8_t flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (truncated ? AICORE_TRUNCATED : 0));
         stream.expected = segment.seq + segment.wire;
+        stream.cut_off = segment.wire - static_cast<uint32_t>(segment.data.size());
         stream.gap = truncated;
         if (old >= segment.data.size()) continue;
         notify |= deliver(flow, d, segment.data.data() + old, segment.data.size() - old, flags, time);

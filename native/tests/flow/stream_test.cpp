@@ -532,5 +532,95 @@ TEST(StreamBounds, random_traffic_of_many_flows_under_tight_bounds) {
     EXPECT_GT(r.count("reassembly_evicted"), 10u);
 }
 
+// Bytes that an owner passes over: the payload "N:..." has N bytes more than it holds.
+std::vector<std::string> passed(const Frames &frames, Result *result = nullptr) {
+    Fake<0> p("alpha", [](const Shown &s) {
+        if (const size_t colon = s.data.find(':'); colon != s.data.npos)
+            s.payload->consumed = s.data.size() + std::stoull(s.data);
+        return AICORE_YES;
+    });
+    const Result r = run(frames, {}, {&p.p}, false);
+    if (result) *result = r;
+    return pieces(p.shown);
+}
+
+TEST(Stream, what_is_passed_over_is_not_shown) {
+    EXPECT_EQ(passed(Segments().send(0, "5:").send(2, "xxxxx").send(7, "a").frames), (Lines{"5:", "a"}));
+    EXPECT_EQ(passed(Segments().send(0, "5:").send(2, "xxx").send(5, "xxab").frames), (Lines{"5:", "ab"}));
+    EXPECT_EQ(passed(Segments().send(0, "b").send(1, "0:").send(3, "a").frames), (Lines{"b", "0:", "a"}));
+    EXPECT_EQ(passed(Segments().send(0, "5:").send(2, "xxxxx2:").send(9, "xxa").frames), (Lines{"5:", "2:", "a"}));
+    EXPECT_EQ(passed(Segments(0xfffffff8u).send(0, "9:").send(2, "xxxxx").send(7, "xxxxab").frames),
+              (Lines{"9:", "ab"}));
+}
+
+TEST(Stream, no_hole_is_seen_in_what_is_passed_over) {
+    const auto lossy = [](const Segments &s) {
+        Result r;
+        const std::vector<std::string> shown = passed(s.frames, &r);
+        EXPECT_EQ(r.count("reassembly_gaps"), 0u);
+        return shown;
+    };
+    EXPECT_EQ(lossy(Segments().send(0, "5:").send(5, "xx").send(7, "a")), (Lines{"5:", "a"}));
+    EXPECT_EQ(lossy(Segments().send(0, "5:").send(5, "xxa")), (Lines{"5:", "a"})) << "a segment across its end";
+    EXPECT_EQ(lossy(Segments().send(0, "5:").send(7, "a").send(8, "b")), (Lines{"5:", "a", "b"})) << "all of it";
+    EXPECT_EQ(lossy(Segments().send(0, "5:").send(8, "b").send(2, "xxx").send(5, "xxa").send(9, "c")),
+              (Lines{"5:", "a", "b", "c"}))
+        << "behind its end order is kept";
+    EXPECT_EQ(lossy(Segments().send(8, "b").send(2, "xx").send(0, "5:").send(7, "a")), (Lines{"5:", "a", "b"}))
+        << "some of it came before";
+    EXPECT_EQ(lossy(Segments().send(0, "5:").send(4, "xxx").send(2, "xx").send(2, "xxxxx").send(7, "a")),
+              (Lines{"5:", "a"}))
+        << "out of order, and again";
+    EXPECT_EQ(passed(Segments().send(0, "5:").send(8, "b").ack(9).send(9, "c").frames), (Lines{"5:", "!b", "c"}))
+        << "a hole behind its end is one";
+}
+
+TEST(Stream, what_the_capture_cut_off_may_be_passed_over) {
+    const auto cut = [](const std::string &first) {
+        Segments s;
+        s.send(0, first + "12345"); // of which the capture has not the last 5 bytes
+        Frame &frame = s.frames.back();
+        frame.wire = static_cast<uint32_t>(frame.bytes.size());
+        frame.bytes.resize(frame.bytes.size() - 5);
+        return passed(s.send(7, "678").send(10, "9").frames);
+    };
+    EXPECT_EQ(cut("5:"), (Lines{"5:", "678", "9"}));
+    EXPECT_EQ(cut("7:"), (Lines{"7:", "8", "9"}));
+    EXPECT_EQ(cut("4:"), (Lines{"4:", "!678", "9"}));
+}
+
+TEST(Stream, gigabytes_are_passed_over) {
+    const uint64_t size = 9'000'000'000;
+    Segments s;
+    s.send(0, std::to_string(size) + ":");
+    Frame frame = tcp_frame(1, kEnds, kAck, 0, 7001, "x");
+    frame.bytes[16] = static_cast<uint8_t>(65'040 >> 8); // IPv4 total length: 65,000 bytes on the wire
+    frame.bytes[17] = static_cast<uint8_t>(65'040 & 255);
+    frame.wire = 14 + 65'040;
+    const auto send = [&](uint64_t offset) {
+        const uint32_t seq = s.isn + 1 + 11 + static_cast<uint32_t>(offset);
+        for (int b = 0; b < 4; ++b)
+            frame.bytes[14 + 20 + 4 + static_cast<size_t>(b)] = static_cast<uint8_t>(seq >> (24 - 8 * b));
+        s.frames.push_back(frame);
+    };
+    for (uint64_t offset = 0; offset + 65'000 <= size; offset += 65'000)
+        if (offset % 7 != 3) send(offset); // some are lost
+    send(size - 65'000);
+    EXPECT_EQ(passed(s.send(static_cast<uint32_t>(size) + 11, "a").frames), (Lines{"9000000000:", "a"}));
+}
+
+TEST(Stream, the_rest_of_a_direction_is_passed_over) {
+    Segments s;
+    s.send(0, std::to_string(SIZE_MAX - 22) + ":").send(21, "a").send(90, "b").send(22, "c");
+    s.frames.push_back(tcp_frame(s.t, kEnds.back(), kAck | kPsh, 7001, s.isn, "other"));
+    Fake<0> p("alpha", [](const Shown &shown) {
+        if (!shown.reverse) shown.payload->consumed = SIZE_MAX - 1;
+        return AICORE_YES;
+    });
+    run(s.frames, {}, {&p.p}, false);
+    EXPECT_EQ(p.shown.size(), 2u);
+    EXPECT_EQ(pieces(p.shown, true), Lines{"other"});
+}
+
 } // namespace
 } // namespace aicore::test

@@ -43,6 +43,10 @@ class Flow {
     // The next bytes of the stream, or a datagram. Returns the last answer; -1: nobody asked any more.
     int feed(std::string_view bytes, bool reverse = false, uint8_t flags = 0) {
         if (done || handed_over) return -1;
+        const size_t over = static_cast<size_t>(std::min<uint64_t>(pass_over[reverse], bytes.size()));
+        pass_over[reverse] -= over;
+        bytes.remove_prefix(over);
+        if (over && bytes.empty()) return answer_;
         std::string &stream = buffer[reverse];
         if (flow.transport == AICORE_UDP || flags & AICORE_GAP) stream.clear();
         if (dropped[reverse] && !flow.recognised) return -1;
@@ -67,6 +71,7 @@ class Flow {
     std::optional<std::string> handed_over; // "" = recognise anew
     std::string buffer[2];                  // not consumed yet
     bool dropped[2] = {false, false};       // candidate no more
+    uint64_t pass_over[2] = {0, 0};         // bytes that are to come and that nobody wants to see
     bool done = false;
     size_t bound = 16384; // bytes buffered a direction
 
@@ -90,9 +95,10 @@ class Flow {
         overflowed_[reverse] = false;
         ++flow.packets;
         if (!flow.recognised) forget(flow.transport == AICORE_UDP && more_);
-        const int answer = protocol_->inspect(&flow, &payload, state_.get());
-        if (payload.consumed != SIZE_MAX && payload.consumed > stream.size())
-            throw std::logic_error("consumed more than shown");
+        const int answer = answer_ = protocol_->inspect(&flow, &payload, state_.get());
+        const size_t consumed = std::min(payload.consumed, stream.size());
+        if (payload.consumed != SIZE_MAX && flow.transport == AICORE_TCP)
+            pass_over[reverse] = payload.consumed - consumed;
         more_ = answer == AICORE_MORE;
         switch (answer) {
         case AICORE_NO:
@@ -103,11 +109,11 @@ class Flow {
             return answer;
         case AICORE_MORE:
             if (!flow.recognised) forget(flow.transport == AICORE_UDP);
-            stream.erase(0, payload.consumed == SIZE_MAX ? 0 : payload.consumed);
+            stream.erase(0, payload.consumed == SIZE_MAX ? 0 : consumed);
             break;
         case AICORE_YES:
             flow.recognised = 1;
-            stream.erase(0, payload.consumed == SIZE_MAX ? stream.size() : payload.consumed);
+            stream.erase(0, consumed);
             break;
         case AICORE_DONE:
             flow.recognised = 1;
@@ -185,6 +191,7 @@ class Flow {
     std::unique_ptr<uint8_t[]> state_; // no byte more, so that AddressSanitizer sees who writes behind it
     bool overflowed_[2] = {false, false};
     bool more_ = false; // the last answer
+    int answer_ = -1;   // the same
 };
 
 // What a flow ends up with, for comparing one way of feeding with another.

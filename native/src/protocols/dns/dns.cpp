@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// DNS over UDP and TCP (RFC 1035), multicast DNS (RFC 6762) and LLMNR (RFC 4795): the names a flow asks for, the type
+// DNS over UDP and TCP (RFC 1035), multicast DNS (RFC 6762) and LLMNR (RFC 4795): every name a flow asks for, the type
 // of the first question, the first response code, the addresses in answers. Responses are not matched to their queries.
 #include <algorithm>
 #include <charconv>
@@ -17,17 +17,18 @@ enum Anomaly : uint32_t { kBadHeader, kBadName, kBadRecord };
 enum class Kind : uint8_t { dns, mdns, llmnr }; // less one: the alias
 
 constexpr size_t kHeader = 12;
-constexpr size_t kListBound = 16;     // values in each list of the record
+constexpr size_t kMaxAddresses = 16;  // in the record
 constexpr size_t kNamesAMessage = 64; // questions that are looked at in one message
 constexpr size_t kMaxWait = 12288;    // a longer TCP message is read as far as its first part goes
 constexpr size_t kFirstPart = 2048;
 
-// What a list of the record holds, as FNV-1a hashes: a clash costs a value, and the bound counts different ones only.
+// The addresses that the record holds, as FNV-1a hashes: a clash costs a value, and the bound counts different ones
+// only.
 struct Listed {
-    uint32_t hashes[kListBound];
+    uint32_t hashes[kMaxAddresses];
     uint32_t count;
 
-    bool full() const { return count == kListBound; }
+    bool full() const { return count == kMaxAddresses; }
     bool add(std::string_view text) {
         uint32_t h = 2166136261u;
         for (const char c : text)
@@ -39,8 +40,8 @@ struct Listed {
 };
 
 struct State {
-    Listed names, ips;
-    uint32_t skip[2];            // rest of a TCP message that is not read, by direction
+    Listed ips;
+    bool lost[2];                // TCP, by direction: a message begins at one of the next payloads, if at all
     bool asked, answered, named; // a question, a response, a name without a question was seen
 };
 
@@ -92,6 +93,16 @@ class Message {
         return h.response() || (h.answers == 0 && h.authorities == 0 && h.additionals <= 2 && (h.flags & 0x0480) == 0);
     }
 
+    // Whether all of it is a message of the usual form; nothing of it is reported.
+    bool fits(const Bytes &message) const {
+        const uint8_t *data = message.data();
+        const size_t length = message.left();
+        if (length < kHeader) return false;
+        const Header h = read_header(data);
+        size_t at = kHeader; // `plausible` has one question
+        return plausible(h) && skip_name(data, length, at) && (at += 4) <= length && exact(data, length, at, h);
+    }
+
     // Reads a message, or with `cut` the beginning of one. False: it is none.
     bool read(const uint8_t *message, size_t length, bool cut) {
         if (length < kHeader) return bad(kBadHeader);
@@ -135,12 +146,8 @@ class Message {
             flow_.set(kDomain, name.view());
             question_type(type);
         }
-        add_name(name);
+        flow_.add(kDomains, name.view());
         return true;
-    }
-
-    void add_name(const Name &name) {
-        if (state_.names.add(name.view())) flow_.add(kDomains, name.view());
     }
 
     void question_type(uint16_t type) {
@@ -190,7 +197,7 @@ class Message {
             if (!read_name(message, length, copy, name)) return false;
             if (!state_.asked && !state_.named) flow_.set(kDomain, name.view());
             state_.named = true;
-            add_name(name);
+            flow_.add(kDomains, name.view());
         }
         Record r;
         for (unsigned i = 0; i < h.answers && !state_.ips.full(); ++i) {
@@ -212,42 +219,45 @@ class Message {
     bool strict_, recognised_;
 };
 
-int accept(Flow flow, const State &state, Kind kind) {
+int accept(Flow flow, Kind kind) {
     if (!flow.recognised() && kind != Kind::dns) flow.set_layer7(static_cast<uint32_t>(kind) - 1);
-    return state.names.full() && state.answered ? AICORE_DONE : AICORE_YES;
+    return AICORE_YES;
 }
 
 // RFC 1035 section 4.2.2: each message behind its length.
 int inspect_stream(Flow flow, aicore_payload &payload, State &state, Kind kind, bool strict) {
-    if (payload.flags & AICORE_GAP)
-        return flow.recognised() ? AICORE_DONE : AICORE_NO; // where a message begins is lost
-    uint32_t &skip = state.skip[payload.reverse & 1];
     bool recognised = flow.recognised();
+    if (payload.flags & AICORE_GAP && !recognised) return AICORE_NO; // where a message begins is lost
+    bool &lost = state.lost[payload.reverse & 1];
+    lost |= (payload.flags & AICORE_GAP) != 0;
     Bytes in = bytes(payload);
-    size_t consumed = 0;
-    for (;;) {
-        const size_t rest = std::min<size_t>(skip, in.left());
-        in.skip(rest);
-        skip -= static_cast<uint32_t>(rest);
-        consumed = payload.length - in.left();
-        if (in.left() < 2) break;
+    size_t consumed = 0, beyond = 0;
+    while (in.left() >= 2) {
         const size_t size = in.u16();
         const Bytes message = in.take_some(size);
         const bool whole = in.ok();
+        if (lost) { // bytes from the middle of one could pass for a message
+            if (!whole || !Message(flow, state, kind, true, true).fits(message)) return AICORE_YES;
+            lost = false;
+        }
         Message reader(flow, state, kind, strict && !recognised, recognised);
         const bool wait =
             !whole && !(payload.flags & AICORE_TRUNCATED) && (size <= kMaxWait || message.left() < kFirstPart);
         const bool never =
             wait && size >= kHeader && message.left() >= kHeader && !reader.plausible(read_header(message.data()));
         if (wait && !never && size >= kHeader) break;
-        if (never || !reader.read(message.data(), message.left(), !whole)) return recognised ? AICORE_DONE : AICORE_NO;
+        if (never || !reader.read(message.data(), message.left(), !whole)) {
+            lost = true;
+            return recognised ? AICORE_YES : AICORE_NO;
+        }
         recognised = true;
-        skip = static_cast<uint32_t>(size - message.left());
+        beyond = size - message.left();
         consumed += 2 + message.left();
         if (!whole) break;
     }
-    payload.consumed = consumed;
-    return recognised ? accept(flow, state, kind) : AICORE_MORE;
+    if (!recognised) return AICORE_MORE;
+    pass_over(payload, consumed, beyond);
+    return accept(flow, kind);
 }
 
 int inspect(Flow flow, aicore_payload &payload, State &state) {
@@ -258,13 +268,13 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
     Message reader(flow, state, kind, strict, flow.recognised());
     const bool cut = payload.flags & AICORE_TRUNCATED;
     if (!reader.read(payload.data, payload.length, cut)) return flow.recognised() ? AICORE_YES : AICORE_NO;
-    return accept(flow, state, kind);
+    return accept(flow, kind);
 }
 
 constexpr aicore_field kFields[] = {
     {"dnsdomain", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "dns.question.name",
      "name of the first question; of an mDNS announcement its first record's"},
-    {"dnsdomains", AICORE_STRINGS, 0, 255, nullptr, nullptr, "names asked for in the flow, at most 16"},
+    {"dnsdomains", AICORE_STRINGS, AICORE_NOTIFY, 255, nullptr, nullptr, "names asked for in the flow: the latest 16"},
     {"dnsqtype", AICORE_STRING, 0, 16, nullptr, "dns.question.type", "type of the first question"},
     {"dnsrcode", AICORE_STRING, 0, 16, nullptr, "dns.response_code", "code of the first response"},
     {"dnsips", AICORE_STRINGS, 0, 64, nullptr, "dns.resolved_ip", "IPv4 and IPv6 addresses in answers, the first 16"},

@@ -2,6 +2,9 @@
 #include "lines.h"
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
+#include <utility>
 
 #include "aicore/dissector.h"
 
@@ -86,6 +89,12 @@ Header header_name(std::string_view line, size_t &value, bool &spaced) {
     switch (lower(line[0])) {
     case 'h':
         return is("host", Header::host);
+    case 'c':
+        return is("content-length", Header::content_length);
+    case 't':
+        return is("transfer-encoding", Header::transfer_encoding);
+    case 'e':
+        return is("expect", Header::expect);
     case 'u': {
         const Header agent = is("user-agent", Header::user_agent);
         return agent == Header::other ? is("upgrade", Header::upgrade) : agent;
@@ -104,6 +113,36 @@ std::string_view target_authority(std::string_view method, std::string_view targ
     authority = authority.substr(0, authority.find_first_of("/?#"));
     const size_t at = authority.rfind('@');
     return at == authority.npos ? authority : authority.substr(at + 1);
+}
+
+bool content_length(std::string_view value, uint64_t &length) {
+    bool first = true;
+    for (;;) {
+        const size_t comma = value.find(',');
+        const std::string_view item = trim(value.substr(0, comma));
+        uint64_t n = 0;
+        const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), n);
+        if (item.empty() || error != std::errc{} || end != item.data() + item.size() || n > INT64_MAX) return false;
+        if (!std::exchange(first, false) && n != length) return false;
+        length = n;
+        if (comma == value.npos) return true;
+        value.remove_prefix(comma + 1);
+    }
+}
+
+Match chunk_line(std::string_view in, uint64_t &size, size_t &length) {
+    const auto [digits, error] = std::from_chars(in.data(), in.data() + in.size(), size, 16);
+    if (error == std::errc::result_out_of_range || size > INT64_MAX) return Match::no;
+    if (digits == in.data()) return in.empty() ? Match::more : Match::no;
+    size_t at = static_cast<size_t>(digits - in.data());
+    while (at < in.size() && blank(in[at]))
+        ++at;
+    if (at == in.size()) return Match::more;
+    if (in[at] != ';' && in[at] != '\r' && in[at] != '\n') return Match::no;
+    const size_t newline = in.find('\n', at);
+    if (newline == in.npos) return Match::more;
+    length = newline + 1;
+    return Match::yes;
 }
 
 std::string_view strip_port(std::string_view authority) {
