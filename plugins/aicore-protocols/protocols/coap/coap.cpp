@@ -9,7 +9,7 @@ namespace aicore::protocols {
 
 namespace {
 
-enum Field : uint32_t { kHost, kUri, kMethod, kCode };
+enum Field : uint32_t { kHost, kHosts, kUri, kMethod, kCode };
 enum Anomaly : uint32_t { kBadMessage };
 enum Option : uint32_t { kUriHost = 3, kUriPath = 11, kUriQuery = 15 };
 
@@ -125,6 +125,7 @@ bool message(Flow flow, Bytes in, bool cut) {
         flow.first(kMethod, kMethods[code]);
         flow.first(kUri, path);
         flow.first(kHost, host);
+        flow.add(kHosts, host);
     } else if (code != 0) { // section 12.1.2: "2.05"
         const char out[] = {static_cast<char>('0' + group), '.', static_cast<char>('0' + (code & 31) / 10),
                             static_cast<char>('0' + (code & 31) % 10)};
@@ -142,6 +143,7 @@ int inspect(Flow flow, aicore_payload &payload) {
 
 constexpr aicore_field kFields[] = {
     {"coaphost", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "url.domain", "host of the first request that has one"},
+    {"coaphosts", AICORE_STRINGS, AICORE_NOTIFY, 255, nullptr, nullptr, "hosts of requests: the latest 16"},
     {"coapuri", AICORE_STRING, AICORE_NOTIFY, 512, nullptr, "url.path", "path and query of the first request"},
     {"coapmethod", AICORE_STRING, 0, 8, nullptr, nullptr, "method of the first request"},
     {"coapcode", AICORE_STRING, 0, 8, nullptr, nullptr, "code of the last response, such as 2.05"},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/2 in clear (RFC 9113 section 3.3, "prior knowledge", or behind an upgrade of HTTP/1.1), with gRPC: the first
-// request and response. Recognised by the preface that a client begins with. Headers in HPACK (RFC 7541).
+// HTTP/2 in clear (RFC 9113 section 3.3, "prior knowledge", or behind an upgrade of HTTP/1.1), with gRPC: the hosts of
+// all requests, the first request and response. Recognised by the preface that a client begins with. Headers in HPACK
+// (RFC 7541), without its dynamic table: what is in there has been sent as a literal before.
 #include "aicore/dissector.h"
 #include "hpack.h"
 #include "messages.h"
@@ -9,7 +10,7 @@ namespace aicore::protocols {
 
 namespace {
 
-enum Field : uint32_t { kHost, kUri, kMethod, kStatus, kAgent };
+enum Field : uint32_t { kHost, kHosts, kUri, kMethod, kStatus, kAgent };
 enum Anomaly : uint32_t { kBadFrame, kBadHeader };
 enum Alias : uint32_t { kGrpc };
 enum Type : uint8_t { kHeaders = 1, kSettings = 4 };
@@ -21,7 +22,8 @@ constexpr uint32_t kMaxFrame = 1 << 24; // section 4.2
 struct State {
     uint32_t skip[2];
     uint8_t client; // 1: the side of the flow's first packet, 2: the other
-    bool seen[2];   // headers of that direction, or no telling where a frame begins
+    bool seen[2];   // headers of that direction
+    bool over[2];   // nothing more of it is read
 };
 
 struct Entry {
@@ -53,13 +55,19 @@ Entry entry(uint32_t index) {
     }
 }
 
-void header(Flow flow, std::string_view name, std::string_view value) {
+void host(Flow flow, std::string_view value, bool replaces) { // as the core's http: without the port
+    const size_t colon = value.rfind(':');
+    const bool port = colon != value.npos && colon && decimal(value.substr(colon + 1)) >= 0;
+    if (port) value = value.substr(0, colon);
+    if (replaces || !flow.has(kHost)) flow.set(kHost, value);
+    flow.add(kHosts, value);
+}
+
+// `first`: of the first list of its direction.
+void header(Flow flow, std::string_view name, std::string_view value, bool first) {
     if (!printable(value)) return flow.anomaly(kBadHeader);
-    if (name == ":authority" || (name == "host" && !flow.has(kHost))) { // as the core's http: without the port
-        const size_t colon = value.rfind(':');
-        const bool port = colon != value.npos && colon && decimal(value.substr(colon + 1)) >= 0;
-        flow.set(kHost, port ? value.substr(0, colon) : value);
-    }
+    if (name == ":authority" || name == "host") host(flow, value, first && name == ":authority");
+    if (!first) return;
     if (name == ":path") flow.first(kUri, value);
     if (name == ":method") flow.first(kMethod, value);
     if (name == "user-agent") flow.first(kAgent, value);
@@ -67,15 +75,14 @@ void header(Flow flow, std::string_view name, std::string_view value) {
     if (name == ":status" && decimal(value) >= 200) flow.set(kStatus, decimal(value));
 }
 
-// Section 6 of RFC 7541. It is the first list of its direction, so that the dynamic table has nothing from before; what
-// it says of itself is passed over.
-bool headers(Flow flow, Bytes in) {
+// Section 6 of RFC 7541.
+bool headers(Flow flow, Bytes in, bool first_list) {
     hpack::Text name, value;
     while (in.left()) {
         const uint8_t first = *in.data();
         if (first & 0x80) {
             const Entry e = entry(hpack::integer(in, 7));
-            if (!e.value.empty()) header(flow, e.name, e.value);
+            if (!e.value.empty()) header(flow, e.name, e.value, first_list);
             continue;
         }
         if ((first & 0xe0) == 0x20) { // size of the dynamic table
@@ -85,7 +92,7 @@ bool headers(Flow flow, Bytes in) {
         const uint32_t index = hpack::integer(in, first & 0x40 ? 6 : 4);
         if (index == 0 && !name.read(in)) return false;
         if (!value.read(in)) return false;
-        header(flow, index ? entry(index).name : name.view(), value.view());
+        header(flow, index ? entry(index).name : name.view(), value.view(), first_list);
     }
     return in.ok();
 }
@@ -120,17 +127,20 @@ Message read(Flow flow, State &state, Bytes in, uint8_t side) {
     const uint8_t padding = flags & 0x08 ? block.u8() : 0;
     if (flags & 0x20) block.skip(5); // priority
     if (whole && block.ok() && padding <= block.left()) block = block.take(block.left() - padding);
-    const bool good = headers(flow, block);
-    if (!good && whole && flags & 0x04) flow.anomaly(kBadHeader);     // END_HEADERS
-    state.seen[side] = state.client == 1 + side || flow.has(kStatus); // 100 Continue comes before the response
-    return state.seen[0] && state.seen[1] ? Message::last : Message::proof;
+    const bool client = state.client == 1 + side;
+    const bool good = headers(flow, block, !client || !state.seen[side]);
+    if (!good && whole && flags & 0x04) flow.anomaly(kBadHeader); // END_HEADERS
+    state.seen[side] = client || flow.has(kStatus);               // 100 Continue comes before the response
+    state.over[side] = !client && state.seen[side];
+    return Message::proof;
 }
 
 int inspect(Flow flow, aicore_payload &payload, State &state) {
     const uint8_t side = payload.reverse & 1;
-    if (flow.recognised() && (payload.flags & AICORE_GAP || state.seen[side])) {
-        state.seen[side] = true;
-        return state.seen[!side] ? AICORE_DONE : AICORE_YES; // all of it is passed over
+    if (flow.recognised() && (payload.flags & AICORE_GAP || state.over[side])) { // no telling where a frame begins
+        state.over[side] = true;
+        pass_over(payload, payload.length, UINT64_MAX);
+        return state.over[!side] ? AICORE_DONE : AICORE_YES;
     }
     return each_message(
         flow, payload, state.skip, kBadFrame, kHead, [&](Bytes in) { return size(state, in); },
@@ -139,6 +149,7 @@ int inspect(Flow flow, aicore_payload &payload, State &state) {
 
 constexpr aicore_field kFields[] = {
     {"httphost", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "url.domain", "authority of the first request"},
+    {"httphosts", AICORE_STRINGS, AICORE_NOTIFY, 255, nullptr, nullptr, "authorities of requests: the latest 16"},
     {"httpuri", AICORE_STRING, 0, 512, nullptr, "url.original",
      "path of the first request; of gRPC service and method"},
     {"httpmethod", AICORE_STRING, 0, 64, nullptr, "http.request.method", "method of the first request"},
@@ -151,7 +162,7 @@ constexpr aicore_prefix kPrefixes[] = {{"PRI * HTTP/2.0\r\n", 16}, {"\0\0", 2}};
 
 constexpr aicore_protocol kProtocol = define_protocol<inspect, State>({
     .name = "http2",
-    .help = "HTTP/2 in clear, gRPC: the first request and response",
+    .help = "HTTP/2 in clear, gRPC: the hosts of all requests, the first request and response",
     .transports = AICORE_TCP,
     .rank = 5,
     .prefixes = kPrefixes,

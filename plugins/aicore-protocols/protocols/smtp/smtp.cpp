@@ -8,10 +8,9 @@ namespace aicore::protocols {
 
 namespace {
 
-enum Field : uint32_t { kServer, kHelo, kFrom, kTo, kRecipients, kTls, kMessages, kBytes };
+enum Field : uint32_t { kServer, kHelo, kFrom, kSenders, kTo, kRecipients, kTls, kMessages, kBytes };
 enum Anomaly : uint32_t { kBadReply };
 
-constexpr size_t kListBound = 16;
 constexpr uint16_t kPorts[] = {25, 587, 2525};
 
 struct State {
@@ -19,8 +18,7 @@ struct State {
     bool tls_asked, data_asked; // and not answered
     bool in_data;
     bool greeted;
-    uint8_t dot; // bytes of CR LF "." CR LF that the end of what was read has
-    uint8_t to_count;
+    uint8_t dot;    // bytes of CR LF "." CR LF that the end of what was read has
     uint64_t chunk; // bytes of a BDAT chunk still to come
     int64_t messages, bytes;
 };
@@ -130,12 +128,10 @@ class Reader {
             flow_.first(kHelo, trim(line.substr(5)));
         } else if (starts_nocase(line, "mail from:")) {
             flow_.first(kFrom, path(line));
+            flow_.add(kSenders, path(line));
         } else if (starts_nocase(line, "rcpt to:")) {
             flow_.first(kTo, path(line));
-            if (state_.to_count < kListBound) {
-                ++state_.to_count;
-                flow_.add(kRecipients, path(line));
-            }
+            flow_.add(kRecipients, path(line));
         } else if (equal_nocase(trim(line), "data")) {
             state_.data_asked = true;
         } else if (equal_nocase(trim(line), "starttls")) {
@@ -199,8 +195,9 @@ constexpr aicore_field kFields[] = {
     {"smtpserver", AICORE_STRING, 0, 255, nullptr, nullptr, "name in the server's greeting"},
     {"smtphelo", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, nullptr, "name that the client gives of itself"},
     {"smtpfrom", AICORE_STRING, AICORE_NOTIFY, 255, nullptr, "email.from.address", "sender of the first envelope"},
+    {"smtpsenders", AICORE_STRINGS, AICORE_NOTIFY, 255, nullptr, nullptr, "senders of envelopes: the latest 16"},
     {"smtpto", AICORE_STRING, 0, 255, nullptr, "email.to.address", "first recipient of the first envelope"},
-    {"smtprecipients", AICORE_STRINGS, 0, 255, nullptr, nullptr, "recipients of all envelopes, at most 16"},
+    {"smtprecipients", AICORE_STRINGS, AICORE_NOTIFY, 255, nullptr, nullptr, "recipients of envelopes: the latest 16"},
     {"smtptls", AICORE_INTEGER, 0, 0, nullptr, nullptr, "1 if STARTTLS was accepted"},
     {"smtpmessages", AICORE_INTEGER, 0, 0, "messages", nullptr, "messages sent"},
     {"smtpbytes", AICORE_INTEGER, 0, 0, "bytes", nullptr, "size of these messages"},

@@ -36,6 +36,16 @@ ACK = s(u8(0x60, 0) + u16(0x1234))
 
 TALKS = {
     "get": udp(5683, c(GET), s(CONTENT), layer7="coap", **FIELDS),
+    "many_hosts": udp(
+        5683,
+        c(GET),
+        c(message(1, (3, b"other.example"))),
+        c(GET),
+        layer7="coap",
+        coaphost="sensor.example",
+        coaphosts=["sensor.example", "other.example"],
+        coapcode=None,
+    ),
     "any_port": udp(17500, c(GET), s(CONTENT), layer7="coap", **FIELDS),
     "separate": udp(
         5683, c(message(3, (11, b"x"), kind=1, body=b"1")), ACK, layer7="coap", coapmethod="PUT", coapcode=None

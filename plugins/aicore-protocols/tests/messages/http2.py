@@ -74,6 +74,18 @@ TALKS = {
         8080, c(UPGRADE), s(SWITCH), c(START), s(SETTINGS + headers(u8(0x88))), layer7="http2", httpmethod="GET"
     ),
     "middle": tcp(8080, c(START + headers(GET)), middle=True, layer7="http2", httphost="www.example.com"),
+    "many_hosts": tcp(
+        8080,
+        c(START + headers(GET) + headers(literal(1, b"two.example:8080"))),
+        s(SETTINGS + headers(u8(0x88)) + frame(0, bytes(50000), 1, 1)),
+        c(headers(u8(0xBE, 0x82)) + frame(0, bytes(3000)) + headers(literal(b"host", b"three.example", 0))),
+        s(frame(0, bytes(50000), 1, 3)),
+        c(headers(literal(4, b"/last") + literal(1, b"two.example", 0x10))),
+        layer7="http2",
+        httphost="www.example.com",
+        httphosts=["www.example.com", "two.example", "three.example"],
+        httpuri="/",
+    ),
     "bad_frame": tcp(8080, c(START + frame(0x50)), layer7="http2", anomaly="http2_bad_frame"),
     "bad_header": tcp(8080, c(START + headers(u8(0x41, 0x50) + b"www")), layer7="http2", anomaly="http2_bad_header"),
     "control_bytes": tcp(

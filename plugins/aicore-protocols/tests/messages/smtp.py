@@ -22,6 +22,7 @@ MAIL = [*ENVELOPE, c(lines("DATA")), s(lines("354 go on")), c(TEXT + b".\r\n"), 
 FIELDS = {"smtpserver": "mx.example.org", "smtphelo": "client.example.net", "smtptls": None}
 SENT = {
     "smtpfrom": "ann@example.net",
+    "smtpsenders": ["ann@example.net"],
     "smtpto": "bob@example.org",
     "smtprecipients": ["bob@example.org", "eve@example.org"],
     "smtpmessages": 1,
@@ -45,6 +46,16 @@ TALKS = {
         2626, s(lines("220 ftp.example.org ready")), HELLO, HELLO_REPLY, layer7="smtp", smtpserver="ftp.example.org"
     ),
     "client_alone": tcp(2626, c(lines("EHLO me", "MAIL FROM:<a@b>")), layer7="smtp", smtphelo="me", smtpfrom="a@b"),
+    "many_mails": tcp(
+        25,
+        GREETING,
+        c(lines("HELO me")),
+        *[c(lines(f"MAIL FROM:<a{i}@b>", f"RCPT TO:<c{i}@d>")) for i in range(20)],
+        layer7="smtp",
+        smtpfrom="a0@b",
+        smtpsenders=[f"a{i}@b" for i in range(4, 20)],
+        smtprecipients=[f"c{i}@d" for i in range(4, 20)],
+    ),
     "lmtp": tcp(24, s(lines("220 store LMTP")), c(lines("LHLO me")), layer7="smtp", smtphelo="me"),
     "null_sender": tcp(
         25, GREETING, c(lines("HELO me", "MAIL FROM:<>", "RCPT TO:<a@b>")), layer7="smtp", smtpfrom=None, smtpto="a@b"
