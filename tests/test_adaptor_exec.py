@@ -153,6 +153,7 @@ def alive(pids: Path) -> list[int]:
     return found
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("then", ["exit 1", "echo nonsense; read x", "sleep 1000"])
 def test_each_retry_ends_what_the_command_has_started(tmp_path: Path, then: str) -> None:
     pids = tmp_path / "pids"
@@ -170,6 +171,7 @@ def test_each_retry_ends_what_the_command_has_started(tmp_path: Path, then: str)
         time.sleep(0.01)
 
 
+@pytest.mark.timing
 def test_at_the_end_what_the_command_has_started_may_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aicore.adaptors.exec.GOODBYE", 2.0)
     pids, out = tmp_path / "pids", tmp_path / "out"

@@ -197,6 +197,7 @@ def test_a_reader_that_goes_away_is_an_error_of_its_store_alone(tmp_path: Path) 
     assert replayed == len(Path("rest").read_text().splitlines()) > 0
 
 
+@pytest.mark.timing
 def test_a_pipe_that_nobody_reads_holds_up_nobody(capture_file: Path, tmp_path: Path) -> None:
     os.mkfifo("pipe")
     begin = time.monotonic()

@@ -771,6 +771,7 @@ def test_a_spool_whose_disk_is_full_of_other_things_costs_a_healthy_store_nothin
     assert (one.counters()["delivered"], one.counters()["shed"], asked) == (1000, 0, [])
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", ["fails", "hangs"])
 @pytest.mark.parametrize("spooled", [True, False])
 def test_a_run_on_files_gives_up_a_store_that_stopped_taking(tmp_path: Path, how: str, spooled: bool) -> None:

@@ -188,6 +188,7 @@ def records_in(path: Path, scheme: str) -> int:
     return len({line if scheme == "file" else json.loads(line)["flow_id"] for line in lines})
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("scheme", ["sqlite", "jsonl", "file"])
 def test_a_store_on_a_full_disk_is_given_up_and_completed_by_the_next_run(
     tmp_path: Path, small_disk: Path, scheme: str

@@ -232,6 +232,7 @@ def test_a_payload_that_looks_like_frames_is_none(tmp_path: Path) -> None:
     assert spool.lost_rows == 1
 
 
+@pytest.mark.timing
 def test_many_false_headers_take_no_time(tmp_path: Path) -> None:
     """Each pretends to have megabytes: with one checksum for both, all of these were read for each (66 s)."""
     false = MAGIC + (8 << 20).to_bytes(4, "little") + bytes(20)

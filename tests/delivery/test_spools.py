@@ -126,6 +126,7 @@ def test_each_target_has_its_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert here != spool_path(tmp_path, url("sqlite:flows.db"))
 
 
+@pytest.mark.timing
 def test_a_spool_that_somebody_has_for_a_moment_is_waited_for(tmp_path: Path) -> None:
     url = AdaptorURL.parse("redis://h/0")
     filled(spool_path(tmp_path, url)).close()
