@@ -133,7 +133,7 @@ def test_every_batch_has_the_schema_of_the_run(capture_file: Path) -> None:
     [
         (aicore.Field("bytes", "int", "taken"), "is a name of the core record"),
         (aicore.Field("sampled", "bool", "taken"), "is a name of the core record"),
-        (aicore.Field("dnsdomain", "str", "taken"), "is a field of protocol 'dns'"),
+        (aicore.Field("dnsdomain", "str", "taken"), "is a field of dns"),
         (aicore.Field("Bad", "str", "no name"), "has no name of the form"),
         (aicore.Field("junk", "text", "no type"), "has no type 'text'"),  # type: ignore[arg-type]
     ],

@@ -100,7 +100,9 @@ def test_the_repaired_wheel_runs_without_libpcap(
 
 def test_what_is_in_the_wheel(repaired: Path) -> None:
     names = set(zipfile.ZipFile(repaired).namelist())
-    headers = {f"aicore/include/aicore/{name}.h" for name in ("bytes", "digest", "dissector", "protocol", "tls")}
+    headers = {
+        f"aicore/include/aicore/{name}.h" for name in ("bytes", "digest", "dissector", "meter", "protocol", "tls")
+    }
     assert {"aicore/py.typed", "aicore/_core.pyi", *headers} <= names
     assert any(name.startswith("aicore.libs/libpcap") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)

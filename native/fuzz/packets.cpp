@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets through decoding, the flow table, streams, protocols and events to JSON, all on one thread: four slots a
-// transport and small buffers, so that every bound is met. The reader of events checks what every reader relies on.
+// Packets through decoding, the flow table, streams, protocols, meters and events to JSON, all on one thread: four
+// slots a transport and small buffers, so that every bound is met. The reader of events checks what every reader relies
+// on.
 //
 // An input: options, then steps of an opcode and its operands (class Run). Payload goes out as segments with numbers
 // that fit, moved by an offset: copies, holes and overlaps are one byte away.
@@ -17,6 +18,7 @@
 #include "inspection.h"
 #include "json_checker.h"
 #include "links.h"
+#include "metered.h"
 #include "packets.h"
 #include "tracker.h"
 
@@ -26,26 +28,39 @@ namespace {
 constexpr size_t kQueue = 16; // batches of two rows: more than the events of eight flows at once
 constexpr uint16_t kPorts[] = {80, 443, 53, 9999};
 
-const Registry &registry() {
-    static const std::unique_ptr<Registry> all = [] {
-        auto r = std::make_unique<Registry>();
-        for (const aicore_protocol *p : {aicore_http(), aicore_tls(), aicore_dns()})
-            r->add(p);
-        ExternalProtocol asked;
-        asked.name = "asked";
-        asked.transports = AICORE_TCP | AICORE_UDP;
-        asked.ports = {9999};
-        asked.fields = {{"words", FieldType::string, true, 0, "", "", "", "asked"},
-                        {"many", FieldType::strings, false, 0, "", "", "", "asked"},
-                        {"number", FieldType::integer, false, 0, "", "", "", "asked"}};
-        r->add_external(asked);
-        std::vector<const char *> counters;
-        for (const auto &info : kCounterInfo)
-            counters.push_back(info.name);
-        r->freeze(counters);
-        return r;
-    }();
-    return *all;
+constexpr aicore_field kFields[2][2] = {{{"afirst", AICORE_INTEGER, 0, 0, nullptr, nullptr, nullptr},
+                                         {"asecond", AICORE_STRINGS, 0, 0, nullptr, nullptr, nullptr}},
+                                        {{"bfirst", AICORE_INTEGER, 0, 0, nullptr, nullptr, nullptr},
+                                         {"bsecond", AICORE_STRINGS, 0, 0, nullptr, nullptr, nullptr}}};
+
+std::unique_ptr<Registry> make_registry(bool meters) {
+    auto r = std::make_unique<Registry>();
+    for (const aicore_protocol *p : {aicore_http(), aicore_tls(), aicore_dns()})
+        r->add(p);
+    ExternalProtocol asked;
+    asked.name = "asked";
+    asked.transports = AICORE_TCP | AICORE_UDP;
+    asked.ports = {9999};
+    asked.fields = {{"words", FieldType::string, true, 0, "", "", "", "asked"},
+                    {"many", FieldType::strings, false, 0, "", "", "", "asked"},
+                    {"number", FieldType::integer, false, 0, "", "", "", "asked"}};
+    r->add_external(asked);
+    if (meters) {
+        const aicore_meter whole = CheckingMeter<UINT32_MAX>::meter("whole", kFields[0]);
+        const aicore_meter some = CheckingMeter<100>::meter("some", kFields[1]);
+        r->add_meter(&whole, "");
+        r->add_meter(&some, "");
+    }
+    std::vector<const char *> counters;
+    for (const auto &info : kCounterInfo)
+        counters.push_back(info.name);
+    r->freeze(counters);
+    return r;
+}
+
+const Registry &registry(bool meters) {
+    static const std::unique_ptr<Registry> without = make_registry(false), with = make_registry(true);
+    return meters ? *with : *without;
 }
 
 // An insert, updates, a remove; whole records, in order, in valid JSON.
@@ -119,11 +134,11 @@ class Answers final : public ExternalProtocols {
 class Run {
   public:
     explicit Run(uint8_t options)
-        : live_(options & 1), options_(make(options)), queue_(kQueue),
-          writer_(options_, registry().schema(), 0, queue_, counters_),
+        : live_(options & 1), registry_(registry(options & 128)), options_(make(options)), queue_(kQueue),
+          meters_(make_meters()), writer_(options_, registry_.schema(), 0, queue_, meters_.get(), counters_),
           decoder_({options_.vlan_in_key, options_.max_fragments}, counters_),
-          tracker_(options_, registry(), writer_, counters_, admit_),
-          inspection_(registry(), {options_.stream_bytes, options_.streams_bytes, options_.inspected_flows}) {
+          tracker_(options_, registry_, writer_, meters_.get(), counters_, admit_),
+          inspection_(registry_, {options_.stream_bytes, options_.streams_bytes, options_.inspected_flows}) {
         if (live_) tracker_.set_live(time_);
         writer_.set_waiting(!live_);
     }
@@ -185,6 +200,11 @@ class Run {
     }
 
   private:
+    std::unique_ptr<Meters> make_meters() {
+        const std::array capacity{options_.tcp_flows, options_.udp_flows};
+        return registry_.meters().empty() ? nullptr : std::make_unique<Meters>(registry_, capacity, counters_);
+    }
+
     static EngineOptions make(uint8_t options) {
         EngineOptions o;
         o.tcp_flows = o.udp_flows = 4;
@@ -205,11 +225,12 @@ class Run {
         const test::Bytes frame(bytes.begin(), bytes.end()); // exactly as large, and gone when the step is done
         const auto captured = static_cast<uint32_t>(frame.size());
         Packet packet;
-        if (!decoder_.decode({frame.data(), captured, captured + missing, time_, linktype}, packet)) return;
+        const RawPacket raw{frame.data(), captured, captured + missing, time_, linktype};
+        if (!decoder_.decode(raw, packet)) return;
         const uint64_t hash = tracker_.hash(packet);
         tracker_.prefetch_bucket(packet, hash);
         tracker_.prefetch_slot(packet, hash);
-        tracker_.packet(packet, hash);
+        tracker_.packet(packet, raw, hash);
     }
 
     // Who (bits 0 and 1: port, bit 2: of the server, bit 3: IPv6, bit 4: the capture lacks bytes), and between whom.
@@ -276,9 +297,11 @@ class Run {
     }
 
     const bool live_;
+    const Registry &registry_;
     const EngineOptions options_;
     Counters counters_;
     BatchQueue queue_;
+    const std::unique_ptr<Meters> meters_;
     BatchWriter writer_;
     Decoder decoder_;
     std::atomic<bool> admit_{true};

@@ -95,7 +95,8 @@ def core() -> Seeds:
         link = LINKS.index(capture.linktype)
         for data in {len(frame.data): frame.data for frame in capture.frames}.values():
             yield "decode", bytes([link, 1, 0]) + data
-        yield "packets", bytes([0b10010]) + frames(capture)
+        for metered in (0, 128):
+            yield "packets", bytes([0b10010 | metered]) + frames(capture)
         capture.frames = capture.frames[:12]
         for pipe in range(2):
             yield "capture", bytes([pipe]) + capture.pcap("<>"[pipe], bool(pipe))
@@ -104,9 +105,12 @@ def core() -> Seeds:
         yield "binary", short(form.schema()) + form.batch()
     for name, port, udp, turns in conversations():
         yield name, dissect(turns, udp)
-        yield "packets", b"\x20" + steps(turns, port, udp)
+        for metered in (0, 128):
+            yield "packets", bytes([0x20 | metered]) + steps(turns, port, udp)
         answer, later = bytes([6, 0, 62, 2]) + b"hi", bytes([4, 33])
-        yield "packets", b"\x21" + steps(turns, 9999, udp) + bytes([7, 1]) + answer + later + bytes([5])
+        for metered in (0, 128):
+            asked = bytes([0x21 | metered]) + steps(turns, 9999, udp)
+            yield "packets", asked + bytes([7, 1]) + answer + later + bytes([5])
 
 
 def protocols() -> Seeds:

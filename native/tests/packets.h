@@ -102,13 +102,14 @@ struct Ipv4 {
     Bytes options = {};  // a multiple of 4
     int total = -1;      // -1 = right
     int version = 4, words = -1;
+    uint8_t tos = 0, ttl = 64;
 };
 inline Bytes ipv4(const Ipv4 &h, const Bytes &payload) {
     unsigned words = h.words >= 0 ? static_cast<unsigned>(h.words) : 5 + static_cast<unsigned>(h.options.size() / 4);
     unsigned total =
         h.total >= 0 ? static_cast<unsigned>(h.total) : 20 + static_cast<unsigned>(h.options.size() + payload.size());
-    Bytes head = u8(static_cast<unsigned>(h.version) << 4 | words) + u8(0) + u16(total) + u16(h.id) +
-                 u16((h.more ? 0x2000u : 0u) | h.offset / 8) + u8(64) + u8(h.proto) + u16(0) + address(h.src) +
+    Bytes head = u8(static_cast<unsigned>(h.version) << 4 | words) + u8(h.tos) + u16(total) + u16(h.id) +
+                 u16((h.more ? 0x2000u : 0u) | h.offset / 8) + u8(h.ttl) + u8(h.proto) + u16(0) + address(h.src) +
                  address(h.dst) + h.options;
     uint32_t sum = 0;
     for (size_t i = 0; i + 1 < head.size(); i += 2)
@@ -125,11 +126,12 @@ struct Ipv6 {
     uint8_t next = kTcp;
     int length = -1; // payload length, -1 = right
     int version = 6;
+    uint8_t traffic_class = 0, hop_limit = 64;
 };
 inline Bytes ipv6(const Ipv6 &h, const Bytes &payload) {
     unsigned length = h.length >= 0 ? static_cast<unsigned>(h.length) : static_cast<unsigned>(payload.size());
-    return u32(static_cast<uint32_t>(h.version) << 28) + u16(length) + u8(h.next) + u8(64) + address(h.src) +
-           address(h.dst) + payload;
+    return u32(static_cast<uint32_t>(h.version) << 28 | uint32_t{h.traffic_class} << 20) + u16(length) + u8(h.next) +
+           u8(h.hop_limit) + address(h.src) + address(h.dst) + payload;
 }
 
 // Extension headers; `next` is the type of what follows.

@@ -63,8 +63,10 @@ namespace aicore {
     X(inspection_full, "flows not shown to external protocols: as many as the bound were")                             \
     X(inspection_lost, "payloads not shown to external protocols: too much was out, or no batch was free")             \
     X(inspection_late, "flows that ended before external protocols had looked at all of their payload")                \
-    X(strings_cut, "packet strings longer than 1 KiB, or a record over 32 KiB")                                        \
+    X(strings_cut, "values cut or left out: a string over 1 KiB, a record over 32 KiB or its number of values")        \
     X(names_beyond_list, "host and domain names that gave way in a record's list to later ones of their flow")         \
+    X(detections, "rules that meters reported as matched")                                                             \
+    X(names_untold, "names that meters were not told: beyond 64 rules at a packet, or 4096 at a flow's recognition")   \
     /* events */                                                                                                       \
     X(events, "events emitted")                                                                                        \
     X(updates_shed, "updates dropped live because no batch was free")                                                  \

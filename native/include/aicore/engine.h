@@ -72,6 +72,10 @@ class Engine {
     // Before the next pull(), on its thread, if there are external protocols: has them look at the batch's payloads,
     // which are gone from it then.
     void inspect(Batch &batch, ExternalProtocols &protocols);
+    // A new instance of a meter takes the place of the old one between two packets. The thread that pulls;
+    // std::invalid_argument, and the old one stays: create() failed, or the structure or the fields are others.
+    void reload_meter(const aicore_meter *meter, const std::string &config,
+                      const std::vector<FieldInfo> *fields = nullptr);
     void stop();              // any thread: end the input, final events follow
     void admit(bool allowed); // any thread: whether new flows may be opened
     void close();             // no more events; joins the thread

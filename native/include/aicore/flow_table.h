@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "aicore/batch.h"
+#include "aicore/mapped_memory.h"
 #include "aicore/packet.h"
 #include "aicore/siphash.h"
 
@@ -80,9 +81,6 @@ struct FlowRef {
 class FlowTable {
   public:
     FlowTable(uint32_t capacity, HashKey key); // throws std::bad_alloc
-    ~FlowTable();
-    FlowTable(const FlowTable &) = delete;
-    FlowTable &operator=(const FlowTable &) = delete;
 
     uint64_t hash(const FlowKey &key) const;
     uint32_t find(const FlowKey &key, uint64_t hash) const;      // slot or kNoSlot
@@ -98,7 +96,7 @@ class FlowTable {
     bool full() const { return live_ == capacity_; }
     // Look-ahead: first the bucket, some packets later the slot that it most likely names.
     void prefetch_bucket(uint64_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
-    void prefetch_slot(uint64_t hash) const;
+    uint32_t prefetch_slot(uint64_t hash) const; // that slot, kNoSlot if there is none
 
   private:
     // 64 bytes: tags of one load, ten slots. `passed` counts keys that live further on because this bucket was full
@@ -117,12 +115,12 @@ class FlowTable {
     void append(uint32_t slot, List list);
 
     uint32_t capacity_, live_ = 0, touched_slots_ = 0, free_ = kNoSlot;
-    uint64_t mask_;
-    HashKey key_;
-    Bucket *buckets_;
-    Hot *hot_;
-    Warm *warm_;
-    size_t bucket_bytes_, hot_bytes_, warm_bytes_;
+    const uint64_t mask_;
+    const HashKey key_;
+    const MappedMemory bucket_memory_, hot_memory_, warm_memory_;
+    Bucket *const buckets_;
+    Hot *const hot_;
+    Warm *const warm_;
     Ends lists_[static_cast<size_t>(List::count_)];
 };
 

@@ -45,22 +45,26 @@ inline bool operator==(const FlowKey &x, const FlowKey &y) {
     return std::memcmp(&x, &y, sizeof x) == 0;
 }
 
-// One decoded packet: the innermost IP datagram that carries TCP or UDP.
+// One decoded packet: the innermost IP datagram that carries TCP or UDP. Pointers point into the source's buffer.
 struct Packet {
     FlowKey key;
-    const uint8_t *payload;  // transport payload, in the source's buffer
-    int64_t time;            // as RawPacket
-    uint32_t payload_length; // captured bytes readable at payload
-    uint32_t payload_bytes;  // payload bytes on the wire (>= payload_length)
-    uint32_t ip_bytes;       // IP datagram on the wire: IPv4 total length, IPv6 40 + payload length
-    uint32_t seq;            // TCP
-    uint32_t ack;            // TCP
-    uint16_t window;         // TCP
-    uint16_t vlan;           // for the record, also when not part of the key
+    // From here to `tunnel` as in aicore_packet, so that a meter's view of it is one copy.
+    int64_t time;             // as RawPacket
+    const uint8_t *ip;        // innermost IP header
+    const uint8_t *transport; // null in a later fragment
+    const uint8_t *payload;   // behind the headers that were read, also where none was captured
+    uint32_t ip_bytes;        // IP datagram on the wire: IPv4 total length, IPv6 40 + payload length
+    uint32_t payload_length;  // captured bytes readable at payload
+    uint32_t payload_bytes;   // payload bytes on the wire (>= payload_length)
+    uint32_t seq;             // TCP, as the next three
+    uint32_t ack;
+    uint16_t window;
+    uint8_t tcp_flags; // TcpFlag bits
+    Tunnel tunnel;     // innermost tunnel, for the record
+
+    uint16_t vlan; // for the record, also when not part of the key
     uint16_t vlan_inner;
     uint16_t anomaly;    // Counter of the first thing wrong with this packet that did not stop decoding, 0 = none
-    uint8_t tcp_flags;   // TcpFlag bits
-    Tunnel tunnel;       // innermost tunnel, for the record
     bool reversed;       // the sender is endpoint b
     bool first_fragment; // more fragments follow: payload is cut, not a dissector's datagram
     bool later_fragment; // no transport header: only key (found through the fragment table) and ip_bytes are set

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "aicore/meter.h"
 #include "aicore/protocol.h"
 #include "aicore/schema.h"
 
@@ -68,6 +69,8 @@ struct Registered {
     std::vector<uint16_t> aliases;   // -> index in Schema::names
     uint16_t layer7;                 // index in Schema::names
     bool external;                   // inspect is null: see external.h
+
+    size_t state_words() const { return (protocol.state_size + 7) / 8; }
 };
 
 // A protocol whose inspect() is not native; see external.h. Owns what its aicore_protocol points to.
@@ -79,6 +82,12 @@ struct ExternalProtocol {
     std::vector<FieldInfo> fields;
 };
 
+struct RegisteredMeter {
+    aicore_meter meter;           // a copy, without `fields`
+    std::vector<uint16_t> fields; // of the meter -> index in Schema::fields
+    std::string config;           // for create()
+};
+
 class Registry {
   public:
     Registry();
@@ -87,13 +96,22 @@ class Registry {
     // Why it cannot be used, or empty.
     static std::string check(const aicore_protocol *protocol);
 
-    void add(const aicore_protocol *protocol);               // copies it; std::invalid_argument says why not
-    void add_external(const ExternalProtocol &protocol);     // same
-    void declare(const FieldInfo &field);                    // of a hook plugin, which fills it; same
+    void add(const aicore_protocol *protocol);           // copies it; std::invalid_argument says why not
+    void add_external(const ExternalProtocol &protocol); // same
+    void declare(const FieldInfo &field);                // of a hook plugin, which fills it; same
+    // A meter of the run, called in the order of adding; after all protocols, so that its fields stand behind theirs.
+    // `fields`: instead of those that it declares. std::invalid_argument says why not.
+    static std::string check(const aicore_meter *meter);
+    void add_meter(const aicore_meter *meter, std::string config, const std::vector<FieldInfo> *fields = nullptr);
+    // Index of the meter that the structure is that of, with these fields if any are given; std::invalid_argument if
+    // it is not the same as the one that was added.
+    size_t same_meter(const aicore_meter *meter, const std::vector<FieldInfo> *fields = nullptr) const;
+
     void freeze(const std::vector<const char *> &anomalies); // names of the core's counters; idempotent
 
     const std::vector<Registered> &protocols() const { return protocols_; } // after freeze() in order of rank
     const ProtocolSet &external() const { return external_; }               // after freeze()
+    const std::vector<RegisteredMeter> &meters() const { return meters_; }
     std::shared_ptr<Schema> schema() const { return schema_; }
     uint16_t find(const char *name) const;              // index or kNoProtocol
     uint16_t name_later(const std::string &name) const; // reader's thread: names index; 0 = not valid, or no room left
@@ -117,6 +135,7 @@ class Registry {
     std::shared_ptr<Schema> schema_;
     std::vector<Registered> protocols_;
     ProtocolSet external_;
+    std::vector<RegisteredMeter> meters_;
     std::vector<std::unique_ptr<ExternalProtocol>> owned_; // what their structures point to
     std::vector<uint16_t> counter_names_;
     std::array<Table, 2> tables_; // TCP, UDP

@@ -38,6 +38,7 @@ inline bool fast_transport(uint8_t proto, const Fast &at, uint16_t &src_port, ui
     src_port = be16(at.header);
     dst_port = be16(at.header + 2);
     if (proto == kProtoUdp && wire::may_be_tunnel(src_port, dst_port)) return false;
+    out.transport = at.header;
     out.payload = at.header + size;
     out.payload_length = at.captured - size;
     out.payload_bytes = at.length - size;
@@ -83,6 +84,7 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
     } else {
         return false;
     }
+    out.ip = ip;
     key.vlan = vlan_in_key ? vlan : 0;
     key.vlan_inner = 0;
     key.tunnel_id = 0;
@@ -115,6 +117,7 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
     }
     ++counters[out.key.proto == kProtoTcp ? Counter::tcp : Counter::udp];
     out.time = raw.time;
+    out.ip = w.at.src - (w.at.version == 4 ? 12 : 8); // its addresses' place in the header
     out.vlan = w.at.vlan;
     out.vlan_inner = w.at.vlan_inner;
     out.anomaly = static_cast<uint16_t>(w.at.anomaly);

@@ -39,9 +39,8 @@ Verdict cut_header(Walk &w, uint8_t proto, View v, uint32_t header) {
     if (!v.has(4)) return w.broken(why);
     w.note(why);
     no_tcp_fields(w.out);
-    w.out.payload = v.data;
-    w.out.payload_length = 0;
-    w.out.payload_bytes = v.length > header ? v.length - header : 0;
+    w.out.transport = v.data;
+    payload(w, {v.data + v.captured, 0, v.length > header ? v.length - header : 0});
     finish(w, proto, be16(v.data), be16(v.data + 2));
     return Verdict::flow;
 }
@@ -50,12 +49,13 @@ Verdict cut_header(Walk &w, uint8_t proto, View v, uint32_t header) {
 
 Verdict tcp(View v, Walk &w) {
     if (!v.has(kTcpHeader)) return cut_header(w, kProtoTcp, v, kTcpHeader);
+    w.out.transport = v.data;
     uint32_t header = static_cast<uint32_t>(v.data[12] >> 4) * 4;
     if (header < kTcpHeader || header > v.length) {
         // No host accepts such a segment: its flags must not move the state of the connection.
         w.note(w.at.first_fragment && header > v.length ? Counter::bad_fragment : Counter::bad_tcp_offset);
         no_tcp_fields(w.out);
-        payload(w, {v.data, 0, 0});
+        payload(w, {v.data + kTcpHeader, 0, 0});
     } else {
         tcp_fields(w.out, v.data);
         payload(w, v.has(header) ? v.from(header) : View{v.data + v.captured, 0, v.length - header});
@@ -91,6 +91,7 @@ Verdict udp(View v, Walk &w) {
     }
     if (bad_length) w.note(Counter::bad_udp_length);
     no_tcp_fields(w.out);
+    w.out.transport = v.data;
     payload(w, body);
     finish(w, kProtoUdp, src_port, dst_port);
     return Verdict::flow;
@@ -111,6 +112,7 @@ Verdict later_fragment(const FragmentKey &key, uint32_t offset, bool more, View 
     w.out.reversed = first->reversed;
     w.out.ip_bytes = w.at.ip_bytes;
     no_tcp_fields(w.out);
+    w.out.transport = nullptr;
     payload(w, {v.data, 0, 0});
     w.out.first_fragment = false;
     w.out.later_fragment = true;

@@ -13,13 +13,13 @@ Stored AttributeSet::set(uint16_t field, FieldType type, int64_t value) {
         items[i].value = value;
         return {changed, false};
     }
-    if (items.size() >= kMaxAttributes) return {false, true};
+    if (items.size() >= most) return {false, true};
     items.insert(items.begin() + static_cast<ptrdiff_t>(i), {value, 0, field, static_cast<uint16_t>(type)});
     return {true, false};
 }
 
 Stored AttributeSet::add(uint16_t field, FieldType type, int64_t value) {
-    if (items.size() >= kMaxAttributes) return {false, true};
+    if (items.size() >= most) return {false, true};
     size_t i = items.size();
     while (i > 0 && items[i - 1].field > field)
         --i;
@@ -30,7 +30,7 @@ Stored AttributeSet::add(uint16_t field, FieldType type, int64_t value) {
 Stored AttributeSet::set_string(uint16_t field, const uint8_t *bytes, size_t length) {
     const size_t i = position(field);
     const bool there = i < items.size() && items[i].field == field;
-    if (!there && items.size() >= kMaxAttributes) return {false, true};
+    if (!there && items.size() >= most) return {false, true};
     const size_t before = text.size(), kept = before - (there ? items[i].length : 0);
     const size_t room = kept < kMaxRecordText ? kMaxRecordText - kept : 0;
     const bool cut = append_utf8(text, bytes, length, room < kMaxString ? room : kMaxString);
@@ -49,7 +49,7 @@ Stored AttributeSet::set_string(uint16_t field, const uint8_t *bytes, size_t len
 }
 
 Stored AttributeSet::add_string(uint16_t field, const uint8_t *bytes, size_t length) {
-    if (items.size() >= kMaxAttributes) return {false, true};
+    if (items.size() >= most) return {false, true};
     const size_t before = text.size();
     const size_t room = before < kMaxRecordText ? kMaxRecordText - before : 0;
     const bool cut = append_utf8(text, bytes, length, room < kMaxString ? room : kMaxString);

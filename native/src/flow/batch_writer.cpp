@@ -7,19 +7,22 @@
 namespace aicore {
 
 namespace {
-constexpr size_t kMaxBatchText = 8 << 20;    // a batch of long strings is handed over early
-constexpr size_t kMaxPayloadBytes = 1 << 20; // copies for external protocols in one batch, with a row for each
-constexpr size_t kFlowStreams = 16;          // times stream_bytes: what may be out of a flow at once, live
+constexpr size_t kMaxBatchText = 8 << 20;     // a batch of long strings is handed over early
+constexpr size_t kMaxBatchValues = 512 << 10; // so is one of many values: 8 MiB
+constexpr size_t kMaxPayloadBytes = 1 << 20;  // copies for external protocols in one batch, with a row for each
+constexpr size_t kFlowStreams = 16;           // times stream_bytes: what may be out of a flow at once, live
 } // namespace
 
 BatchWriter::BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor,
-                         BatchQueue &queue, Counters &counters)
-    : schema_(std::move(schema)), queue_(queue), counters_(counters), capacity_(options.batch_rows),
+                         BatchQueue &queue, Meters *meters, Counters &counters)
+    : schema_(std::move(schema)), queue_(queue), meters_(meters), counters_(counters), capacity_(options.batch_rows),
       flush_(options.flush), version_base_(options.version_base), sensor_(sensor), wanted_(options.events),
       flow_bytes_(kFlowStreams * options.stream_bytes) {}
 
 bool BatchWriter::room(size_t n) {
-    if (open_ && open_->rows.size() + n <= capacity_ && open_->strings->text.size() < kMaxBatchText) return true;
+    if (open_ && open_->rows.size() + n <= capacity_ && open_->strings->text.size() < kMaxBatchText &&
+        open_->strings->attributes.size() < kMaxBatchValues)
+        return true;
     if (open_ && has_content() && !flush()) return false;
     if (!open_) {
         open_ = std::make_unique<Batch>(schema_, memory_);
@@ -111,7 +114,29 @@ void BatchWriter::fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &
 void BatchWriter::append(EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason) {
     ++seq_;
     ++counters_[Counter::events];
-    fill(open_->rows.emplace_back(), kind, flow, cold, reason);
+    Row &row = open_->rows.emplace_back();
+    fill(row, kind, flow, cold, reason);
+    if (meters_) add_metered(row, meters_->record(flow, kind));
+}
+
+// Their fields stand behind those of the protocols in the schema, and so do their values in the row's.
+void BatchWriter::add_metered(Row &row, const AttributeSet &values) {
+    if (values.items.empty()) return;
+    Strings &strings = *open_->strings;
+    auto &attributes = strings.attributes;
+    const auto end = static_cast<uint32_t>(attributes.size());
+    if (row.attribute_first + row.attribute_count != end) { // those of an earlier row are this one's, too
+        for (uint32_t i = 0; i < row.attribute_count; ++i)
+            attributes.push_back(Attribute(attributes[row.attribute_first + i]));
+        row.attribute_first = end;
+    }
+    const auto base = static_cast<int64_t>(strings.text.size());
+    strings.text += values.text;
+    for (Attribute a : values.items) {
+        if (a.has_text()) a.value += base;
+        attributes.push_back(a);
+    }
+    row.attribute_count += static_cast<uint32_t>(values.items.size());
 }
 
 void BatchWriter::append_update(const FlowRef &flow, ColdPool &cold, bool sampled) {

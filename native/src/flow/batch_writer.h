@@ -13,8 +13,9 @@ namespace aicore {
 
 class BatchWriter {
   public:
+    // `meters`: null if there are none.
     BatchWriter(const EngineOptions &options, std::shared_ptr<const Schema> schema, uint16_t sensor, BatchQueue &queue,
-                Counters &counters);
+                Meters *meters, Counters &counters);
 
     // From a file: waits until n rows fit; false only if the reader has closed the queue. Live: never waits.
     bool room(size_t n);
@@ -52,9 +53,11 @@ class BatchWriter {
         return *open_->payloads;
     }
     void fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &cold, EndReason reason);
+    void add_metered(Row &row, const AttributeSet &values);
 
     const std::shared_ptr<const Schema> schema_;
     BatchQueue &queue_;
+    Meters *const meters_;
     Counters &counters_;
     const size_t capacity_;
     const int64_t flush_;

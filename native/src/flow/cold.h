@@ -19,7 +19,8 @@ namespace aicore {
 
 constexpr size_t kMaxString = 1024;      // bytes of one packet string
 constexpr size_t kMaxRecordText = 32768; // bytes of all strings of a record
-constexpr size_t kMaxAttributes = 256;   // values of a record
+constexpr size_t kMaxAttributes = 256;   // values of a record that protocols gave
+constexpr size_t kMaxMetered = 4096;     // that meters gave
 constexpr size_t kMaxNames = 16;         // of a list of names in a record: the latest
 constexpr size_t kMaxLaterSegments = 32; // out-of-order segments kept a direction
 
@@ -32,6 +33,7 @@ struct Stored {
 struct AttributeSet {
     std::vector<Attribute> items; // sorted by field, a list's items in order of arrival
     std::string text;
+    size_t most = kMaxAttributes; // values
 
     void clear() {
         items.clear();
@@ -105,14 +107,15 @@ struct Segment {
 struct Stream {
     std::vector<uint8_t> buffer; // in order, shown but not consumed
     std::vector<Segment> later;  // out of order, sorted by sequence number
-    uint64_t skip = 0;           // bytes from `expected` on that the owner does not want to see; then `later` is empty
+    uint64_t skip = 0;           // bytes from `expected` on that the owner does not want to see
     uint32_t expected = 0;       // next sequence number in order
     uint32_t cut_off = 0;        // bytes before `expected` that the packet had on the wire and the capture has not
     bool started = false;
-    bool gap = false;  // bytes are missing before what comes next
-    bool cut = false;  // the same, but only for native protocols: their buffer was given up
-    bool shut = false; // nobody is left to recognise it: the buffer stays as it is, for who looks at the other
-                       // direction, and what comes is not looked at until the flow has an owner
+    bool gap = false;    // bytes are missing before what comes next
+    bool hidden = false; // those are among what the owner skips: to dissectors they are no gap
+    bool cut = false;    // the same, but only for native protocols: their buffer was given up
+    bool shut = false;   // nobody is left to recognise it: the buffer stays as it is, for who looks at the other
+                         // direction, and what comes is not looked at until the flow has an owner
 };
 
 struct Streams {

@@ -8,6 +8,7 @@
 #include "aicore/flow_table.h"
 #include "aicore/siphash.h"
 #include "cold.h"
+#include "meters.h"
 
 namespace aicore {
 
@@ -33,11 +34,14 @@ class BatchWriter;
 
 class Dissection {
   public:
-    // `writer` takes the payloads for external protocols. Null: this is the reader's, which asks them itself.
-    Dissection(const Registry &registry, const DissectionLimits &limits, Counters &counters, BatchWriter *writer);
+    // `meters`: null if there are none. `writer` takes the payloads for external protocols. Null: this is the reader's,
+    // which asks them itself.
+    Dissection(const Registry &registry, const DissectionLimits &limits, Meters *meters, Counters &counters,
+               BatchWriter *writer);
     ~Dissection();
 
-    // Looks at one packet's payload; the caller has checked that the flow is not kDone and that there is payload.
+    // Looks at one packet's payload, for the dissectors of a flow that is not kDone and for the meters; the caller has
+    // checked that somebody wants it and that there is payload.
     // `expected` is the sequence number that the direction stood at before this packet, if `expected_known`.
     // True: something that is worth an update event was learnt.
     bool tcp(FlowRef flow, const Packet &packet, uint8_t direction, uint32_t expected, bool expected_known);
@@ -114,19 +118,40 @@ class Dissection {
     void consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length, size_t consumed);
     static void skip(Stream &stream, uint64_t bytes);
     static void pass(Stream &stream, uint32_t seq, uint32_t wire);
+    static void jump(Stream &stream, uint32_t seq);
+    bool give(FlowRef flow, uint8_t d, Stream &stream, const uint8_t *data, size_t length, uint32_t wire, int64_t time);
     void held(Streams &streams, ptrdiff_t change);
     void drop_streams(Cold &cold);
+    void set_layer7(FlowRef flow, uint16_t name, Layer7By by);
     void unlink(Streams &streams);
     uint8_t start_flags(const Hot &hot, const Stream &stream) const;
 
+    // For meters, in metering.cpp.
+    bool tells_names() const { return meters_ && meters_->names_wanted(); }
+    void report(const Call &call, uint16_t field, std::string_view text);
+    void keep_report(uint16_t field, std::string_view text);
+    void tell_reports(const FlowRef &flow);
+    void forget_reports();
+    void tell_names(const FlowRef &flow, const AttributeSet &values);
+    bool pass_on(FlowRef flow, const Packet &packet, uint8_t d, uint32_t seq, uint32_t expected);
+    bool meters_wait(FlowRef flow, const Cold &cold) const;
+    void release(FlowRef flow);
+
     const Registry &registry_;
     DissectionLimits limits_;
+    Meters *const meters_;
     Counters &counters_;
     BatchWriter *const writer_;
     ColdPool pool_;
     AttributeSet scratch_;
     std::vector<uint64_t> scratch_state_;
     std::vector<uint64_t> anomalies_;
+    struct Report {
+        uint16_t field;
+        size_t begin, length; // in reports_text_
+    };
+    std::vector<Report> reports_; // of a call that may recognise a flow: texts that the meters shall see if it does
+    std::string reports_text_;
     const HashKey name_key_ = random_hash_key();
     Streams *oldest_ = nullptr, *newest_ = nullptr;
     size_t held_ = 0;

@@ -51,9 +51,10 @@ constexpr int64_t kMaxTime = 1'000'000'000ll * 86400 * 366;
 struct Engine::Impl {
     Impl(std::shared_ptr<Registry> r, const EngineOptions &o)
         : options(o), registry(freeze(std::move(r), o)), queue(o.queue_batches),
-          inspection(*registry, {o.stream_bytes, o.streams_bytes, o.inspected_flows}),
-          writer(options, registry->schema(), registry->schema()->name_index(o.sensor), queue, counters),
-          decoder({o.vlan_in_key, o.max_fragments}, counters), tracker(options, *registry, writer, counters, admit) {}
+          inspection(*registry, {o.stream_bytes, o.streams_bytes, o.inspected_flows}), meters(make_meters()),
+          writer(options, registry->schema(), registry->schema()->name_index(o.sensor), queue, meters.get(), counters),
+          decoder({o.vlan_in_key, o.max_fragments}, counters),
+          tracker(options, *registry, writer, meters.get(), counters, admit) {}
 
     static std::shared_ptr<Registry> freeze(std::shared_ptr<Registry> r, const EngineOptions &o) {
         if (!o.sensor.empty()) r->schema()->name_index(o.sensor);
@@ -61,11 +62,17 @@ struct Engine::Impl {
         return r;
     }
 
+    std::unique_ptr<Meters> make_meters() {
+        if (registry->meters().empty()) return nullptr;
+        const std::array capacity{options.tcp ? options.tcp_flows : 1, options.udp ? options.udp_flows : 1};
+        return std::make_unique<Meters>(*registry, capacity, counters);
+    }
+
     static void on_packet(void *user, const RawPacket &raw) {
         auto &self = *static_cast<Impl *>(user);
         if (self.source->stable()) return self.look_ahead(raw);
         Packet packet;
-        if (self.decoder.decode(raw, packet)) self.tracker.packet(packet, self.tracker.hash(packet));
+        if (self.decoder.decode(raw, packet)) self.tracker.packet(packet, raw, self.tracker.hash(packet));
     }
 
     // Packets of a file wait in a short line while the memory of their flows is fetched: first the index, four packets
@@ -73,6 +80,7 @@ struct Engine::Impl {
     void look_ahead(const RawPacket &raw) {
         Waiting &fresh = line[line_end % kLine];
         if (!decoder.decode(raw, fresh.packet)) return;
+        fresh.raw = raw;
         fresh.hash = tracker.hash(fresh.packet);
         tracker.prefetch_bucket(fresh.packet, fresh.hash);
         ++line_end;
@@ -84,7 +92,7 @@ struct Engine::Impl {
     }
     void advance_line() {
         const Waiting &first = line[line_begin++ % kLine];
-        tracker.packet(first.packet, first.hash);
+        tracker.packet(first.packet, first.raw, first.hash);
     }
     void drain_line() {
         while (line_begin != line_end)
@@ -95,20 +103,23 @@ struct Engine::Impl {
     void publish();
     void end_files();
     void take_findings();
+    void take_meters();
     void settle(uint64_t batch);
 
     const EngineOptions options;
     const std::shared_ptr<Registry> registry;
     Counters counters; // engine thread
     BatchQueue queue;
-    Inspection inspection; // reader's thread
-    BatchWriter writer;    // engine thread
+    Inspection inspection;                // reader's thread
+    const std::unique_ptr<Meters> meters; // null: the run names none; engine thread
+    BatchWriter writer;                   // engine thread
     std::atomic<bool> admit{true};
     Decoder decoder; // engine thread
     Tracker tracker; // engine thread, but tops()
     std::unique_ptr<Source> source;
     struct Waiting {
         Packet packet;
+        RawPacket raw;
         uint64_t hash;
     };
     static constexpr size_t kLine = 8;
@@ -127,7 +138,9 @@ struct Engine::Impl {
     std::condition_variable found;
     Counters inspection_counters; // of the reader
     std::atomic<bool> inspecting{false};
-    bool silent = false; // engine thread: the reader does not inspect
+    bool silent = false;                 // engine thread: the reader does not inspect
+    std::vector<MeterSwap> fresh_meters; // written by the reader, taken by the engine thread
+    std::vector<MeterSwap> old_meters;   // the other way round: their reader destroys them
 };
 
 void Engine::Impl::publish() {
@@ -172,6 +185,16 @@ void Engine::Impl::take_findings() {
         tracker.found(f);
 }
 
+void Engine::Impl::take_meters() {
+    if (!meters) return;
+    const std::lock_guard lock(mutex);
+    for (MeterSwap &swap : fresh_meters) {
+        meters->swap(swap);
+        old_meters.push_back(std::move(swap));
+    }
+    fresh_meters.clear();
+}
+
 // Waits until the reader has found out what it can about the payloads of that batch and those before it.
 void Engine::Impl::settle(uint64_t batch) {
     int64_t until = 0;
@@ -210,6 +233,7 @@ void Engine::Impl::run() {
             next_publish = now + 50'000'000;
         }
         take_findings();
+        take_meters();
         if (status == ReadStatus::end || status == ReadStatus::error) {
             const std::lock_guard lock(mutex);
             error = source->error();
@@ -221,6 +245,7 @@ void Engine::Impl::run() {
     tracker.end_all();
     settle(writer.last_shown());
     tracker.finish_all();
+    tracker.end_meters(); // what had no room for its last events because the reader has gone
     writer.flush();
     publish();
     queue.finish();
@@ -278,6 +303,12 @@ std::vector<FinishedFile> Engine::finished_files() {
 }
 
 std::unique_ptr<Batch> Engine::pull(int timeout_ms) {
+    std::vector<MeterSwap> old; // destroyed here, where create() was called, and not under the lock
+    {
+        const std::lock_guard lock(impl_->mutex);
+        old.swap(impl_->old_meters);
+    }
+    old.clear();
     return impl_->queue.pop(timeout_ms);
 }
 bool Engine::finished() const {
@@ -297,6 +328,13 @@ void Engine::inspect(Batch &batch, ExternalProtocols &protocols) {
     impl_->inspection_counters = impl_->inspection.counters();
     impl_->inspecting = false;
     impl_->found.notify_one();
+}
+
+void Engine::reload_meter(const aicore_meter *meter, const std::string &config, const std::vector<FieldInfo> *fields) {
+    const size_t index = impl_->registry->same_meter(meter, fields);
+    MeterSwap fresh{index, std::make_unique<MeterInstance>(impl_->registry->meters()[index].meter, config)};
+    const std::lock_guard lock(impl_->mutex);
+    impl_->fresh_meters.push_back(std::move(fresh));
 }
 
 void Engine::stop() {

@@ -88,11 +88,10 @@ bool Dissection::found(FlowRef flow, const Finding &found) {
         cold.shown.lost |= std::exchange(cold.shown.shut, uint8_t{0});
     }
     if (found.layer7 != 0 && found.layer7 != flow.warm.layer7) {
-        flow.warm.layer7 = found.layer7;
-        flow.warm.layer7_by = Layer7By::payload;
-        flow.warm.updated_packets = UINT64_MAX;
+        set_layer7(flow, found.layer7, Layer7By::payload);
         notify = true;
     }
+    tell_names(flow, found.values);
     const Learnt learnt = merge(flow, cold, found.values);
     if (learnt.something) flow.warm.updated_packets = UINT64_MAX;
     notify |= learnt.notify;

@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aicore/flow_table.h"
 
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include <bit>
 #include <cstring>
-#include <new>
 #include <stdexcept>
 
 namespace aicore {
 
 namespace {
-
-void *map_zeroed(size_t bytes) {
-    void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) throw std::bad_alloc();
-    // Every packet lands at a random place: with pages of 4 KiB the page walks behind the prefetches took as long as
-    // the packet's decoding. Advice only; without huge pages nothing changes.
-    madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
-}
 
 // Never 0, which marks an empty place.
 uint16_t tag_of(uint64_t hash) {
@@ -49,23 +38,12 @@ HashKey random_hash_key() {
     return key;
 }
 
-FlowTable::FlowTable(uint32_t capacity, HashKey key) : capacity_(capacity), key_(key) {
-    // Ten places a bucket at a load of at most 0.5: nearly every key is found in its first bucket.
-    const uint64_t buckets = std::bit_ceil<uint64_t>(capacity / 5 + 1);
-    mask_ = buckets - 1;
-    bucket_bytes_ = buckets * sizeof(Bucket);
-    hot_bytes_ = (capacity_ + 1ull) * sizeof(Hot);
-    warm_bytes_ = (capacity_ + 1ull) * sizeof(Warm);
-    buckets_ = static_cast<Bucket *>(map_zeroed(bucket_bytes_));
-    hot_ = static_cast<Hot *>(map_zeroed(hot_bytes_));
-    warm_ = static_cast<Warm *>(map_zeroed(warm_bytes_));
-}
-
-FlowTable::~FlowTable() {
-    munmap(buckets_, bucket_bytes_);
-    munmap(hot_, hot_bytes_);
-    munmap(warm_, warm_bytes_);
-}
+// Ten places a bucket at a load of at most 0.5: nearly every key is found in its first bucket.
+FlowTable::FlowTable(uint32_t capacity, HashKey key)
+    : capacity_(capacity), mask_(std::bit_ceil<uint64_t>(capacity / 5 + 1) - 1), key_(key),
+      bucket_memory_((mask_ + 1) * sizeof(Bucket)), hot_memory_((capacity + 1ull) * sizeof(Hot)),
+      warm_memory_((capacity + 1ull) * sizeof(Warm)), buckets_(reinterpret_cast<Bucket *>(bucket_memory_.data())),
+      hot_(reinterpret_cast<Hot *>(hot_memory_.data())), warm_(reinterpret_cast<Warm *>(warm_memory_.data())) {}
 
 uint64_t FlowTable::hash(const FlowKey &k) const {
     SipHash<1, 3> h(key_);
@@ -96,7 +74,7 @@ uint32_t FlowTable::find(const FlowKey &key, uint64_t hash) const {
     }
 }
 
-void FlowTable::prefetch_slot(uint64_t hash) const {
+uint32_t FlowTable::prefetch_slot(uint64_t hash) const {
     const uint16_t tag = tag_of(hash);
     const Bucket &bucket = buckets_[hash & mask_];
     for (int place = 0; place < 10; ++place) {
@@ -107,8 +85,9 @@ void FlowTable::prefetch_slot(uint64_t hash) const {
         const Warm &warm = warm_[bucket.slot[place]];
         __builtin_prefetch(&warm, 1);
         __builtin_prefetch(&warm.list, 1); // often in the next line
-        return;
+        return bucket.slot[place];
     }
+    return kNoSlot;
 }
 
 uint32_t FlowTable::open(const FlowKey &key, uint64_t hash, List list) {

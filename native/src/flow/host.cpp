@@ -3,58 +3,40 @@
 
 #include <cstring>
 
+#include "setters.h"
+
 namespace aicore {
 
-struct HostFunctions {
+struct HostFunctions : FieldSetters<HostFunctions, aicore_flow> {
     static Dissection::Call &call(aicore_flow *flow) { return *static_cast<Dissection::Call *>(flow->core); }
 
-    static constexpr unsigned bit(FieldType type) { return 1u << static_cast<unsigned>(type); }
-
-    // Stores a value in a field of this protocol that has one of the types: store(call, field). A dissector's slip must
-    // not harm the record.
-    template <typename Store> static void give(aicore_flow *flow, uint32_t field, unsigned types, Store store) {
+    // A dissector's slip must not harm the record.
+    template <typename Store>
+    static void give(aicore_flow *flow, uint32_t field, unsigned types, Store store, std::string_view text = {}) {
         Dissection::Call &c = call(flow);
         if (field >= c.protocol->fields.size()) return;
         const uint16_t index = c.protocol->fields[field];
         const FieldInfo &info = c.dissection.registry_.schema()->fields[index];
         if (!(types & bit(info.type))) return;
+        if (text.data() && c.dissection.tells_names()) c.dissection.report(c, index, text);
         const bool first = info.notify && !c.target->has(index);
-        const Stored stored = store(c, info, index);
+        const Stored stored = store(*c.target, index, info.type);
         c.changed |= stored.changed;
         c.notify |= stored.changed && (first || info.names());
         if (stored.cut) ++c.dissection.counters_[Counter::strings_cut];
     }
 
-    static void set_string(aicore_flow *flow, uint32_t field, const void *bytes, size_t length) {
-        give(flow, field, bit(FieldType::string), [&](Dissection::Call &c, const FieldInfo &, uint16_t index) {
-            return c.target->set_string(index, static_cast<const uint8_t *>(bytes), length);
-        });
-    }
+    // Of a list of names the latest are kept.
     static void add_string(aicore_flow *flow, uint32_t field, const void *bytes, size_t length) {
-        give(flow, field, bit(FieldType::strings), [&](Dissection::Call &c, const FieldInfo &info, uint16_t index) {
-            const auto *data = static_cast<const uint8_t *>(bytes);
-            if (info.names() && c.view.recognised) return c.dissection.add_name(c.flow, c.cold, index, data, length);
-            return c.target->add_string(index, data, length);
-        });
-    }
-    static void set_integer(aicore_flow *flow, uint32_t field, int64_t value) {
-        give(flow, field, bit(FieldType::integer) | bit(FieldType::boolean) | bit(FieldType::time),
-             [&](Dissection::Call &c, const FieldInfo &info, uint16_t index) {
-                 return c.target->set(index, info.type, info.type == FieldType::boolean ? value != 0 : value);
-             });
-    }
-    static void set_real(aicore_flow *flow, uint32_t field, double value) {
-        give(flow, field, bit(FieldType::real),
-             [&](Dissection::Call &c, const FieldInfo &, uint16_t index) { return c.target->set_real(index, value); });
-    }
-    static void add_integer(aicore_flow *flow, uint32_t field, int64_t value) {
-        give(flow, field, bit(FieldType::integers), [&](Dissection::Call &c, const FieldInfo &, uint16_t index) {
-            return c.target->add_integer(index, value);
-        });
-    }
-    static void add_real(aicore_flow *flow, uint32_t field, double value) {
-        give(flow, field, bit(FieldType::reals),
-             [&](Dissection::Call &c, const FieldInfo &, uint16_t index) { return c.target->add_real(index, value); });
+        const auto *text = static_cast<const uint8_t *>(bytes);
+        give(flow, field, bit(FieldType::strings),
+             [&](AttributeSet &set, uint16_t index, FieldType) {
+                 Dissection::Call &c = call(flow);
+                 if (c.view.recognised && c.dissection.registry_.schema()->fields[index].names())
+                     return c.dissection.add_name(c.flow, c.cold, index, text, length);
+                 return set.add_string(index, text, length);
+             },
+             {static_cast<const char *>(bytes), length});
     }
 
     static int has(const aicore_flow *flow, uint32_t f) {

@@ -20,7 +20,7 @@ struct Findings {       // of one batch
 class Inspection {
   public:
     Inspection(const Registry &registry, const DissectionLimits &limits)
-        : dissection_(registry, limits, counters_, nullptr) {}
+        : dissection_(registry, limits, nullptr, counters_, nullptr) {}
 
     // Each batch once, in order.
     Findings inspect(const Batch &batch, ExternalProtocols &protocols);

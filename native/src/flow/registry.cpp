@@ -7,19 +7,11 @@
 
 #include "abi.h"
 #include "aicore/columns.h"
+#include "declared.h"
 
 namespace aicore {
 
 namespace {
-
-bool valid_name(const char *name, size_t limit, bool dash) {
-    if (!name) return false;
-    const size_t n = strnlen(name, limit + 1);
-    if (n == 0 || n > limit || !(name[0] >= 'a' && name[0] <= 'z')) return false;
-    return std::all_of(name, name + n, [&](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || (dash && c == '-');
-    });
-}
 
 constexpr size_t kMaxNamesLater = 256; // layer7 names that external protocols give while a run goes on
 
@@ -70,13 +62,8 @@ std::string check_shape(const ProtocolCopy &copy) {
     for (uint32_t i = 0; i < p->prefix_count; ++i)
         if (!copy.prefixes[i].bytes || copy.prefixes[i].length > 16)
             return who + "prefix " + std::to_string(i) + " is not 0 to 16 bytes";
-    for (uint32_t i = 0; i < p->field_count; ++i) {
-        const aicore_field &f = copy.fields[i];
-        if (!valid_name(f.name, 48, false))
-            return who + "field " + std::to_string(i) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
-        if (f.type < AICORE_STRING || f.type > AICORE_TIME) return who + "field '" + f.name + "' has an unknown type";
-        if (find_core_column(f.name)) return who + "field '" + f.name + "' is a name of the core record";
-    }
+    for (uint32_t i = 0; i < p->field_count; ++i)
+        if (const auto why = field_problem(copy.fields[i], i); !why.empty()) return who + why;
     for (uint32_t i = 0; i < p->anomaly_count; ++i)
         if (!valid_name(p->anomalies[i], 48, false)) return who + "anomaly " + std::to_string(i) + " has no valid name";
     for (uint32_t i = 0; i < p->alias_count; ++i)
@@ -85,6 +72,24 @@ std::string check_shape(const ProtocolCopy &copy) {
 }
 
 } // namespace
+
+bool valid_name(const char *name, size_t limit, bool dash) {
+    if (!name) return false;
+    const size_t n = strnlen(name, limit + 1);
+    if (n == 0 || n > limit || !(name[0] >= 'a' && name[0] <= 'z')) return false;
+    return std::all_of(name, name + n, [&](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || (dash && c == '-');
+    });
+}
+
+std::string field_problem(const aicore_field &f, size_t index) {
+    if (!valid_name(f.name, 48, false))
+        return "field " + std::to_string(index) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
+    if (f.type < AICORE_STRING || f.type > AICORE_TIME)
+        return std::string("field '") + f.name + "' has an unknown type";
+    if (find_core_column(f.name)) return std::string("field '") + f.name + "' is a name of the core record";
+    return {};
+}
 
 Registry::Registry() : schema_(std::make_shared<Schema>()) {
     schema_->of_run = true;
@@ -121,7 +126,8 @@ void Registry::add(const aicore_protocol *protocol) {
 
 void Registry::add(const ProtocolCopy &copy) {
     const aicore_protocol *p = &copy.protocol;
-    if (frozen_) throw std::invalid_argument("protocols can only be added before the run");
+    if (frozen_ || !meters_.empty())
+        throw std::invalid_argument("protocols can only be added before meters and the run");
     if (auto why = check_shape(copy); !why.empty()) throw std::invalid_argument(why);
     if (find(p->name) != kNoProtocol)
         throw std::invalid_argument(std::string("protocol '") + p->name + "' is there already");
@@ -172,7 +178,7 @@ void Registry::declare(const FieldInfo &field) {
     if (!valid_column_name(field.name)) refuse("has no name of the form ^[a-z][a-z0-9_]{0,47}$");
     if (find_core_column(field.name)) refuse("is a name of the core record");
     for (const FieldInfo &known : schema_->fields)
-        if (known.name == field.name) refuse("is a field of protocol '" + known.protocol + "'");
+        if (known.name == field.name) refuse("is a field of " + known.protocol);
     for (const FieldInfo &known : schema_->declared) {
         if (known.name != field.name) continue;
         if (known.type != field.type) refuse("has another type in " + known.protocol);

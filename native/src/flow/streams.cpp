@@ -38,7 +38,7 @@ void Dissection::drop_streams(Cold &cold) {
             if (d.buffer.capacity() > kMaxSpareBytes) d.buffer.shrink_to_fit();
             d.later.clear();
             d.skip = d.expected = d.cut_off = 0;
-            d.started = d.gap = d.cut = d.shut = false;
+            d.started = d.gap = d.hidden = d.cut = d.shut = false;
         }
         s.held = 0;
         spare_.push_back(std::move(cold.streams));
@@ -85,7 +85,7 @@ void Dissection::keep(Cold &cold, Stream &stream, const uint8_t *data, size_t le
 // The owner does not want to see so many bytes more. What the capture cut off the packet that ends here is of them.
 void Dissection::skip(Stream &s, uint64_t bytes) {
     if (s.cut_off > bytes) return; // the rest of it is missing all the same
-    s.gap = false;
+    s.hidden = true;
     s.skip = bytes - s.cut_off;
 }
 
@@ -96,6 +96,31 @@ void Dissection::pass(Stream &s, uint32_t seq, uint32_t wire) {
     const auto n = static_cast<uint32_t>(std::min<uint64_t>(s.skip, static_cast<uint32_t>(sent)));
     s.skip -= n;
     s.expected += n;
+}
+
+// What is missing before `seq` is given up.
+void Dissection::jump(Stream &s, uint32_t seq) {
+    const uint32_t missing = seq - s.expected;
+    s.hidden = s.skip >= missing;
+    s.skip -= std::min<uint64_t>(s.skip, missing);
+    s.expected = seq;
+    s.gap = true;
+}
+
+// New bytes of the stream, `wire` of them on the wire: all of them to the meters, to the dissectors what is behind the
+// bytes that the owner skips.
+bool Dissection::give(FlowRef flow, uint8_t d, Stream &stream, const uint8_t *data, size_t length, uint32_t wire,
+                      int64_t time) {
+    auto flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (length < wire ? AICORE_TRUNCATED : 0));
+    if (meters_ && length > 0) meters_->stream(flow, d, data, length, flags, time);
+    const auto skipped = static_cast<uint32_t>(std::min<uint64_t>(stream.skip, wire));
+    if (skipped > 0 || stream.hidden) flags &= static_cast<uint8_t>(~AICORE_GAP);
+    stream.skip -= skipped;
+    stream.cut_off = wire - static_cast<uint32_t>(length);
+    stream.gap = length < wire;
+    stream.hidden = skipped == wire;
+    if (skipped >= length) return false;
+    return deliver(flow, d, data + skipped, length - skipped, flags, time); // `stream` may be gone behind this
 }
 
 void Dissection::keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length,
@@ -109,17 +134,19 @@ void Dissection::keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint
 }
 
 bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t expected, bool expected_known) {
+    const uint32_t seq = packet.seq + (packet.tcp_flags & kSyn ? 1 : 0); // TCP Fast Open: data behind the SYN's number
+    if (!expected_known) expected = seq;
+    if (flow.hot.bits & kDone && pass_on(flow, packet, d, seq, expected)) return false;
     Cold &cold = cold_of(flow.warm);
     Streams &streams = streams_of(cold);
     Stream &stream = streams.direction[d];
-    const uint32_t seq = packet.seq + (packet.tcp_flags & kSyn ? 1 : 0); // TCP Fast Open: data behind the SYN's number
     if (!stream.started) {
-        stream.expected = expected_known ? expected : seq;
+        stream.expected = expected;
         stream.started = true;
     }
     const uint8_t *data = packet.payload;
     uint32_t length = packet.payload_length, wire = packet.payload_bytes;
-    if (stream.skip > 0) pass(stream, seq, wire);
+    if (stream.skip > 0 && !(meters_ && meters_->wants(flow, d))) pass(stream, seq, wire);
     const auto ahead = static_cast<int32_t>(seq - stream.expected);
     if (ahead < 0) {
         const auto old = static_cast<uint32_t>(-static_cast<int64_t>(ahead));
@@ -135,17 +162,14 @@ bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t exp
             waiting += s.data.size();
         if (waiting < limits_.stream_bytes && stream.later.size() <= kMaxLaterSegments) return false;
         ++counters_[Counter::reassembly_gaps]; // the hole will not be filled any more
-        stream.expected = stream.later.front().seq;
-        stream.gap = true;
+        jump(stream, stream.later.front().seq);
         return drain_later(flow, d, packet.time);
     }
     stream.expected += wire;
-    const uint8_t flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (length < wire ? AICORE_TRUNCATED : 0));
-    stream.cut_off = wire - length;
-    stream.gap = length < wire;
     const bool waiting = !stream.later.empty();
-    bool notify = length > 0 && deliver(flow, d, data, length, flags, packet.time); // `stream` may be gone behind this
+    bool notify = give(flow, d, stream, data, length, wire, packet.time);
     if (waiting) notify |= drain_later(flow, d, packet.time);
+    if (meters_) release(flow);
     return notify;
 }
 
@@ -155,26 +179,25 @@ uint8_t Dissection::start_flags(const Hot &hot, const Stream &stream) const {
 
 bool Dissection::drain_later(FlowRef flow, uint8_t d, int64_t time) {
     bool notify = false;
-    while (!(flow.hot.bits & kDone) && flow.warm.cold != kNoSlot) {
+    while ((meters_ || !(flow.hot.bits & kDone)) && flow.warm.cold != kNoSlot) {
         Cold &cold = pool_[flow.warm.cold];
         if (!cold.streams) break;
         Stream &stream = cold.streams->direction[d];
         if (stream.later.empty()) break;
-        if (stream.skip > 0) pass(stream, stream.later.front().seq, stream.later.front().wire);
+        if (stream.skip > 0 && !(meters_ && meters_->wants(flow, d)))
+            pass(stream, stream.later.front().seq, stream.later.front().wire);
         if (static_cast<int32_t>(stream.later.front().seq - stream.expected) > 0) break;
         const Segment segment = std::move(stream.later.front());
         stream.later.erase(stream.later.begin());
         held(*cold.streams, -static_cast<ptrdiff_t>(segment.data.size()));
         const uint32_t old = stream.expected - segment.seq;
         if (old >= segment.wire) continue;
-        const bool truncated = segment.data.size() < segment.wire;
-        const uint8_t flags = static_cast<uint8_t>(start_flags(flow.hot, stream) | (truncated ? AICORE_TRUNCATED : 0));
         stream.expected = segment.seq + segment.wire;
-        stream.cut_off = segment.wire - static_cast<uint32_t>(segment.data.size());
-        stream.gap = truncated;
-        if (old >= segment.data.size()) continue;
-        notify |= deliver(flow, d, segment.data.data() + old, segment.data.size() - old, flags, time);
+        const size_t known = std::min<size_t>(old, segment.data.size());
+        notify |=
+            give(flow, d, stream, segment.data.data() + known, segment.data.size() - known, segment.wire - old, time);
     }
+    if (meters_) release(flow);
     return notify;
 }
 
@@ -187,8 +210,7 @@ bool Dissection::acknowledged(FlowRef flow, uint8_t d, uint32_t ack, int64_t tim
     ++counters_[Counter::reassembly_gaps];
     // What was acknowledged alone is given up: bytes behind it may still come.
     const uint32_t front = stream.later.front().seq;
-    stream.expected = static_cast<int32_t>(ack - front) < 0 ? ack : front;
-    stream.gap = true;
+    jump(stream, static_cast<int32_t>(ack - front) < 0 ? ack : front);
     return drain_later(flow, d, time);
 }
 

@@ -18,12 +18,13 @@ constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp an
 
 } // namespace
 
-Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters,
-                 const std::atomic<bool> &admit)
+Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Meters *meters,
+                 Counters &counters, const std::atomic<bool> &admit)
     : options_(options), registry_(registry), writer_(writer), counters_(counters),
       admit_(admit), tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()},
                              {options.udp ? options.udp_flows : 1, random_hash_key()}},
-      dissection_(registry, {options.stream_bytes, options.streams_bytes, options.inspected_flows}, counters, &writer) {
+      meters_(meters), dissection_(registry, {options.stream_bytes, options.streams_bytes, options.inspected_flows},
+                                   meters, counters, &writer) {
     SipHash<2, 4> h({0, 0});
     for (const char c : options.sensor)
         h.add(static_cast<uint8_t>(c));
@@ -195,7 +196,7 @@ uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
     return slot;
 }
 
-void Tracker::packet(const Packet &p, uint64_t hash) {
+void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash) {
     const size_t t = table_of(p.key);
     advance(p.time);
     if (clock_ >= next_sweep_ || behind_) sweep(kSweepAtPacket);
@@ -230,24 +231,36 @@ void Tracker::packet(const Packet &p, uint64_t hash) {
     const auto d = static_cast<uint8_t>(p.reversed != ((flow.hot.bits & kSourceIsB) != 0));
     count(flow, p, d);
     if (p.anomaly && flow.warm.anomaly == 0) flow.warm.anomaly = registry_.counter_name(p.anomaly);
-    if (opened) {
-        if (t == 0 && !p.later_fragment)
-            tcp_state(flow, p, d); // so that the insert shows the state that its packet made
-        if (writer_.wanted(EventKind::insert))
-            writer_.append(EventKind::insert, flow, dissection_.cold(), EndReason::none);
+    const bool segment = t == 0 && !p.later_fragment;
+    Place at;
+    if (segment) {
+        tcp_state(flow, p, d); // so that the insert shows the state that its packet made
+        at = place(flow, p, d);
     }
+    if (meters_) [[unlikely]]
+        meter(flow, p, raw, d, at, opened);
+    if (opened && writer_.wanted(EventKind::insert))
+        writer_.append(EventKind::insert, flow, dissection_.cold(), EndReason::none);
     bool notify = false;
-    if (!p.later_fragment) {
-        if (t == 0) {
-            if (!opened) tcp_state(flow, p, d);
-            notify = tcp(flow, p, d);
-        } else if (p.payload_length > 0 && wanted(flow, p, d)) {
-            notify = dissection_.udp(flow, p, d);
-        }
-    }
+    if (segment)
+        notify = tcp(flow, p, d, at);
+    else if (p.payload_length > 0 && (wanted(flow, p, d) || (meters_ && meters_->wants(flow, d))))
+        notify = dissection_.udp(flow, p, d);
+    if (meters_) [[unlikely]]
+        notify |= meters_->take_notify();
     const bool sampled = flow.hot.until_update && --flow.hot.until_update == 0;
     if (sampled) flow.hot.until_update = t == 0 ? options_.every_tcp : options_.every_udp;
     if (notify || sampled) update(flow, !notify);
+}
+
+void Tracker::meter(const FlowRef &flow, const Packet &p, const RawPacket &raw, uint8_t d, const Place &at,
+                    bool opened) {
+    if (opened) meters_->opened(flow);
+    const bool ahead = at.known && static_cast<int32_t>(p.seq - at.expected) > 0 && !(p.tcp_flags & kRst);
+    meters_->packet(flow, p, raw, d,
+                    static_cast<uint16_t>((at.retransmission ? AICORE_RETRANSMISSION : 0) |
+                                          (ahead ? AICORE_OUT_OF_ORDER : 0) |
+                                          (p.first_fragment || p.later_fragment ? AICORE_FRAGMENT : 0)));
 }
 
 // Whether dissectors shall see the packet: kDone holds for all of a flow but the first payload of a direction.
@@ -307,11 +320,12 @@ void Tracker::tcp_state(FlowRef flow, const Packet &p, uint8_t d) {
     }
 }
 
-bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d) {
+Tracker::Place Tracker::place(FlowRef flow, const Packet &p, uint8_t d) {
     Hot &hot = flow.hot;
     const auto valid = static_cast<uint8_t>(kSeqValid0 << d);
     const bool known = hot.bits & valid;
     const uint32_t expected = hot.next_seq[d];
+    Place at{expected, known, false};
     const uint32_t sequence_length = p.payload_bytes + (p.tcp_flags & kSyn ? 1u : 0u) + (p.tcp_flags & kFin ? 1u : 0u);
     if (!(p.tcp_flags & kRst)) { // a reset's number is often made up (RFC 9293 section 3.10.7.1)
         const uint32_t behind = p.seq + sequence_length;
@@ -323,15 +337,21 @@ bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d) {
             // Not a keep-alive, which repeats one byte on purpose.
             ++flow.warm.retransmissions;
             ++counters_[Counter::retransmissions];
+            at.retransmission = true;
         }
     }
-    if (!wanted(flow, p, d)) return false;
+    return at;
+}
+
+bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d, const Place &at) {
+    if (!wanted(flow, p, d) && !(meters_ && meters_->wants(flow))) return false;
     bool notify = false;
     if (p.tcp_flags & kAck && flow.warm.cold != kNoSlot) notify = dissection_.acknowledged(flow, d ^ 1, p.ack, p.time);
-    if (p.payload_length > 0 && !(p.tcp_flags & kRst) && !(hot.bits & kDone)) {
-        // Behind a SYN the stream starts one further on.
-        notify |= dissection_.tcp(flow, p, d, expected, known);
-    }
+    if (p.tcp_flags & kRst) return notify;
+    // For a meter bytes that are not captured are a gap.
+    const bool given = p.payload_length > 0 && !(flow.hot.bits & kDone);
+    if (given || (meters_ && p.payload_bytes > 0 && meters_->wants(flow, d)))
+        notify |= dissection_.tcp(flow, p, d, at.expected, at.known);
     return notify;
 }
 

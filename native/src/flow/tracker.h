@@ -13,21 +13,27 @@
 #include "batch_writer.h"
 #include "dissection.h"
 #include "inspection.h"
+#include "meters.h"
 #include "tops.h"
 
 namespace aicore {
 
 class Tracker {
   public:
-    Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Counters &counters,
-            const std::atomic<bool> &admit);
+    // `meters`: null if there are none.
+    Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Meters *meters,
+            Counters &counters, const std::atomic<bool> &admit);
 
     uint64_t hash(const Packet &packet) const { return tables_[table_of(packet.key)].hash(packet.key); }
-    void packet(const Packet &packet, uint64_t hash);
+    void packet(const Packet &packet, const RawPacket &raw, uint64_t hash);
     void prefetch_bucket(const Packet &packet, uint64_t hash) const {
         tables_[table_of(packet.key)].prefetch_bucket(hash);
     }
-    void prefetch_slot(const Packet &packet, uint64_t hash) const { tables_[table_of(packet.key)].prefetch_slot(hash); }
+    void prefetch_slot(const Packet &packet, uint64_t hash) const {
+        const size_t t = table_of(packet.key);
+        const uint32_t slot = tables_[t].prefetch_slot(hash);
+        if (meters_ && slot != kNoSlot) meters_->prefetch(t, slot);
+    }
     void begin_file() { new_file_ = true; } // the next packet is the first of another file
     void set_live(int64_t clock) {
         live_ = true;
@@ -38,6 +44,7 @@ class Tracker {
     void end_all();                       // end of the input; what waits for findings goes to List::ended
     void finish_all();                    // ends those too
     void found(const Findings &findings); // of external protocols
+    void end_meters();                    // tells the meters that the flows that are still there have ended
     // Where events may wait, so does an ended flow for the findings about it: `settle` has them taken as far as they
     // come.
     void set_settle(std::function<void(uint64_t batch)> settle) { settle_ = std::move(settle); }
@@ -62,8 +69,17 @@ class Tracker {
     void identify(Warm &warm, const Packet &packet);
     void count(FlowRef flow, const Packet &packet, uint8_t d);
     void note_skew(FlowRef flow, bool skewed);
-    bool tcp(FlowRef flow, const Packet &packet, uint8_t d);
+    // Where a packet is in its direction's sequence numbers.
+    struct Place {
+        uint32_t expected = 0; // where the direction stood before it, if `known`
+        bool known = false;
+        bool retransmission = false;
+    };
+    Place place(FlowRef flow, const Packet &packet, uint8_t d);
+    bool tcp(FlowRef flow, const Packet &packet, uint8_t d, const Place &place);
     bool wanted(FlowRef flow, const Packet &packet, uint8_t d);
+    void meter(const FlowRef &flow, const Packet &packet, const RawPacket &raw, uint8_t d, const Place &place,
+               bool opened);
     void tcp_state(FlowRef flow, const Packet &packet, uint8_t d);
     void update(FlowRef flow, bool sampled);     // sampled: for nothing but the number of packets
     bool end(FlowRef flow, EndReason reason);    // false: it waits in List::ended for room or for findings
@@ -78,6 +94,7 @@ class Tracker {
     Counters &counters_;
     const std::atomic<bool> &admit_; // written by the reader
     FlowTable tables_[2];            // TCP, UDP
+    Meters *const meters_;
     Dissection dissection_;
     uint64_t sensor_hash_;
     int64_t clock_ = INT64_MIN, next_sweep_ = INT64_MIN;

@@ -42,6 +42,7 @@ bool Tracker::finish(FlowRef flow, EndReason reason) {
         if (dissection_.waiting(flow.warm)) ++counters_[Counter::inspection_late];
     }
     dissection_.end(flow);
+    if (meters_ && meters_->take_notify()) flow.warm.updated_packets = UINT64_MAX;
     const uint64_t packets = flow.hot.packets[0] + flow.hot.packets[1];
     const bool last_update = writer_.wanted(EventKind::update) && flow.warm.updated_packets != packets;
     const bool remove = writer_.wanted(EventKind::remove);
@@ -54,6 +55,7 @@ bool Tracker::finish(FlowRef flow, EndReason reason) {
         writer_.append_final_update(flow, dissection_.cold(), reason, repeats);
     }
     if (remove) writer_.append(EventKind::remove, flow, dissection_.cold(), reason);
+    if (meters_) meters_->ended(flow);
     if (options_.top) add_tops(flow);
     dissection_.forget(flow.warm);
     tables_[flow.table].close(flow.slot);
@@ -73,6 +75,14 @@ void Tracker::finish_all() {
     for (size_t t = 0; t < 2; ++t)
         for (uint32_t slot; (slot = tables_[t].head(List::ended)) != kNoSlot;)
             if (!finish(ref(t, slot), tables_[t].warm(slot).end_reason)) return; // the reader has gone
+}
+
+void Tracker::end_meters() {
+    if (!meters_) return;
+    for (size_t t = 0; t < 2; ++t)
+        for (const List list : {List::lingering, List::half_open, List::open, List::ended})
+            for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot; tables_[t].close(slot))
+                meters_->ended(ref(t, slot));
 }
 
 void Tracker::add_tops(const FlowRef &flow) {
@@ -108,7 +118,12 @@ void Tracker::tops(std::vector<TopEntry> &protocols, std::vector<TopEntry> &host
 void Tracker::found(const Findings &findings) {
     for (const Finding &f : findings.list) {
         const FlowRef flow = ref(f.table, f.slot);
-        if (dissection_.found(flow, f) && flow.warm.list != List::ended) update(flow, false);
+        bool notify = dissection_.found(flow, f);
+        if (meters_ && meters_->take_notify()) {
+            flow.warm.updated_packets = UINT64_MAX;
+            notify = true;
+        }
+        if (notify && flow.warm.list != List::ended) update(flow, false);
     }
     writer_.note_inspected(findings.batch);
 }

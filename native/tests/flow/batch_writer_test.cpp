@@ -14,7 +14,7 @@ Row row_of(const Hot &hot_of, const Warm &warm_of) {
     BatchQueue queue(1);
     Counters counters{};
     ColdPool cold;
-    BatchWriter writer(options, std::make_shared<Schema>(), 0, queue, counters);
+    BatchWriter writer(options, std::make_shared<Schema>(), 0, queue, nullptr, counters);
     Hot hot = hot_of;
     Warm warm = warm_of;
     warm.cold = kNoSlot;
