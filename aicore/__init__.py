@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aicore.plugins.discovery import API_VERSION, list_plugins, open_adaptor
     from aicore.plugins.files import check_file, path_of
     from aicore.plugins.hookspecs import hookimpl
+    from aicore.plugins.meter import Meter
     from aicore.plugins.options import Option
     from aicore.plugins.protocol import Answer, InspectedFlow, Protocol, ProtocolRegistry
     from aicore.plugins.url import AdaptorURL
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "API_VERSION", "AdaptorSummary", "AdaptorURL", "AicoreError", "Answer", "DatabaseAdaptor", "Fatal", "Field",
-    "Flow", "FlowBatch", "FlowKey", "Flows", "InspectedFlow", "Lookup", "Option", "PacketDispatcher", "Place",
+    "API_VERSION", "AdaptorSummary", "AdaptorURL", "AicoreError", "Answer", "DatabaseAdaptor", "Fatal", "Field", "Flow",
+    "FlowBatch", "FlowKey", "Flows", "InspectedFlow", "Lookup", "Meter", "Option", "PacketDispatcher", "Place",
     "PluginError", "Protocol", "ProtocolRegistry", "RowError", "RunContext", "RunSummary", "SourceError", "StackLan",
     "StackLanIPv6", "StackMobile", "StackVirtual", "UsageError", "__version__", "check_file", "flows", "get_include",
     "hookimpl", "list_plugins", "open_adaptor", "path_of", "record_fields", "schema", "terminal",
@@ -40,8 +41,8 @@ _HOMES = {
     "API_VERSION": "plugins.discovery", "AdaptorSummary": "run.context", "AdaptorURL": "plugins.url",
     "AicoreError": "errors", "Answer": "plugins.protocol", "DatabaseAdaptor": "plugins.adaptor", "Fatal": "errors",
     "Field": "record.schema", "Flow": "record.batch", "FlowBatch": "record.batch", "FlowKey": "record.flowkey",
-    "Flows": "api.flows", "InspectedFlow": "plugins.protocol", "Lookup": "record.lookup", "Option": "plugins.options",
-    "PacketDispatcher": "api.dispatcher", "Place": "record.batch", "PluginError": "errors",
+    "Flows": "api.flows", "InspectedFlow": "plugins.protocol", "Lookup": "record.lookup", "Meter": "plugins.meter",
+    "Option": "plugins.options", "PacketDispatcher": "api.dispatcher", "Place": "record.batch", "PluginError": "errors",
     "Protocol": "plugins.protocol", "ProtocolRegistry": "plugins.protocol", "RowError": "errors",
     "RunContext": "run.context", "RunSummary": "run.context", "SourceError": "errors", "StackLan": "run.stack",
     "StackLanIPv6": "run.stack", "StackMobile": "run.stack", "StackVirtual": "run.stack", "UsageError": "errors",
@@ -55,7 +56,8 @@ _MODULES = {"schema": "record.schema", "terminal": "cli.terminal"}
 
 
 def get_include() -> str:
-    """The folder of the headers for native plugins (`aicore/protocol.h`, for C++ `aicore/dissector.h`)."""
+    """The folder of the headers for native plugins (`aicore/protocol.h`, for C++ `aicore/dissector.h`;
+    `aicore/meter.h`)."""
     from importlib.resources import files
 
     return str(files("aicore") / "include")

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, final
 from aicore.record.schema import FieldType
 
 PROTOCOL_ABI: int
+METER_ABI: int
 
 # PyCapsules of the three protocols of the core, for the entry points of aicore's own pyproject.
 http: object
@@ -18,6 +19,12 @@ dns: object
 
 def abi_error(capsule: object) -> str | None:
     """Why a capsule cannot be used as a protocol (wrong ABI, size, name, null function), or None."""
+
+def meter_abi_error(capsule: object) -> str | None:
+    """The same for a meter."""
+
+def is_meter(capsule: object) -> bool:
+    """Whether it is a capsule of a meter."""
 
 def core_fields() -> list[dict[str, Any]]:
     """The fields that every record has, in the order of columns: name, type (a FieldType), notify, width, unit, ecs,
@@ -46,7 +53,7 @@ def arrow_stream(source: _BatchSource, fields: Sequence[tuple[str, str]]) -> obj
 
 @final
 class Registry:
-    """The protocols of one run, in the order they were added."""
+    """The protocols and meters of one run, in the order they were added."""
 
     def __init__(self) -> None: ...
     def add(self, capsule: object) -> str:
@@ -61,11 +68,16 @@ class Registry:
         fields: Sequence[Mapping[str, Any]],
     ) -> str:
         """Adds a protocol whose inspect() is Python: Engine.inspect() has it look at payloads."""
+    def add_meter(self, capsule: object, config: bytes = b"", fields: Sequence[Mapping[str, Any]] | None = None) -> str:
+        """Adds a meter behind all protocols, and returns its name. `config` is for its create(), `fields` replace those
+        that it declares. ValueError says why it cannot be added."""
     def protocols(self) -> list[dict[str, Any]]:
         """name, help, transports, rank, ports, fields of each."""
+    def meters(self) -> list[dict[str, Any]]:
+        """name, help, state_size, stream_bytes, fields of each."""
     def fields(self) -> list[dict[str, Any]]:
-        """name, type (a FieldType), notify, width, unit, ecs, help, protocol of each field that protocols and hooks
-        declared, in column order."""
+        """name, type (a FieldType), notify, width, unit, ecs, help, protocol of each field that protocols, meters
+        and hooks declared, in column order."""
     def declare(self, field: Mapping[str, Any]) -> None:
         """A field that a hook plugin fills, as fields() lists it. ValueError says why it cannot be."""
 
@@ -187,7 +199,7 @@ class Engine:
     active 0 = off), vlan_in_key (bool), sensor (str), events (list of insert, update, remove that are wanted),
     batch_rows, flush (ns), queue_batches, stream_bytes (buffered a direction), streams_bytes (in all),
     max_fragments, top (bool: keep the summary's tops), version_base (µs since the epoch). ValueError names the
-    option and its bounds.
+    option and its bounds, or the meter that cannot be made.
     """
 
     def __init__(self, registry: Registry, **options: Any) -> None: ...
@@ -214,6 +226,11 @@ class Engine:
         ask(protocol, payload, other direction or None, aicore_payload_flags + 256 reverse + 512 recognised, number of
         the inspection, row of payload_flows()) returns aicore_answer, what was consumed, layer7, fields. What it raises
         ends the asking. Returns the inspections that are over: nothing more is asked about those flows."""
+    def reload_meter(
+        self, capsule: object, config: bytes = b"", fields: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
+        """A new instance of a meter takes the place of the old one between two packets. On the thread that pulls.
+        ValueError, and the old one stays: it cannot be made, or structure or fields are not what they were."""
     def stop(self) -> None:
         """Ends the input: every flow gets its final events, then pull() drains. Returns at once."""
     def admit(self, allowed: bool) -> None:

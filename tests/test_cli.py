@@ -56,7 +56,8 @@ def test_version(tmp_path: Path) -> None:
 
     assert invoke("--version").stdout == f"aicore {version('aicore')}\n"
     found = json.loads(invoke("version", "--json").stdout)
-    assert (found["aicore"], found["plugin_api"], found["protocol_abi"]) == (version("aicore"), 1, 2)
+    assert (found["aicore"], found["plugin_api"]) == (version("aicore"), 1)
+    assert (found["protocol_abi"], found["meter_abi"]) == (2, 1)
     assert call(tmp_path, "version")[1].startswith("aicore ")
 
 

@@ -386,7 +386,7 @@ class Mark:
         ("mark", "hook:mark needs the option text"),
         ("mark?txt=a", "did you mean text"),
         ("marc?text=a", "did you mean mark"),
-        ("sqlite", "'sqlite' is the name of an adaptor, not of a hook or a protocol"),
+        ("sqlite", "'sqlite' is the name of an adaptor, not of a hook, a meter or a protocol"),
     ):
         with pytest.raises(aicore.UsageError, match=message):
             aicore.flows(capture_file, plugins=[plugin])

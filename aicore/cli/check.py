@@ -51,11 +51,13 @@ def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
     from aicore.run.loading import Chain
     from aicore.run.standalone import standalone_context
 
-    registry, problem, fields = _core.Registry(), None, schema.CORE
+    options = {"sensor": job.source.sensor, **job.stack.engine_options()}
+    engine, problem, fields = None, None, schema.CORE
     try:
         chain = Chain(job.plugins, job.stack.uses)
-        registry, problem, fields = chain.registry.core, "; ".join(chain.problems) or None, chain.fields
-    except AicoreError as error:
+        problem, fields = "; ".join(chain.problems) or None, chain.fields
+        engine = _core.Engine(chain.registry.core, **options)  # which makes the meters
+    except (AicoreError, ValueError) as error:
         problem = str(error)
     yield "plugins", ", ".join(str(use.plugin).partition("?")[0] for use in job.stack.uses) or "protocols", problem
     for url in job.urls:
@@ -68,9 +70,8 @@ def _check(job: Job, connect: bool) -> Iterator[tuple[str, str, str | None]]:
         yield "store", url.redacted, problem
     if job.spool is not None:
         yield "spool", str(job.spool), _spool_problem(job.spool)
-    options = {"sensor": job.source.sensor, **job.stack.engine_options()}
     try:
-        engine = _core.Engine(registry, **options)
+        engine = engine or _core.Engine(_core.Registry(), **options)
         job.source.open(engine)
         engine.close()
         problem = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")
 @click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Leave a plugin out, as in a run.")
 def command(as_json: bool, blocked: tuple[str, ...]) -> None:
-    """List the fields of a record: the core's, and what the installed protocols and hook plugins declare."""
+    """List the fields of a record: the core's, and what the installed protocols, meters and hook plugins declare."""
     from aicore.plugins.discovery import Plugins
     from aicore.record import schema
     from aicore.run.loading import Chain
@@ -29,13 +29,33 @@ def command(as_json: bool, blocked: tuple[str, ...]) -> None:
     chain = Chain(plugins, [])
     for problem in chain.problems:
         warn(f"warning: left out: {problem}")
-    fields = [*chain.fields, *_hook_fields(plugins)]
+    fields = [*chain.fields, *_meter_fields(plugins), *_hook_fields(plugins)]
     if as_json:
         dump(schema.as_dicts(fields))
         return
     rows = [(field.name, field.type, field.unit, field.protocol, field.ecs, field.meaning) for field in fields]
     for line in table(("NAME", "TYPE", "UNIT", "FROM", "ECS", "MEANING"), rows):
         say(line)
+
+
+def _meter_fields(plugins: Plugins) -> Iterator[Field]:
+    """Of each meter with its options at their defaults."""
+    from aicore import _core
+    from aicore.errors import AicoreError
+    from aicore.record.schema import of_native
+    from aicore.run.isolation import Guard
+    from aicore.run.meters import RunMeters
+
+    for name in plugins.names("meter"):
+        if plugins.is_blocked("meter", name):
+            continue
+        registry = _core.Registry()
+        try:
+            RunMeters(registry, Guard(strict=False)).add(plugins.make("meter", name, {}), name)
+        except AicoreError as error:
+            warn(f"warning: left out: {error}")
+            continue
+        yield from of_native(registry.fields())
 
 
 def _hook_fields(plugins: Plugins) -> Iterator[Field]:

@@ -78,7 +78,7 @@ def _complete_plugins(_ctx: click.Context, parameter: click.Parameter, incomplet
     from importlib.metadata import entry_points
 
     names: set[str] = set()
-    for kind in ("protocol", "hook") if parameter.name == "plugin" else ("adaptor", "protocol", "hook"):
+    for kind in ("hook", "meter", "protocol", *(["adaptor"] if parameter.name != "plugin" else [])):
         for bare in entry_points(group=f"aicore.{kind}s").names:
             full = f"{kind}:{bare}"  # the bare name is as good, so it is completed where it was begun
             names.update(name for name in (full, bare if incomplete else full) if name.startswith(incomplete))
@@ -150,7 +150,7 @@ _OPTIONS = [
     ),
     _option(
         "Stores and plugins", "--plugin", multiple=True, metavar="NAME?OPTIONS", shell_complete=_complete_plugins,
-        help="Open a hook plugin, or give a protocol options: 'geoip?db=/x.mmdb'.",
+        help="Open a hook plugin or a meter, or give a protocol options: 'geoip?db=/x.mmdb'.",
     ),
     _option(
         "Stores and plugins", "--no-plugin", multiple=True, metavar="NAME", shell_complete=_complete_plugins,

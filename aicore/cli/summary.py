@@ -55,6 +55,7 @@ _NOTABLE = (
     "inspection_late",
     "strings_cut",
     "names_beyond_list",
+    "names_untold",
 )
 
 

@@ -22,6 +22,7 @@ def command(as_json: bool) -> None:
         "aicore": version("aicore"),
         "plugin_api": API_VERSION,
         "protocol_abi": _core.PROTOCOL_ABI,
+        "meter_abi": _core.METER_ABI,
         "python": platform.python_version(),
     }
     if as_json:

@@ -35,8 +35,13 @@ API_VERSION = 1
 #: The oldest one that still works.
 MIN_API_VERSION = 1
 
-PluginKind = Literal["adaptor", "protocol", "hook"]
-GROUPS: dict[PluginKind, str] = {"adaptor": "aicore.adaptors", "protocol": "aicore.protocols", "hook": "aicore.hooks"}
+PluginKind = Literal["adaptor", "protocol", "meter", "hook"]
+GROUPS: dict[PluginKind, str] = {
+    "adaptor": "aicore.adaptors",
+    "protocol": "aicore.protocols",
+    "meter": "aicore.meters",
+    "hook": "aicore.hooks",
+}
 
 #: Which package to install for a scheme that nobody provides.
 PACKAGES = {
@@ -47,6 +52,12 @@ PACKAGES = {
     "opensearch": "aicore-elastic",
     "redis": "aicore-redis",
     "rediss": "aicore-redis",
+}
+
+#: Of kinds whose plugins may be capsules: why one cannot be used, or None.
+_ABI_ERRORS: Mapping[PluginKind, Callable[[object], str | None]] = {
+    "protocol": _core.abi_error,
+    "meter": _core.meter_abi_error,
 }
 
 _SLOW_IMPORT = 2.0  # seconds; named in the log, because it is the user's start that takes them
@@ -119,7 +130,8 @@ class Plugins:
             raise UsageError(f"{name!r} is ambiguous: {' or '.join(f'{kind}:{name}' for kind in having)}")
         for kind in GROUPS:
             if kind not in kinds and (name in self._found[kind] or (prefix == kind and bare in self._found[kind])):
-                raise UsageError(f"{name!r} is the name of an {kind}, not of a {' or a '.join(kinds)}")
+                wanted = ", a ".join(kinds[:-1]) + f" or a {kinds[-1]}"
+                raise UsageError(f"{name!r} is the name of an {kind}, not of a {wanted}")
         known = [f"{kind}:{known}" if colon else known for kind in kinds for known in self._found[kind]]
         raise UsageError(f"no plugin is named {name!r}; {nearest(name, known)}")
 
@@ -148,7 +160,7 @@ class Plugins:
         return plugin
 
     def make(self, kind: PluginKind, name: str, options: Mapping[str, Any]) -> Any:
-        """An instance with its checked `config`; a native protocol stays the capsule that it is."""
+        """An instance with its checked `config`; a native protocol or meter stays the capsule that it is."""
         plugin = self.load(kind, name)
         label = f"{kind}:{name}"
         if not inspect.isclass(plugin):
@@ -197,7 +209,7 @@ class Plugins:
             plugin = self.load(kind, name)
         except PluginError as error:
             return PluginRow(label, kind, error.status, version, None, distribution, [], str(error))
-        return PluginRow(label, kind, "ok", version, _api(plugin), distribution, hook_names(kind, plugin))
+        return PluginRow(label, kind, "ok", version, _api(kind, plugin), distribution, hook_names(kind, plugin))
 
 
 def list_plugins(blocked: Iterable[str] = (), *, load: bool = True) -> list[PluginRow]:
@@ -242,13 +254,13 @@ def run_check(label: str, check: Callable[..., object], *arguments: object) -> N
 
 def check_plugin(kind: PluginKind, label: str, plugin: Any) -> None:
     """PluginError if a loaded object is not what its kind needs, or was written for another interface."""
-    if kind == "protocol" and type(plugin).__name__ == "PyCapsule":
-        reason = _core.abi_error(plugin)
+    if kind in _ABI_ERRORS and type(plugin).__name__ == "PyCapsule":
+        reason = _ABI_ERRORS[kind](plugin)
         if reason is not None:
             raise PluginError(f"{label}: {reason}", "incompatible")
         return
     if not inspect.isclass(plugin):
-        wanted = "a class or a protocol capsule" if kind == "protocol" else "a class"
+        wanted = f"a class or a {kind} capsule" if kind in _ABI_ERRORS else "a class"
         raise PluginError(f"{label}: the entry point must give {wanted}, not {type(plugin).__name__}")
     api = getattr(plugin, "aicore_api", 1)
     if not isinstance(api, int) or not MIN_API_VERSION <= api <= API_VERSION:
@@ -268,6 +280,10 @@ def check_plugin(kind: PluginKind, label: str, plugin: Any) -> None:
         if not issubclass(plugin, Protocol):
             raise PluginError(f"{label}: the class is no aicore.Protocol")
         check_protocol(label, plugin)
+    elif kind == "meter":
+        from aicore.plugins.meter import check_meter
+
+        check_meter(label, plugin)
     else:
         check_hooks(label, plugin)
 
@@ -326,8 +342,10 @@ def _adaptor_methods(plugin: type) -> tuple[str, ...]:
     return ("connect", "write") if hasattr(plugin, "write") else ("connect", "insert", "update", "remove")
 
 
-def _api(plugin: Any) -> int:
-    return _core.PROTOCOL_ABI if not inspect.isclass(plugin) else getattr(plugin, "aicore_api", 1)
+def _api(kind: PluginKind, plugin: Any) -> int:
+    if inspect.isclass(plugin):
+        return getattr(plugin, "aicore_api", 1)
+    return _core.METER_ABI if kind == "meter" else _core.PROTOCOL_ABI
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -23,7 +23,7 @@ class RunContext:
     version_base: `version` of an event is this plus its seq.
     sensor: name of the vantage point; empty for files unless it was set.
     source: files or interfaces, in the order in which they were given; live: they are interfaces.
-    fields: the record: core fields, those of the loaded protocols and those that hook plugins declare.
+    fields: the record: core fields, those of the loaded protocols and meters, and those that hook plugins declare.
     counters(): counters of the core as of now.
     logger: aicore's logger; it keeps secrets of URLs out of its lines.
     """
@@ -58,7 +58,7 @@ class RunSummary:
     seconds: float
     counters: dict[str, int]
     adaptors: list[AdaptorSummary]
-    #: Hooks and Python protocols: calls, times, errors, and why one was set aside.
+    #: Hooks and Python protocols: calls, times, errors, and why one was set aside. Meters: reloads and their errors.
     plugins: list[PluginStats]
     #: "protocols", "hosts", "talkers": most bytes first, of ended flows.
     top: dict[str, list[TopRow]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plugins of one run, opened: protocols in the core's registry, hooks in the plugin manager."""
+"""The plugins of one run, opened: protocols and meters in the core's registry, hooks in the plugin manager."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from aicore import _core
 from aicore.errors import AicoreError, UsageError
 from aicore.plugins.discovery import Plugins, check_hooks, run_check
+from aicore.plugins.meter import Meter
 from aicore.plugins.options import check_options, config_of, parse_plugin
 from aicore.plugins.protocol import Protocol, ProtocolRegistry, ProtocolRunner
 from aicore.record import schema
 from aicore.run.hooks import HookRunner
 from aicore.run.isolation import LIMIT, Guard
+from aicore.run.meters import RunMeters
 from aicore.run.stack import Use
 
 logger = logging.getLogger("aicore")
@@ -32,25 +35,31 @@ class Chain:
         self.guard = Guard(strict=plugins.strict, limit=limit)
         self.hooks = HookRunner(plugins.manager, self.guard)
         self.registry = ProtocolRegistry()
+        self.meters = RunMeters(self.registry.core, self.guard)
         #: Protocols that were left out, and why.
         self.problems: list[str] = []
 
         wanted: dict[str, dict[str, Any]] = {}
         hooks: list[tuple[str, object]] = []
         objects: list[object] = []
+        meters: list[tuple[str | None, object]] = []
         for use in uses:
             if not isinstance(use.plugin, str):
                 kind, name, plugin = _own(use)
                 if kind == "protocol":
                     objects.append(plugin)
+                elif kind == "meter":
+                    meters.append((None, plugin))
                 else:
                     hooks.append((name, plugin))
                 continue
             text, query = parse_plugin(use.plugin)
-            kind, name = plugins.resolve(text, ("hook", "protocol"))
+            kind, name = plugins.resolve(text, ("hook", "meter", "protocol"))
             options = {**query, **use.options}
             if kind == "protocol":
                 wanted[name] = options
+            elif kind == "meter":
+                meters.append((name, plugins.make("meter", name, options)))
             else:
                 hooks.append((f"hook:{name}", plugins.make("hook", name, options)))
 
@@ -80,6 +89,8 @@ class Chain:
             declared += [
                 dataclasses.replace(field, protocol=registered) for field in reversed(getattr(plugin, "fields", ()))
             ]
+        for expected, meter in meters:  # behind all protocols, also those that hook plugins have added
+            plugins.register(self.meters.add(meter, expected), meter)
         try:
             for field in reversed(declared):
                 self.registry.core.declare(schema.as_native(field))
@@ -97,7 +108,7 @@ class Chain:
 
     @property
     def fields(self) -> tuple[schema.Field, ...]:
-        """The record: the core's fields, the protocols', and those that hook plugins declare."""
+        """The record: the core's fields, the protocols', the meters', and those that hook plugins declare."""
         return (*schema.CORE, *schema.of_native(self.registry.core.fields()))
 
 
@@ -105,12 +116,15 @@ def _own(use: Use) -> tuple[str, str, Any]:
     """Kind, name and object of a plugin that a program gave as an object or a class."""
     given = use.plugin
     if type(given).__name__ == "PyCapsule":
-        check_options("the protocol", {}, use.options)
-        return "protocol", "", given
+        kind = "meter" if _core.is_meter(given) else "protocol"
+        check_options(f"the {kind}", {}, use.options)
+        return kind, "", given
     plugin: Any = given() if inspect.isclass(given) else given
     label = type(plugin).__name__.lower()
     if isinstance(plugin, Protocol):
         kind, name = "protocol", f"protocol:{plugin.name}"
+    elif isinstance(plugin, Meter):
+        kind, name = "meter", f"meter:{label}"
     elif inspect.ismodule(plugin):
         raise UsageError(f"use() takes a plugin's name or object, not the module {plugin.__name__}")
     else:

@@ -220,7 +220,8 @@ class Run:
             self._stores.hurry(seconds)
 
     def reload(self) -> None:
-        """Has the reload hooks called before the next batch. Safe from any thread and signal handler."""
+        """Has the reload hooks called, and meters made anew, before the next batch. Safe from any thread and signal
+        handler."""
         self._reload = True
 
     def start(self) -> None:
@@ -293,6 +294,7 @@ class Run:
         if self._reload:
             self._reload = False
             self._hooks.call("reload", context=self.context)
+            self.chain.meters.reload(self._engine)
         now = time.monotonic()
         if now < self._next_progress:
             return

@@ -176,7 +176,8 @@ class StackLan:
         self._more.append((_checked_adaptor(adaptor), transports, None if every is None else _checked_every(every)))
 
     def use(self, plugin: Any, **options: Any) -> None:
-        """Opens a hook or protocol plugin in the run: `st.use("geoip", db="...")`, or an object of one's own."""
+        """Opens a hook, meter or protocol plugin in the run: `st.use("geoip", db="...")`, or an object of one's own.
+        Meters are called in the order in which they are named."""
         self.uses.append(Use(plugin, options))
 
     def attached(self) -> list[Attached]:

@@ -17,8 +17,8 @@ from aicore.run.stack import Use
 
 
 def record_fields(plugins: Iterable[Any] = ()) -> tuple[Field, ...]:
-    """The fields of the record: the core's, those of every installed protocol, and of these hook plugins (names, as in
-    `aicore.flows`, or objects)."""
+    """The fields of the record: the core's, those of every installed protocol, and of these hook plugins and meters
+    (names, as in `aicore.flows`, or objects)."""
     return Chain(Plugins(), [Use(plugin, {}) for plugin in plugins]).fields
 
 

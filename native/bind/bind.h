@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -99,10 +100,18 @@ py::tuple distinct(const PyBatch &self, const std::string &name);
 py::bytes batch_schema_bytes(const PyBatch &self);
 py::bytes batch_to_bytes(const PyBatch &self);
 
+// In bind_meters.cpp; `fields`: instead of those that the structure declares.
+std::string add_meter(aicore::Registry &registry, const py::object &capsule, const py::bytes &config,
+                      const std::optional<py::sequence> &fields);
+py::list meters(const aicore::Registry &registry);
+void reload_meter(aicore::Engine &engine, const py::object &capsule, const py::bytes &config,
+                  const std::optional<py::sequence> &fields);
+
 void bind_columns(py::module_ &m);
 void bind_arrow(py::module_ &m);
 void bind_batch(py::module_ &m);
 void bind_binary(py::module_ &m);
 void bind_lookup(py::module_ &m);
+void bind_meters(py::module_ &m);
 void bind_registry(py::module_ &m);
 void bind_engine(py::module_ &m);

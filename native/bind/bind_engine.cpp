@@ -174,6 +174,15 @@ std::vector<uint64_t> inspect(Engine &engine, const PyBatch &batch, const py::ob
     return asking.result();
 }
 
+// Meters are made and destroyed with their engine, and must not hold the GIL meanwhile.
+struct WithoutGil {
+    void operator()(Engine *engine) const {
+        const py::gil_scoped_release release;
+        delete engine;
+    }
+};
+using EngineHolder = std::unique_ptr<Engine, WithoutGil>;
+
 // Interfaces that are open before there is an engine, as the right to open them may go away in between.
 struct LiveSource {
     std::unique_ptr<Source> source; // empty once an engine has it
@@ -200,9 +209,11 @@ void bind_engine(py::module_ &m) {
              py::arg("interfaces"), py::arg("filter") = "", py::kw_only(), py::arg("snaplen") = 65535,
              py::arg("buffer_bytes") = 64 << 20, py::arg("promiscuous") = true, py::arg("immediate") = false,
              py::arg("timeout_ms") = 100);
-    py::class_<Engine>(m, "Engine")
+    py::class_<Engine, EngineHolder>(m, "Engine")
         .def(py::init([](std::shared_ptr<Registry> registry, const py::kwargs &kwargs) {
-                 return std::make_unique<Engine>(std::move(registry), options_of(kwargs));
+                 const EngineOptions options = options_of(kwargs);
+                 const py::gil_scoped_release release;
+                 return EngineHolder(new Engine(std::move(registry), options));
              }),
              py::arg("registry"))
         .def(
@@ -259,6 +270,8 @@ void bind_engine(py::module_ &m) {
             },
             py::arg("timeout_ms") = 100)
         .def("inspect", inspect, py::arg("batch"), py::arg("ask"))
+        .def("reload_meter", reload_meter, py::arg("capsule"), py::arg("config") = py::bytes(),
+             py::arg("fields") = py::none())
         .def("stop", &Engine::stop)
         .def("admit", &Engine::admit, py::arg("allowed"))
         .def("close", &Engine::close, py::call_guard<py::gil_scoped_release>())

@@ -101,7 +101,10 @@ void bind_registry(py::module_ &m) {
              py::arg("prefixes"), py::arg("fields"))
         .def(
             "declare", [](Registry &r, const py::handle &field) { r.declare(field_info(field)); }, py::arg("field"))
+        .def("add_meter", add_meter, py::arg("capsule"), py::arg("config") = py::bytes(),
+             py::arg("fields") = py::none())
         .def("protocols", protocols)
+        .def("meters", meters)
         .def("fields", [](const Registry &r) {
             py::list out;
             for (const auto *fields : {&r.schema()->fields, &r.schema()->declared})

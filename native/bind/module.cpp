@@ -68,6 +68,7 @@ PYBIND11_MODULE(_core, m) {
     bind_batch(m);
     bind_binary(m);
     bind_lookup(m);
+    bind_meters(m);
     bind_registry(m);
     bind_engine(m);
 }
