@@ -35,7 +35,7 @@ BOUNDS = [
     ("flow", "src/flow/engine.cpp", "kMaxFlows kMaxTime"),
     ("flow", "src/flow/cold.h", "kMaxString kMaxRecordText kMaxAttributes kMaxNames kMaxLaterSegments"),
     ("flow", "src/flow/dissection.cpp", "kMaxTcpPayloads kMaxUdpPayloads kMaxUdpMore"),
-    ("protocols", "src/protocols/http/lines.cpp", "kMaxMethod"),
+    ("protocols", "src/protocols/http/lines.cpp", "kMinMethod kMaxMethod"),
     ("protocols", "src/protocols/http/reader.cpp", "kMaxValue"),
     ("protocols", "src/protocols/dns/name.cpp", "kMaxName kMaxJumps"),
     ("protocols", "src/protocols/dns/dns.cpp", "kMaxAddresses kNamesAMessage kMaxWait"),

@@ -306,7 +306,11 @@ TEST(Http, OtherMethodsAndOtherProtocols) {
     EXPECT_EQ(answer("HTTP/1.1 20x OK\r\n"), AICORE_NO);
     EXPECT_EQ(answer("HTTP/1.1 2000\r\n"), AICORE_NO);
     EXPECT_EQ(answer("HTTP/1.1 200\r\n"), AICORE_YES);
-    EXPECT_EQ(answer("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), AICORE_NO) << "no method is that long";
+    for (const size_t length : {2u, 3u, 24u, 25u})
+        EXPECT_EQ(answer(std::string(length, 'A') + " / HTTP/1.1\r\n"),
+                  length == 3 || length == 24 ? AICORE_YES : AICORE_NO);
+    EXPECT_EQ(answer(std::string(24, 'A')), AICORE_MORE);
+    EXPECT_EQ(answer(std::string(25, 'A')), AICORE_NO) << "no method is that long";
     EXPECT_EQ(answer("GET / HTTP/1.1"), AICORE_MORE);
     EXPECT_EQ(answer("GET /" + std::string(9000, 'a')), AICORE_MORE);
 }
