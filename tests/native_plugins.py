@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protocol plugins in C and C++ for tests: built, and shown TCP conversations."""
+"""Native plugins in C and C++ for tests: built, and shown TCP conversations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import aicore
 CLIENT, SERVER = "10.1.0.1", "10.1.0.2"
 
 
-def compiled(source: Path, module: str, folder: Path, *options: str, include: Path | None = None) -> None:
+def compiled(source: Path, module: str, folder: Path, *options: str | Path, include: Path | None = None) -> None:
     """Builds an extension module with nothing but a compiler, Python's headers and those of the installed aicore, or of
     `include`."""
     compiler = shutil.which("cc" if source.suffix == ".c" else "c++")

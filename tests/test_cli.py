@@ -277,6 +277,7 @@ def test_completion_scripts_are_clicks(shell: str) -> None:
         ("aicore run --no-plugin mem", "memory"),
         ("aicore run --plugin protocol:d", "protocol:dns"),
         ("aicore list-plugins --hook flow_e", "flow_enrich"),
+        ("aicore new-plugin x --kind m", "meter"),
         ("aicore spool --spool spools drop sq", "sqlite-1a2b3c4d"),
     ],
 )

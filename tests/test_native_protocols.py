@@ -101,14 +101,17 @@ def test_each_header_stands_alone_without_a_warning(compiler: str) -> None:
     if not shutil.which(compiler):
         pytest.skip(f"no {compiler}")
     headers = sorted(Path(aicore.get_include()).glob("aicore/*.h"))
-    assert {header.name for header in headers} >= {"protocol.h", "dissector.h", "tls.h"}
+    assert {header.name for header in headers} >= {"protocol.h", "meter.h", "dissector.h", "tls.h"}
     strict = ["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
     for header in headers:
-        language = ["-x", "c", "-std=c99"] if header.name == "protocol.h" else ["-x", "c++", "-std=c++20"]
+        languages = [["-x", "c++", "-std=c++20"]]
+        if header.name in ("protocol.h", "meter.h"):
+            languages.append(["-x", "c", "-std=c99"])
         source = f"#include <aicore/{header.name}>\n"
-        subprocess.run(
-            [compiler, *language, *strict, f"-I{header.parent.parent}", "-"], input=source, text=True, check=True
-        )
+        for language in languages:
+            subprocess.run(
+                [compiler, *language, *strict, f"-I{header.parent.parent}", "-"], input=source, text=True, check=True
+            )
 
 
 @pytest.mark.slow
@@ -119,16 +122,21 @@ def test_the_examples_copied_out_of_the_repository_build_with_the_wheel_alone(tm
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     pip = [programs / "python", "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
     subprocess.run([*pip, "setuptools>=77", EXAMPLES.parent.parent], check=True)
-    for name in ("irc", "git"):
+    kinds = {"irc": "protocol", "git": "protocol", "entropy": "meter", "watch": "meter"}
+    assert kinds.keys() == {path.name for path in EXAMPLES.iterdir()}
+    for name in kinds:
         subprocess.run([*pip, "--no-build-isolation", "--no-deps", tmp_path / "native" / name], check=True)
     listed = subprocess.run([programs / "aicore", "list-plugins", "--json"], check=True, capture_output=True, text=True)
     rows = {row["name"]: row for row in json.loads(listed.stdout)}
-    for name in ("irc", "git"):
-        row = rows[f"protocol:{name}"]
+    for name, kind in kinds.items():
+        row = rows[f"{kind}:{name}"]
         assert (row["status"], row["distribution"]) == ("ok", f"aicore-{name}")
     request = git(b"git-receive-pack", b"/p.git", b"h.example")
     path = talks(tcp(1, b"NICK eve\r\nUSER e 0 * :E\r\n"), tcp(2, request)).write(tmp_path / "a.pcap")
+    (tmp_path / "names").write_text("h.example\n")
     command = [programs / "aicore", "run", path, "--to", f"jsonl:{tmp_path / 'flows'}"]
+    command += ["--plugin", "entropy", "--plugin", f"watch?names={tmp_path / 'names'}"]
     subprocess.run(command, check=True, capture_output=True)
-    named = {json.loads(line).get("layer7") for line in (tmp_path / "flows").read_text().splitlines()}
-    assert named == {"irc", "git"}
+    flows = [json.loads(line) for line in (tmp_path / "flows").read_text().splitlines()]
+    assert {flow.get("layer7"): flow.get("watched") for flow in flows} == {"irc": None, "git": "h.example"}
+    assert all(flow["src_entropy"] > 0 for flow in flows)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from commandline import invoke
 from conftest import Install
+from native_plugins import compiled
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,6 +26,8 @@ KINDS = {
     "hook": ["--kind", "hook"],
     "protocol": ["--kind", "protocol"],
     "native": ["--kind", "protocol", "--native"],
+    "meter": ["--kind", "meter"],
+    "native-meter": ["--kind", "meter", "--native"],
 }
 
 
@@ -67,13 +70,19 @@ def test_what_is_made_is_clean(kind: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("kind", ["adaptor", "hook", "protocol"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_its_own_tests_pass(kind: str, tmp_path: Path, install: Install) -> None:
     """In a process of its own, with the package on the path as pip would leave it there."""
     made = make(tmp_path, kind)
     entries = tomllib.loads((made / "pyproject.toml").read_text())["project"]["entry-points"]
     install("aicore-made-up", **{group.partition(".")[2]: names for group, names in entries.items()})
-    path = os.pathsep.join([str(made), str(tmp_path / "site-packages"), os.environ.get("PYTHONPATH", "")])
+    package = made
+    if (made / "native").is_dir():
+        package = made / "src"
+        own = made / "native" / "made_up.c"
+        strict = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
+        compiled(made / "native" / "module.c", "aicore_made_up/_native", package, *strict, own)
+    path = os.pathsep.join([str(package), str(tmp_path / "site-packages"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(made)],
         cwd=made,
@@ -93,7 +102,7 @@ def test_its_own_tests_pass(kind: str, tmp_path: Path, install: Install) -> None
         (["Up", "--kind", "hook"], "lower-case letters"),
         (["../x", "--kind", "hook"], "lower-case letters"),
         (["x" * 33, "--kind", "hook"], "at most 32"),
-        (["x", "--kind", "hook", "--native"], "--native is for protocols"),
+        (["x", "--kind", "hook", "--native"], "--native is for protocols and meters"),
         (["x", "--kind", "store"], "is not one of"),
         (["x"], "Missing option '--kind'"),
         (["there", "--kind", "hook"], "exists already"),
@@ -153,10 +162,12 @@ def test_from_an_empty_environment(kind: str, wheels: Path, tmp_path: Path) -> N
     rows = json.loads(call(bin_folder / "aicore", "list-plugins", "--json", cwd=tmp_path))
     (row,) = [row for row in rows if row["distribution"] == "aicore-made-up"]
     assert (row["name"], row["status"], row["version"]) == (f"{KINDS[kind][1]}:made-up", "ok", "0.1.0")
-    options = {"adaptor": ["--to", "made-up:flows"], "hook": ["--plugin", "made-up", "--to", "jsonl:flows"]}
-    call(bin_folder / "aicore", "run", DEMO, *options.get(kind, ["--to", "jsonl:flows"]), cwd=tmp_path)
+    named = [] if row["kind"] in ("adaptor", "protocol") else ["--plugin", "made-up"]
+    store = "made-up:flows" if kind == "adaptor" else "jsonl:flows"
+    call(bin_folder / "aicore", "run", DEMO, *named, "--to", store, cwd=tmp_path)
     records = [json.loads(line) for line in (tmp_path / "flows").read_text().splitlines()]
     assert len(records) > 50
-    assert kind != "hook" or any("made_up_label" in record for record in records)
+    for field in {"hook": ["made_up_label"], "meter": ["src_made_up", "dst_made_up"]}.get(row["kind"], []):
+        assert any(field in record for record in records)
     said = call(bin_folder / "python", "-m", "pytest", "-q", made / "tests", cwd=made)
     assert " passed" in said

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", re.ASCII)
-_LONGEST = 32  # of a protocol's name
+_LONGEST = 32  # of the name of a protocol or meter
 
 
 @click.command("new-plugin", short_help="Make the package of a plugin.")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(["adaptor", "hook", "protocol"]), required=True, help="What it is.")
-@click.option("--native", is_flag=True, help="A protocol in C instead of Python.")
+@click.option("--kind", type=click.Choice(["adaptor", "protocol", "meter", "hook"]), required=True, help="What it is.")
+@click.option("--native", is_flag=True, help="A protocol in C instead of Python, a meter in C alone.")
 @click.option(
     "--in",
     "parent",
@@ -32,7 +32,8 @@ _LONGEST = 32  # of a protocol's name
 def command(name: str, kind: str, native: bool, parent: Path) -> None:
     """Make the folder aicore-NAME: a package that works, with tests that pass, to change into yours.
 
-    NAME is what users will write: the scheme of an adaptor's URL, the name of a hook plugin or of a protocol.
+    NAME is what users will write: the scheme of an adaptor's URL, the name of any other plugin.
+    A meter is a class with options in front of a part in C, or with --native that part alone.
     Needs jinja2, which aicore's extra `author` brings.
     """
     name = name.removeprefix("aicore-")
@@ -40,8 +41,8 @@ def command(name: str, kind: str, native: bool, parent: Path) -> None:
         raise click.UsageError(
             f"a name is lower-case letters, digits and single dashes, at most {_LONGEST}, not {name!r}"
         )
-    if native and kind != "protocol":
-        raise click.UsageError("--native is for protocols")
+    if native and kind not in ("protocol", "meter"):
+        raise click.UsageError("--native is for protocols and meters")
     folder = parent / f"aicore-{name}"
     files = dict(_render(name, kind, native))
     try:
@@ -70,15 +71,20 @@ def _render(name: str, kind: str, native: bool) -> Iterator[tuple[str, str]]:
         lstrip_blocks=True,
     )
     values = _values(name, kind, native)
-    wanted = {"common", kind, *(["native"] if native else [])}
+    wanted = {"common", kind, *_parts(kind, native)}
     for template in environment.list_templates():
         part, _, path = template.partition("/")
         if part not in wanted or not path.endswith(".j2"):
             continue
-        if native and template == "protocol/{{module}}/__init__.py.j2":
-            continue  # the one of native/ stands for it
         target = environment.from_string(path.removesuffix(".j2")).render(values)
         yield target, environment.get_template(template).render(values)
+
+
+def _parts(kind: str, native: bool) -> tuple[str, ...]:
+    """Folders of templates beside that of the kind."""
+    if native:
+        return ("native", "capsule", *(["protocol-native"] if kind == "protocol" else []))
+    return {"protocol": ("protocol-python",), "meter": ("native", "meter-python")}.get(kind, ())
 
 
 def _values(name: str, kind: str, native: bool) -> dict[str, object]:
@@ -89,6 +95,7 @@ def _values(name: str, kind: str, native: bool) -> dict[str, object]:
         "name": name,
         "kind": kind,
         "native": native,
+        "compiled": native or kind == "meter",
         "distribution": f"aicore-{name}",
         "module": f"aicore_{ident}",
         "ident": ident,
@@ -99,7 +106,8 @@ def _values(name: str, kind: str, native: bool) -> dict[str, object]:
             "adaptor": f"Adaptor for aicore: flows into {name}",
             "hook": f"Hook plugin {name} for aicore",
             "protocol": f"The protocol {name} for aicore",
+            "meter": f"The meter {name} for aicore",
         }[kind],
         # what the command line of a run takes; protocols are loaded in every one
-        "usage": {"adaptor": f"--to {name}:PATH", "hook": f"--plugin {name}", "protocol": ""}[kind],
+        "usage": {"adaptor": f"--to {name}:PATH", "protocol": ""}.get(kind, f"--plugin {name}"),
     }
