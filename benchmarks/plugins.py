@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from subject import cpu, run_aicore
+from subject import run_noop
 
 SOURCE = """
 #define PY_SSIZE_T_CLEAN
@@ -129,17 +129,6 @@ MADE: dict[str, Callable[[], list[Any]]] = {
 def measure(name: str, capture: str) -> dict[str, float]:
     import aicore
 
-    class Noop(aicore.DatabaseAdaptor):
-        events = "all"
-
-        def write(self, batch: aicore.FlowBatch) -> None:
-            """Takes every event, does nothing."""
-
-    class Clock:
-        @aicore.hookimpl(trylast=True)
-        def run_started(self) -> None:
-            self.started = cpu()
-
     keep = INSTALLED.get(name, ("", ""))[1].split()
     others = {row.name for row in aicore.list_plugins(load=False) if row.distribution not in ("aicore", *keep)}
     os.environ["AICORE_DISABLE_PLUGINS"] = ",".join(
@@ -149,10 +138,7 @@ def measure(name: str, capture: str) -> dict[str, float]:
         uses: list[tuple[Any, dict[str, str]]] = [(plugin, {}) for plugin in MADE.get(name, list)()]
         if name == "geoip and reputation":
             uses += enrichment(folder)
-        clock, begin = Clock(), cpu()
-        packets, flows = run_aicore(capture, Noop(), [*uses, (clock, {})])
-        end = cpu()
-        return {"packets": packets, "flows": flows, "cpu": end - clock.started, "start": clock.started - begin}
+        return run_noop(capture, uses)
 
 
 def main() -> None:

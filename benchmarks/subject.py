@@ -39,6 +39,26 @@ def run_aicore(capture: str, adaptor: Any, uses: Sequence[tuple[Any, dict[str, A
     return counters["packets"], counters["flows_tcp"] + counters["flows_udp"]
 
 
+def run_noop(capture: str, uses: Sequence[tuple[Any, dict[str, Any]]]) -> dict[str, float]:
+    """A run with plugins and an adaptor that does nothing. CPU seconds of the run, and of what was before it began."""
+    import aicore
+
+    class Noop(aicore.DatabaseAdaptor):
+        events = "all"
+
+        def write(self, batch: aicore.FlowBatch) -> None:
+            """Takes every event, does nothing."""
+
+    class Clock:
+        @aicore.hookimpl(trylast=True)
+        def run_started(self) -> None:
+            self.started = cpu()
+
+    clock, begin = Clock(), cpu()
+    packets, flows = run_aicore(capture, Noop(), [*uses, (clock, {})])
+    return {"packets": packets, "flows": flows, "cpu": cpu() - clock.started, "start": clock.started - begin}
+
+
 def no_adaptor(capture: str) -> tuple[int, int]:
     return run_aicore(capture, None)
 

@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 DEMO = ROOT / "tests" / "captures" / "demo.pcap"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 #: They install into environments of their own, from wheels.
-TUTORIALS = ["adaptor.md", "hook.md", "protocol.md", "start.md"]
+TUTORIALS = ["adaptor.md", "hook.md", "meter.md", "protocol.md", "start.md"]
 #: What else a page needs.
 NEEDS = {"scaling.md": "distributed", "stores.md": "aicore_duckdb"}
 #: The only commands that are not run: they make users and services.
