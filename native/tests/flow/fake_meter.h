@@ -134,7 +134,7 @@ template <int slot> class FakeMeter {
 };
 
 inline const Endpoints kDatagrams{"10.0.0.1", "10.0.0.2", 5000, 5001};
-inline Frames datagrams(int n) { // of one flow, to and fro
+inline Frames datagrams(int n) { // of one flow, both ways in turn
     Frames f;
     for (int i = 0; i < n; ++i)
         f.push_back(udp_frame(i * 0.1, i % 2 ? kDatagrams.back() : kDatagrams, "payload"));

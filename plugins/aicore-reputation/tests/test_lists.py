@@ -62,7 +62,7 @@ def found(plugin: Any, **record: object) -> tuple[Any, ...]:
         ({"ipsrc": "192.0.2.8"}, 60, "192.0.2.0/24"),
         ({"ipdst": "192.0.9.9"}, 10, "192.0.0.0/16"),
         ({"ipdst": "192.1.0.1"}, None, None),
-        ({"ipdst": "2001:db8::5"}, 70, "2001:db8::/32"),
+        ({"ipsrc": "2001:dead::1", "ipdst": "2001:db8::5"}, 70, "2001:db8::/32"),
         ({"httphost": "example.com"}, 80, "example.com"),
         ({"sslhost": "A.B.EXAMPLE.com"}, 80, "example.com"),
         ({"dnsdomain": "example.com."}, 80, "example.com"),
