@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aicore import Option, UsageError
-from aicore.plugins.options import check_options, parse_plugin, parse_query
+from aicore.plugins.options import DELIVERY_OPTIONS, check_options, parse_plugin, parse_query
 from aicore.plugins.secrets import scrub
 
 DECLARED = {
@@ -56,6 +56,13 @@ def test_errors(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as error:
         check(**given)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf", ""])
+def test_the_time_to_wait_is_named_in_words(value: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        DELIVERY_OPTIONS["wait"].check("wait", value)
+    assert str(caught.value) == f"wait must be a number of seconds, or forever, not {value!r}"
 
 
 def test_a_secret_is_not_quoted() -> None:

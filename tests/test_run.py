@@ -359,6 +359,16 @@ def test_the_time_to_wait_is_a_number_of_seconds(capture_file: Path, wait: Any) 
         aicore.PacketDispatcher(capture_file, wait=wait)
 
 
+@pytest.mark.parametrize("name", ["spol", "bogus", "snap_len", "buffer"])
+def test_an_unknown_setting_is_an_error_of_files_too(capture_file: Path, name: str) -> None:
+    with pytest.raises(aicore.UsageError, match=f"no setting '{name}'"):
+        aicore.PacketDispatcher(capture_file, **{name: 1})
+
+
+def test_a_file_takes_the_settings_of_an_interface(capture_file: Path) -> None:
+    aicore.PacketDispatcher(capture_file, snaplen=96, buffer_bytes=1 << 20, promiscuous=False, immediate=True)
+
+
 def test_a_folder_is_the_captures_in_it(capture_file: Path, visits: Any, tmp_path: Path) -> None:
     folder = tmp_path / "captures"
     folder.mkdir()

@@ -19,7 +19,24 @@ from aicore.errors import UsageError
 from aicore.plugins.secrets import looks_secret, remember_secret
 
 _BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "yes or no", list: "a comma-separated list"}
+
+
+def seconds_or_forever(text: Any) -> float:
+    if text == "forever":
+        return math.inf
+    if isinstance(text, bool) or not 0 <= (seconds := float(text)) < math.inf:
+        raise ValueError
+    return seconds
+
+
+_NAMES: Mapping[Callable[[Any], Any], str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "yes or no",
+    list: "a comma-separated list",
+    seconds_or_forever: "a number of seconds, or forever",
+}
 
 
 @dataclass(frozen=True)
@@ -79,14 +96,6 @@ class Option:
         if self.type is float and converted != converted:  # NaN passes every bound
             raise ValueError
         return converted
-
-
-def seconds_or_forever(text: Any) -> float:
-    if text == "forever":
-        return math.inf
-    if isinstance(text, bool) or not 0 <= (seconds := float(text)) < math.inf:
-        raise ValueError("write seconds, or forever")
-    return seconds
 
 
 #: What the URL of every adaptor takes beside the adaptor's own options: settings of its delivery.

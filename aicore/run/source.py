@@ -12,9 +12,12 @@ from typing import Any
 
 from aicore import _core
 from aicore.errors import SourceError, UsageError
+from aicore.plugins.options import nearest
 
 SourceLike = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
+#: What can be set of an interface, beside its filter.
+_CAPTURE = ("snaplen", "buffer_bytes", "promiscuous", "immediate")
 
 # First four bytes of pcap (µs, ns, modified; both byte orders) and pcapng files.
 _MAGIC = frozenset(
@@ -43,6 +46,9 @@ class Source:
         """An existing interface wins, else a path; "-" is standard input; several files are read in the given order; a
         directory is the captures in it, in the order of their names, or with `follow` those that will come, too.
         `live` settles it where a file and an interface have the same name. SourceError if there is no such thing."""
+        for name in capture:  # checked for files too, which need none: a typing error must not pass unseen
+            if name not in _CAPTURE:
+                raise UsageError(f"a source has no setting {name!r}; {nearest(name, _CAPTURE)}")
         given = [source] if isinstance(source, str | os.PathLike) else list(source)
         names = tuple(os.fspath(name) for name in given)
         if not names or not all(names):
