@@ -61,7 +61,7 @@ class Option:
         try:
             converted = self._convert(value)
         except (TypeError, ValueError) as error:
-            wanted = _NAMES.get(self.type) or f"a value that {getattr(self.type, '__name__', self.type)} takes"  # type: ignore[call-overload]
+            wanted = _NAMES.get(self.type) or f"a value that {getattr(self.type, '__name__', self.type)} takes"
             detail = f": {error}" if self.type not in _NAMES and str(error) and not self.secret else ""
             raise UsageError(f"{name} must be {wanted}, not {shown}{detail}") from None
         parts = converted if self.type is list else (converted,)
