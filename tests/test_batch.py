@@ -77,8 +77,9 @@ def test_columns() -> None:
     assert [rows[0].packets, rows[-1].packets] == [5, 7]
     with pytest.raises(IndexError):
         rows[2]
-    with pytest.raises(KeyError):
-        rows.column("nothing")
+    for asked in (rows.column, rows.valid, rows.type):
+        with pytest.raises(KeyError, match="no column 'byts'; did you mean bytes"):
+            asked("byts")
 
 
 def test_added_fields() -> None:

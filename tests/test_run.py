@@ -353,6 +353,11 @@ def test_the_queue_has_a_bound(capture_file: Path) -> None:
         aicore.PacketDispatcher(capture_file, queue=0)
 
 
+@pytest.mark.parametrize("wait", [0, 2.5, math.inf, "forever"])
+def test_wait_is_a_number_of_seconds_or_for_ever(capture_file: Path, wait: Any) -> None:
+    assert aicore.PacketDispatcher(capture_file, wait=wait)._wait == (math.inf if wait == "forever" else wait)
+
+
 @pytest.mark.parametrize("wait", [True, False, None, -1, math.nan, "for ever"])
 def test_the_time_to_wait_is_a_number_of_seconds(capture_file: Path, wait: Any) -> None:
     with pytest.raises(aicore.UsageError, match="wait must be"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aicore.delivery import START_SECONDS, SpoolSettings, checked_wait
 from aicore.errors import Fatal, SourceError, UsageError
@@ -27,7 +27,7 @@ class PacketDispatcher:
     spool_size: MiB of it for each store. spool_free: percent of the disk that is left to others. spool_always: all
     goes through it, and not only what memory has no room for.
     queue: MiB of memory for each store. wait: seconds for which a run on files waits for a store that takes nothing
-    from the start on (math.inf: for ever). capture: snaplen, buffer_bytes, promiscuous, immediate, for interfaces.
+    from the start on, or "forever". capture: snaplen, buffer_bytes, promiscuous, immediate, for interfaces.
     SourceError if there is no such source, UsageError for a setting that cannot be.
     """
 
@@ -43,7 +43,7 @@ class PacketDispatcher:
         spool_free: float = 5.0,
         spool_always: bool = False,
         queue: int = 64,
-        wait: float = START_SECONDS,
+        wait: float | Literal["forever"] = START_SECONDS,
         **capture: Any,
     ) -> None:
         checks = DELIVERY_OPTIONS

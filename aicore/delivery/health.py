@@ -9,7 +9,7 @@ import time
 from typing import Literal
 
 from aicore.delivery.timing import Clock, RareLog, log
-from aicore.plugins.options import Option
+from aicore.plugins.options import Option, seconds_or_forever
 
 State = Literal["connecting", "ok", "retrying", "spooling", "fatal", "stuck", "closed"]
 
@@ -22,9 +22,9 @@ _SAY_SECONDS = 60.0
 
 
 def checked_wait(seconds: object) -> float:
-    """How long a run on files waits for a store that takes nothing from the start on; math.inf: for ever. UsageError
-    for what is no number of seconds: of True nobody knows whether 1 s or for ever is meant."""
-    return Option(float, minimum=0).check("wait", seconds)  # type: ignore[no-any-return]
+    """How long a run on files waits for a store that takes nothing from the start on; "forever" and math.inf: for ever.
+    UsageError for anything else: of True nobody knows whether 1 s or for ever is meant."""
+    return Option(seconds_or_forever).check("wait", seconds)  # type: ignore[no-any-return]
 
 
 class Health:

@@ -22,7 +22,7 @@ _BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no":
 
 
 def seconds_or_forever(text: Any) -> float:
-    if text == "forever":
+    if text in ("forever", math.inf):
         return math.inf
     if isinstance(text, bool) or not 0 <= (seconds := float(text)) < math.inf:
         raise ValueError

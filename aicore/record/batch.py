@@ -180,7 +180,10 @@ class FlowBatch:
 
     def type(self, name: str) -> FieldType:
         """KeyError for an unknown name."""
-        return self._core.type(name)
+        try:
+            return self._core.type(name)
+        except KeyError:
+            raise self._unknown(name) from None
 
     def column(self, name: str) -> Any:
         """Integers and times: a memoryview of int64. float: of double. bool: of bool. All are 0 where absent, and
@@ -188,12 +191,21 @@ class FlowBatch:
         KeyError for an unknown name."""
         found = self._columns.get(name)
         if found is None:
-            found = self._columns[name] = self._core.column(name)
+            try:
+                found = self._columns[name] = self._core.column(name)
+            except KeyError:
+                raise self._unknown(name) from None
         return found
 
     def valid(self, name: str) -> memoryview:
-        """1 where the row has a value, else 0. Made once."""
-        return self._core.valid(name)
+        """1 where the row has a value, else 0. Made once. KeyError for an unknown name."""
+        try:
+            return self._core.valid(name)
+        except KeyError:
+            raise self._unknown(name) from None
+
+    def _unknown(self, name: str) -> KeyError:
+        return KeyError(f"no column {name!r}; {nearest(name, self.names())}")
 
     def keys(self) -> tuple[str, ...]:
         return self.column("key")  # type: ignore[no-any-return]
