@@ -264,6 +264,27 @@ def test_stop_from_another_thread(long_capture: Path) -> None:
     assert 0 < recorder.count("insert") == recorder.count("remove") < 5000
 
 
+def test_a_dispatcher_runs_once_at_a_time(capture_file: Path) -> None:
+    errors: list[str] = []
+
+    class Again(Recorder):
+        def insert(self, key: str) -> None:
+            if not self.calls:
+                try:
+                    dispatcher.run()
+                except aicore.UsageError as error:
+                    errors.append(str(error))
+            super().insert(key)
+
+    dispatcher = aicore.PacketDispatcher(capture_file)
+    dispatcher.stack = stack_of(recorder := Again())
+    dispatcher.run()
+    assert errors == ["run() of this dispatcher goes on already"]
+    assert recorder.count("insert") == recorder.count("remove") > 0
+    dispatcher.run()
+    assert len(errors) == 1
+
+
 def test_stop_before_run(long_capture: Path) -> None:
     dispatcher = aicore.PacketDispatcher(long_capture)
     dispatcher.stop()

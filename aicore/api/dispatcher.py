@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +59,7 @@ class PacketDispatcher:
         self._wait = checked_wait(wait)
         self._run: Run | None = None
         self._stopped = False
+        self._running = threading.Lock()  # held by run(): two at once would call the stack's adaptors on two threads
 
     def __enter__(self) -> PacketDispatcher:
         return self
@@ -72,8 +74,17 @@ class PacketDispatcher:
         SIGINT ends the input, final events are delivered, then KeyboardInterrupt is raised; after a second SIGINT the
         stores have no more time. On the main thread, and unless the program handles SIGINT itself: then its handler
         should call stop(). SourceError if the source cannot be opened, and, after everything read was delivered, if it
-        ended early; Fatal if an adaptor failed for good, after the others have everything.
+        ended early; Fatal if an adaptor failed for good, after the others have everything; UsageError while another
+        run() of this dispatcher goes on.
         """
+        if not self._running.acquire(blocking=False):
+            raise UsageError("run() of this dispatcher goes on already")
+        try:
+            return self._run_once()
+        finally:
+            self._running.release()
+
+    def _run_once(self) -> RunSummary:
         if self.stack is None:
             raise UsageError("pd.stack is not set")
         self._run = run = Run(
