@@ -153,3 +153,7 @@ def test_packed_rows_need_places_that_fit() -> None:
     ):
         with pytest.raises(aicore.UsageError):
             rows.packed([Place(*place)], 8)  # type: ignore[arg-type]
+    with pytest.raises(aicore.UsageError, match="too large"):
+        aicore.FlowBatch.concat([rows] * 3).packed([], (1 << 63) - 1)
+    with pytest.raises(MemoryError):
+        rows.packed([], 1 << 62)

@@ -80,7 +80,11 @@ py::bytearray packed(const PyBatch &self,
     for (const auto &[kind, fields, offset, width] : given)
         places.push_back({place_kind(kind), fields, offset, width});
     const size_t rows = self.batch->rows.size();
-    py::bytearray out(nullptr, rows * size);
+    if (rows > 0 && size > static_cast<size_t>(PY_SSIZE_T_MAX) / rows)
+        throw py::value_error("rows of " + std::to_string(size) + " bytes are too large");
+    const auto out = py::reinterpret_steal<py::bytearray>(
+        PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(rows * size)));
+    if (!out) throw py::error_already_set(); // MemoryError
     auto *begin = reinterpret_cast<uint8_t *>(PyByteArray_AS_STRING(out.ptr()));
     const py::gil_scoped_release release;
     write_packed(begin, *self.batch, places, size); // std::invalid_argument is ValueError
