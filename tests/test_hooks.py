@@ -632,3 +632,25 @@ def test_a_protocol_nobody_named_may_be_broken(
 def test_a_blocked_protocol_recognises_nothing(capture_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AICORE_DISABLE_PLUGINS", "protocol:http")
     assert "http" not in {flow.layer7 for flow in aicore.flows(capture_file)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (None, "hook:adds: fields must be a list of aicore.Field, not None"),
+        (["city"], "hook:adds: fields must be a list of aicore.Field"),
+        ((aicore.Field("city", "str", "where", width=-1),), "field 'city' has a bad width: -1"),
+        ((aicore.Field("city", "str", "\ud800"),), "field 'city' has a bad help"),
+        ([aicore.Field(f"city{i}", "str", "one of many") for i in range(4097)], "more than 4096 fields"),
+    ],
+)
+def test_fields_that_cannot_be_declared(fields: Any, reason: str, capture_file: Path) -> None:
+    class Adds:
+        @aicore.hookimpl
+        def flow_enrich(self, flows: aicore.FlowBatch) -> None:
+            raise AssertionError
+
+    Adds.fields = fields  # type: ignore[attr-defined]
+    with pytest.raises((aicore.UsageError, aicore.PluginError)) as caught:
+        aicore.flows(capture_file, plugins=[Adds()])
+    assert reason in str(caught.value)

@@ -4,6 +4,8 @@ others."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import logging
 import math
@@ -23,6 +25,29 @@ from aicore import Field, FlowBatch, Meter, Option, PluginError, UsageError
 from aicore._core import METER_ABI
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "native"
+CAPSULE_NAME = b"aicore.meter"  # a capsule refers to it
+_FUNCTIONS = ("create", "destroy", "take_over", "opened", "packet", "stream", "named", "record", "ended")
+
+
+class FieldStructure(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        *((member, ctypes.c_uint32) for member in ("type", "flags", "width")),
+        *((member, ctypes.c_char_p) for member in ("unit", "ecs", "help")),
+    )
+
+
+class MeterStructure(ctypes.Structure):
+    _fields_ = (
+        *((member, ctypes.c_uint32) for member in ("abi", "size")),
+        *((member, ctypes.c_char_p) for member in ("name", "help")),
+        *((member, ctypes.c_uint32) for member in ("state_size", "stream_bytes")),
+        ("fields", ctypes.c_void_p),
+        *((member, ctypes.c_uint32) for member in ("field_count", "field_size")),
+        *((member, ctypes.c_void_p) for member in _FUNCTIONS),
+    )
+
+
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
 
 # A native part whose create() keeps its configuration, and fails for one that begins with "bad".
@@ -227,6 +252,12 @@ def bad_meter(what: str, echo: object) -> Any:
         Bad.fields = (Field("bytes", "int", "taken"),)
     if what == "protocol":
         Bad.fields = (Field("sslhost", "str", "taken"),)
+    if what == "width":
+        Bad.fields = (Field("wide", "str", "too wide", width=1 << 32),)
+    if what == "surrogate":
+        Bad.fields = (Field("odd", "str", "half a character: \ud800"),)
+    if what == "many":
+        Bad.fields = tuple(Field(f"many{i}", "int", "one of many") for i in range(4096))
     return Bad
 
 
@@ -241,6 +272,9 @@ def bad_meter(what: str, echo: object) -> Any:
         ("fields", "fields must be a list of aicore.Field"),
         ("core", "field 'bytes' is a name of the core record"),
         ("protocol", "field 'sslhost' is declared by tls already"),
+        ("width", "field 'wide' has a bad width: 4294967296"),
+        ("surrogate", "field 'odd' has a bad help"),
+        ("many", "the record has more than 4096 fields"),
     ],
 )
 def test_a_meter_that_cannot_work_keeps_the_run_from_starting(
@@ -249,6 +283,48 @@ def test_a_meter_that_cannot_work_keeps_the_run_from_starting(
     with pytest.raises((UsageError, PluginError)) as caught:
         aicore.flows(capture_file, plugins=[bad_meter(what, echo)])
     assert reason in str(caught.value)
+
+
+def structure(name: bytes, **members: Any) -> tuple[ctypes.Structure, object, list[object]]:
+    """A meter that does nothing; its capsule, which says in the list when it is destroyed."""
+    texts = {"name": name, "help": members.pop("help", b"nothing")}
+    destroyed: list[object] = []
+    destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(destroyed.append)
+    made = MeterStructure(abi=METER_ABI, size=ctypes.sizeof(MeterStructure), **texts, **members)
+    made.kept = destructor
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    capsule = new(ctypes.addressof(made), CAPSULE_NAME, ctypes.cast(destructor, ctypes.c_void_p))
+    return made, capsule, destroyed
+
+
+def test_a_run_keeps_the_capsule_of_a_meter_to_its_end(capture_file: Path) -> None:
+    made, capsule, destroyed = structure(b"owner")
+
+    class Owner(Meter):
+        def native(self) -> tuple[object, bytes]:
+            nonlocal capsule
+            given, capsule = capsule, None
+            return given, b""
+
+    with aicore.flows(capture_file, plugins=[Owner()]) as flows:
+        gc.collect()
+        next(flows)
+        assert destroyed == []
+    del flows
+    gc.collect()
+    assert len(destroyed) == 1
+    assert made.abi == METER_ABI  # it was there until now
+
+
+@pytest.mark.parametrize("member", ["help", "field"])
+def test_a_meter_whose_texts_are_not_utf8(member: str, capture_file: Path) -> None:
+    field = FieldStructure(name=b"odd", type=1, help=b"\xff")
+    given = {"fields": ctypes.addressof(field), "field_count": 1, "field_size": ctypes.sizeof(field)}
+    made, capsule, _ = structure(b"odd", **({"help": b"\xff"} if member == "help" else given))
+    with pytest.raises(UsageError, match="not UTF-8"):
+        aicore.flows(capture_file, plugins=[capsule])
+    assert made.size == ctypes.sizeof(MeterStructure)
 
 
 @pytest.mark.usefixtures("echo")

@@ -473,6 +473,8 @@ def test_one_error_is_answered_no(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         ({"prefixes": ("text",)}, "1 to 16 bytes"),
         ({"ports": (0,)}, "1 to 65535"),
         ({"rank": 101}, "rank must be 0 to 100"),
+        ({"fields": ["city"]}, "fields must be a list of aicore.Field"),  # type: ignore[list-item]
+        ({"fields": None}, "fields must be a list of aicore.Field"),
         ({"fields": (aicore.Field("Bad-Name", "str", ""),)}, "cannot be declared"),
         ({"fields": (aicore.Field("x", "list", ""),)}, "cannot be declared"),  # type: ignore[arg-type]
         ({"notify": ("other",)}, "not declared: other"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from aicore.errors import AicoreError, Fatal, PluginError, UsageError
 from aicore.plugins.options import config_of
 from aicore.plugins.secrets import one_line
-from aicore.record.schema import Field, as_native
+from aicore.record.schema import Field, as_native, declared_fields
 
 if TYPE_CHECKING:
     from aicore.plugins.options import Option
@@ -61,7 +61,7 @@ def native_part(label: str, meter: object) -> NativePart:
         return NativePart(meter)
     try:
         given: Any = meter.native()
-        fields: Any = meter.fields
+        fields: object = meter.fields
     except Fatal as error:
         raise UsageError(str(error)) from error
     except AicoreError:
@@ -70,9 +70,7 @@ def native_part(label: str, meter: object) -> NativePart:
         raise PluginError(f"{label}: native() raised {one_line(error)}") from error
     if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], bytes)):
         raise PluginError(f"{label}: native() must return a capsule and bytes, not {given!r:.100}")
-    if not (isinstance(fields, tuple | list) and all(isinstance(field, Field) for field in fields)):
-        raise PluginError(f"{label}: fields must be a list of aicore.Field, not {fields!r:.100}")
-    return NativePart(*given, [as_native(field) for field in fields] or None)
+    return NativePart(*given, [as_native(field) for field in declared_fields(label, fields)] or None)
 
 
 def check_meter(label: str, meter: type) -> None:

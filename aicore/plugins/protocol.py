@@ -21,11 +21,10 @@ from aicore import _core
 from aicore.errors import PluginError, UsageError
 from aicore.plugins.options import config_of
 from aicore.record.batch import Flow, FlowBatch
-from aicore.record.schema import FieldType, as_native
+from aicore.record.schema import Field, FieldType, as_native
 
 if TYPE_CHECKING:
     from aicore.plugins.options import Option
-    from aicore.record.schema import Field
     from aicore.run.isolation import Guard
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
@@ -180,6 +179,9 @@ def _problem(protocol: type[Protocol]) -> str | None:
         return "each prefix must be 1 to 16 bytes"
     if not all(isinstance(port, int) and 0 < port < 65536 for port in ports):
         return "each port must be 1 to 65535"
+    fields: object = protocol.fields
+    if not isinstance(fields, tuple | list) or not all(isinstance(field, Field) for field in fields):
+        return f"fields must be a list of aicore.Field, not {fields!r:.100}"
     if not isinstance(rank, int) or not 0 <= rank <= 100:
         return f"rank must be 0 to 100, not {rank!r}"
     for field in protocol.fields:

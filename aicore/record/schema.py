@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from aicore import _core
+from aicore.errors import PluginError
 
 #: Integers are signed 64 bits. `time` is one, in nanoseconds since the epoch, UTC; RFC 3339 with 9 decimals in JSON. A
 #: float that is not finite is null in JSON.
@@ -52,6 +53,13 @@ class Field:
     def sql_type(self) -> str:
         """SQLite's storage class; lists are stored as JSON text."""
         return _SQL_TYPES[self.type]
+
+
+def declared_fields(owner: str, fields: object) -> Sequence[Field]:
+    """`fields` of a plugin. PluginError unless it is a list or tuple of fields."""
+    if isinstance(fields, tuple | list) and all(isinstance(field, Field) for field in fields):
+        return fields
+    raise PluginError(f"{owner}: fields must be a list of aicore.Field, not {fields!r:.100}")
 
 
 def of_native(fields: Iterable[Mapping[str, Any]]) -> tuple[Field, ...]:

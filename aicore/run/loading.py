@@ -87,7 +87,8 @@ class Chain:
             registered = plugins.register(name, plugin)
             self.guard.account(registered)
             declared += [
-                dataclasses.replace(field, protocol=registered) for field in reversed(getattr(plugin, "fields", ()))
+                dataclasses.replace(field, protocol=registered)
+                for field in reversed(schema.declared_fields(registered, getattr(plugin, "fields", ())))
             ]
         for expected, meter in meters:  # behind all protocols, also those that hook plugins have added
             plugins.register(self.meters.add(meter, expected), meter)

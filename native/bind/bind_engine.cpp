@@ -215,7 +215,7 @@ void bind_engine(py::module_ &m) {
                  const py::gil_scoped_release release;
                  return EngineHolder(new Engine(std::move(registry), options));
              }),
-             py::arg("registry"))
+             py::arg("registry"), py::keep_alive<1, 2>()) // the registry keeps the plugins' capsules
         .def(
             "open_files",
             [](Engine &e, const std::vector<std::string> &paths, const std::string &filter) {

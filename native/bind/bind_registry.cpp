@@ -38,14 +38,26 @@ py::dict field_dict(const FieldInfo &f) {
 
 FieldInfo field_info(const py::handle &item) {
     const auto d = py::cast<py::dict>(item);
+    const auto read = [&](const char *key, auto &to) {
+        if (!d.contains(key) || d[key].is_none()) return;
+        try {
+            to = py::cast<std::remove_reference_t<decltype(to)>>(d[key]);
+        } catch (const py::cast_error &) {
+            const py::str name = py::repr(d.contains("name") ? py::object(d["name"]) : py::none());
+            throw py::value_error("field " + py::cast<std::string>(name) + " has a bad " + key + ": " +
+                                  py::cast<std::string>(py::repr(d[key])));
+        }
+    };
     const auto text = [&](const char *key) {
-        return d.contains(key) && !d[key].is_none() ? py::cast<std::string>(d[key]) : std::string();
+        std::string out;
+        read(key, out);
+        return out;
     };
     const auto type = type_of_name(text("type"));
     if (!type) throw py::value_error("field '" + text("name") + "' has no type '" + text("type") + "'");
     FieldInfo f{text("name"), *type, false, 64, text("unit"), text("ecs"), text("help"), text("protocol")};
-    if (d.contains("notify")) f.notify = py::cast<bool>(d["notify"]);
-    if (d.contains("width")) f.width = py::cast<uint32_t>(d["width"]);
+    read("notify", f.notify);
+    read("width", f.width);
     return f;
 }
 
@@ -96,13 +108,13 @@ void bind_registry(py::module_ &m) {
                 r.add(p);
                 return std::string(p->name);
             },
-            py::arg("capsule"))
+            py::arg("capsule"), py::keep_alive<1, 2>()) // it may own what its structure points to
         .def("add_external", add_external, py::arg("name"), py::arg("transports"), py::arg("rank"), py::arg("ports"),
              py::arg("prefixes"), py::arg("fields"))
         .def(
             "declare", [](Registry &r, const py::handle &field) { r.declare(field_info(field)); }, py::arg("field"))
         .def("add_meter", add_meter, py::arg("capsule"), py::arg("config") = py::bytes(),
-             py::arg("fields") = py::none())
+             py::arg("fields") = py::none(), py::keep_alive<1, 2>())
         .def("protocols", protocols)
         .def("meters", meters)
         .def("fields", [](const Registry &r) {

@@ -65,7 +65,9 @@ struct Schema {
     std::vector<FieldInfo> fields;   // index = Attribute::field
     std::vector<FieldInfo> declared; // by hook plugins, which fill them batch by batch
     std::vector<std::string> names;  // layer7, anomalies, sensor; index 0 is absent
-    bool of_run = false;             // no batch gets other fields than these
+    // Of both: far below what the 16 bits of an Attribute hold, which must not wrap into another plugin's field.
+    static constexpr size_t kMaxFields = 4096;
+    bool of_run = false; // no batch gets other fields than these
 
     // Adds it if new. During a run only the reader's thread does so, and only while there is reserved room: the readers
     // of a batch look up the names that it holds, and those do not move.

@@ -16,4 +16,7 @@ bool valid_name(const char *name, size_t limit, bool dash);
 // Why a field cannot be declared, or empty. `index`: its place, for one without a name.
 std::string field_problem(const aicore_field &field, size_t index);
 
+// What is wrong once Schema::kMaxFields are reached.
+std::string too_many_fields();
+
 } // namespace aicore

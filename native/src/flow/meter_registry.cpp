@@ -5,6 +5,7 @@
 
 #include "abi.h"
 #include "aicore/registry.h"
+#include "aicore/text.h"
 #include "declared.h"
 
 namespace aicore {
@@ -46,6 +47,7 @@ std::string read(const aicore_meter *from, MeterCopy &to) {
     aicore_meter &m = to.meter = abi::copy<aicore_meter>(from, from->size);
     m.size = sizeof m;
     if (!valid_name(m.name, 32, true)) return "its name is missing or not ^[a-z][a-z0-9_-]{0,31}$";
+    if (m.help && !valid_utf8(m.help)) return who(m.name) + "its help is not UTF-8";
     if (m.state_size > AICORE_METER_STATE_MAX)
         return who(m.name) + "state_size is above " + std::to_string(AICORE_METER_STATE_MAX);
     if (m.field_count == 0) return {};
@@ -100,6 +102,8 @@ void Registry::add_meter(const aicore_meter *meter, std::string config, const st
                                     std::to_string(AICORE_METER_STATE_MAX));
     const size_t before = schema_->fields.size();
     RegisteredMeter r{copy.meter, {}, std::move(config)};
+    if (before + copy.fields.size() > Schema::kMaxFields)
+        throw std::invalid_argument(who(copy.meter.name) + too_many_fields());
     for (const FieldInfo &f : copy.fields) {
         for (const FieldInfo &other : schema_->fields) {
             if (other.name != f.name) continue;

@@ -7,6 +7,7 @@
 
 #include "abi.h"
 #include "aicore/columns.h"
+#include "aicore/text.h"
 #include "declared.h"
 
 namespace aicore {
@@ -82,12 +83,18 @@ bool valid_name(const char *name, size_t limit, bool dash) {
     });
 }
 
+std::string too_many_fields() {
+    return "the record has more than " + std::to_string(Schema::kMaxFields) + " fields";
+}
+
 std::string field_problem(const aicore_field &f, size_t index) {
     if (!valid_name(f.name, 48, false))
         return "field " + std::to_string(index) + " has no name of the form ^[a-z][a-z0-9_]{0,47}$";
     if (f.type < AICORE_STRING || f.type > AICORE_TIME)
         return std::string("field '") + f.name + "' has an unknown type";
     if (find_core_column(f.name)) return std::string("field '") + f.name + "' is a name of the core record";
+    for (const char *text : {f.unit, f.ecs, f.help})
+        if (text && !valid_utf8(text)) return std::string("field '") + f.name + "' has a text that is not UTF-8";
     return {};
 }
 
@@ -111,6 +118,8 @@ uint16_t Registry::field_index(const aicore_field &f, const char *protocol, Fiel
                                         "' has another type in protocol '" + schema_->fields[i].protocol + "'");
         return static_cast<uint16_t>(i);
     }
+    if (schema_->fields.size() == Schema::kMaxFields)
+        throw std::invalid_argument(std::string("protocol '") + protocol + "': " + too_many_fields());
     const auto text = [](const char *s) { return std::string(s ? s : ""); };
     schema_->fields.push_back({f.name, type, (f.flags & AICORE_NOTIFY) != 0, f.width ? f.width : 64, text(f.unit),
                                text(f.ecs), text(f.help), protocol});
@@ -184,6 +193,8 @@ void Registry::declare(const FieldInfo &field) {
         if (known.type != field.type) refuse("has another type in " + known.protocol);
         return;
     }
+    if (schema_->fields.size() + schema_->declared.size() >= Schema::kMaxFields)
+        refuse("is too much: " + too_many_fields());
     schema_->declared.push_back(field);
 }
 
