@@ -82,6 +82,14 @@ def test_columns() -> None:
             asked("byts")
 
 
+def test_nothing_can_be_put_on_a_batch() -> None:
+    rows = batch({})
+    rows.seal()
+    for name in ("column", "packets", "note"):
+        with pytest.raises(AttributeError):
+            setattr(rows, name, 1)
+
+
 def test_added_fields() -> None:
     rows = batch({}, {})
     rows.add("country", ["NL", None])

@@ -112,6 +112,9 @@ def _datetime(ns: int) -> datetime:
 class FlowBatch:
     """Events in order of `seq`."""
 
+    # Nothing else can be set: every adaptor and hook of a run has the same object.
+    __slots__ = ("__weakref__", "_columns", "_core", "_schema")
+
     def __init__(self, core: _core.Batch, schema: tuple[Field, ...] | None = None) -> None:
         """`schema` is that of `core`, if the caller has it as fields already."""
         self._core = core

@@ -33,6 +33,7 @@ struct MeterHost : FieldSetters<MeterHost, aicore_meter_flow> {
         if (m.may_notify_) m.notify_ = true;
     }
     static void detected(aicore_meter_flow *flow, const char *rule) {
+        if (!rule) return; // as any other wrong argument is ignored
         Meters &m = meters(flow);
         if (!m.may_notify_) return;
         m.notify_ = true;

@@ -45,6 +45,14 @@ TEST(MeterNames, notify_and_detected_make_exactly_one_update_at_their_packet) {
     }
 }
 
+TEST(MeterNames, a_detection_without_a_rule_is_ignored) {
+    FakeMeter<0> m("m", [&](const Metered &x) { x.host().detected(x.flow, nullptr); });
+    FakeMeter<1> other(
+        "other", [](const Metered &) {}, "named");
+    const Result r = Metering{{&m.m, &other.m}}.run(datagrams(3));
+    EXPECT_EQ(r.count("detections"), 0u);
+}
+
 TEST(MeterNames, notify_in_record_and_ended_is_ignored) {
     FakeMeter<0> m(
         "m",
