@@ -100,6 +100,23 @@ py::tuple distinct(const PyBatch &self, const std::string &name);
 py::bytes batch_schema_bytes(const PyBatch &self);
 py::bytes batch_to_bytes(const PyBatch &self);
 
+// The structure in a plugin's capsule; ValueError if it is no capsule of that name.
+template <typename Structure> const Structure *in_capsule(const py::handle &object, const char *name) {
+    if (!PyCapsule_IsValid(object.ptr(), name))
+        throw py::value_error(std::string("it is no PyCapsule named '") + name + "' but " +
+                              Py_TYPE(object.ptr())->tp_name);
+    return static_cast<const Structure *>(PyCapsule_GetPointer(object.ptr(), name));
+}
+// Why the core cannot take it, None if it can.
+template <typename Structure> py::object capsule_error(const py::handle &object, const char *name) {
+    try {
+        const std::string why = aicore::Registry::check(in_capsule<Structure>(object, name));
+        return why.empty() ? py::object(py::none()) : py::object(py::str(why));
+    } catch (const py::value_error &e) {
+        return py::str(e.what());
+    }
+}
+
 // In bind_meters.cpp; `fields`: instead of those that the structure declares.
 std::string add_meter(aicore::Registry &registry, const py::object &capsule, const py::bytes &config,
                       const std::optional<py::sequence> &fields);

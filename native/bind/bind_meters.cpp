@@ -9,19 +9,11 @@ using namespace aicore;
 namespace {
 
 const aicore_meter *pointer(const py::handle &object) {
-    if (!PyCapsule_IsValid(object.ptr(), AICORE_METER_CAPSULE))
-        throw py::value_error(std::string("it is no PyCapsule named '") + AICORE_METER_CAPSULE + "' but " +
-                              Py_TYPE(object.ptr())->tp_name);
-    return static_cast<const aicore_meter *>(PyCapsule_GetPointer(object.ptr(), AICORE_METER_CAPSULE));
+    return in_capsule<aicore_meter>(object, AICORE_METER_CAPSULE);
 }
 
 py::object meter_abi_error(const py::object &capsule) {
-    try {
-        const std::string why = Registry::check(pointer(capsule));
-        return why.empty() ? py::object(py::none()) : py::object(py::str(why));
-    } catch (const py::value_error &e) {
-        return py::str(e.what());
-    }
+    return capsule_error<aicore_meter>(capsule, AICORE_METER_CAPSULE);
 }
 
 std::optional<std::vector<FieldInfo>> fields_of(const std::optional<py::sequence> &given) {

@@ -6,19 +6,11 @@ using namespace aicore;
 namespace {
 
 const aicore_protocol *pointer(const py::handle &object) {
-    if (!PyCapsule_IsValid(object.ptr(), AICORE_PROTOCOL_CAPSULE))
-        throw py::value_error(std::string("it is no PyCapsule named '") + AICORE_PROTOCOL_CAPSULE + "' but " +
-                              Py_TYPE(object.ptr())->tp_name);
-    return static_cast<const aicore_protocol *>(PyCapsule_GetPointer(object.ptr(), AICORE_PROTOCOL_CAPSULE));
+    return in_capsule<aicore_protocol>(object, AICORE_PROTOCOL_CAPSULE);
 }
 
 py::object abi_error(const py::object &capsule) {
-    try {
-        const std::string why = Registry::check(pointer(capsule));
-        return why.empty() ? py::object(py::none()) : py::object(py::str(why));
-    } catch (const py::value_error &e) {
-        return py::str(e.what());
-    }
+    return capsule_error<aicore_protocol>(capsule, AICORE_PROTOCOL_CAPSULE);
 }
 
 } // namespace

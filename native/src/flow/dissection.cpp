@@ -133,13 +133,7 @@ bool Dissection::continue_owned(FlowRef flow, Cold &cold, uint8_t d, const uint8
         stream->shut = stream->cut = false;
     }
     if (stream && flags & AICORE_GAP) drop(cold, *stream);
-    const bool buffered = stream && !stream->buffer.empty();
-    if (buffered) {
-        stream->buffer.insert(stream->buffer.end(), data, data + length);
-        held(*cold.streams, static_cast<ptrdiff_t>(length));
-        data = stream->buffer.data();
-        length = stream->buffer.size();
-    }
+    const bool buffered = join(cold, stream, data, length);
     Call call(*this, flow, cold);
     call.start(r, cold.attributes, true);
     aicore_payload payload{sizeof payload, flags, d, 0, data, length, SIZE_MAX, time, nullptr, 0};

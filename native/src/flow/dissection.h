@@ -113,6 +113,8 @@ class Dissection {
     void keep_later(Cold &cold, Stream &stream, uint32_t seq, const uint8_t *data, size_t length, uint32_t wire);
     void keep(Cold &cold, Stream &stream, const uint8_t *data, size_t length); // replaces the buffer
     void drop(Cold &cold, Stream &stream);
+    // Puts new bytes behind those that wait; data and length are then those of both. False: none wait, nothing is done.
+    bool join(Cold &cold, Stream *stream, const uint8_t *&data, size_t &length);
     void keep_pending(Cold &cold, uint16_t index, bool more);
     bool rename(FlowRef flow, Cold &cold, uint16_t layer7, int answer);
     void consume(Cold &cold, Stream &stream, bool buffered, const uint8_t *data, size_t length, size_t consumed);

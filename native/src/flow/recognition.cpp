@@ -66,13 +66,7 @@ bool Dissection::recognise(FlowRef flow, Cold &cold, uint8_t d, const uint8_t *f
     }
     const uint8_t *data = fresh;
     size_t length = fresh_length;
-    const bool buffered = stream && !stream->buffer.empty();
-    if (buffered) {
-        stream->buffer.insert(stream->buffer.end(), data, data + length);
-        held(*cold.streams, static_cast<ptrdiff_t>(length));
-        data = stream->buffer.data();
-        length = stream->buffer.size();
-    }
+    const bool buffered = join(cold, stream, data, length);
     ProtocolSet &candidates = cold.candidates[d];
     const bool anywhere = flags & (AICORE_MIDSTREAM | AICORE_GAP);
     ProtocolSet external;

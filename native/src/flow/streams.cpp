@@ -72,6 +72,15 @@ void Dissection::held(Streams &streams, ptrdiff_t change) {
     }
 }
 
+bool Dissection::join(Cold &cold, Stream *stream, const uint8_t *&data, size_t &length) {
+    if (!stream || stream->buffer.empty()) return false;
+    stream->buffer.insert(stream->buffer.end(), data, data + length);
+    held(*cold.streams, static_cast<ptrdiff_t>(length));
+    data = stream->buffer.data();
+    length = stream->buffer.size();
+    return true;
+}
+
 void Dissection::drop(Cold &cold, Stream &stream) {
     keep(cold, stream, nullptr, 0);
 }

@@ -7,12 +7,12 @@
 
 #include "fake_protocol.h"
 #include "scenario.h"
+#include "segments.h"
 
 namespace aicore::test {
 namespace {
 
 using Lines = std::vector<std::string>;
-const Endpoints kEnds;
 
 std::vector<std::string> pieces(const std::vector<Shown> &shown, bool reverse = false) { // "!" stands for a gap before
     std::vector<std::string> out;
@@ -35,28 +35,6 @@ Streamed stream(const Frames &frames, const EngineOptions &o = {}) {
 std::vector<std::string> streamed(const Frames &frames) {
     return pieces(stream(frames).shown);
 }
-
-// A connection whose client starts at sequence number `isn`; segments are given by offset in the stream.
-struct Segments {
-    Frames frames;
-    uint32_t isn;
-    double t = 1;
-    explicit Segments(uint32_t first = 1000) : isn(first) {
-        frames.push_back(tcp_frame(0, kEnds, kSyn, isn, 0));
-        frames.push_back(tcp_frame(0, kEnds.back(), kSyn | kAck, 7000, isn + 1));
-        frames.push_back(tcp_frame(0, kEnds, kAck, isn + 1, 7001));
-    }
-    Segments &send(uint32_t offset, std::string_view data, uint8_t flags = kAck | kPsh) {
-        frames.push_back(tcp_frame(t, kEnds, flags, isn + 1 + offset, 7001, data));
-        t += 0.001;
-        return *this;
-    }
-    Segments &ack(uint32_t offset) {
-        frames.push_back(tcp_frame(t, kEnds.back(), kAck, 7001, isn + 1 + offset));
-        t += 0.001;
-        return *this;
-    }
-};
 
 TEST(Stream, in_order) {
     EXPECT_EQ(streamed(Segments().send(0, "abc").send(3, "de").frames), (Lines{"abc", "de"}));
