@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The adaptor: a batch becomes commands, one pipeline carries them, each reply says what became of its rows.
 
-No transaction and no script: every command of the two hash layouts says what shall stand there, so a batch whose fate
-is unknown is simply sent again. The delivery keeps the order of each key.
+Every command of the two hash layouts says what shall stand there, so a batch whose fate is unknown is simply sent
+again. The delivery keeps the order of each key; against what other runs wrote, layout=flow compares versions.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ class RedisAdaptor(DatabaseAdaptor):
         ),
         "insecure": Option(bool, default=False, help="rediss:// without verifying the server", tuning=True),
     }
-    versions = False
     aicore_api = 1
 
     _connection: Any = None
@@ -60,6 +59,11 @@ class RedisAdaptor(DatabaseAdaptor):
     @property
     def events(self) -> Literal["all", "net"]:  # type: ignore[override]  # depends on the option
         return "all" if self.config["layout"] == "stream" else "net"
+
+    @property
+    def versions(self) -> bool:  # type: ignore[override]  # depends on the options
+        """A hash of a flow holds its version, and a flow that was deleted none."""
+        return (self.config["layout"], self.config["ended"]) == ("flow", "keep")
 
     def check(self, url: AdaptorURL) -> None:
         """UsageError for a URL or option that cannot be."""

@@ -34,15 +34,15 @@ RedisConnection = Any  # redis-py's connection classes have no types
 #: Bytes that make a system call worth its while.
 _SEND_BYTES = 1 << 16
 
-# Replies about the server, which pass: full, a replica, replicas missing, a disk that fails, a script that runs. By
-# class where redis-py has one, else by the first word.
+# Replies about the server, which pass: full, a replica, replicas missing, a disk that fails, a script that runs or that
+# was flushed between two commands. By class where redis-py has one, else by the first word.
 _PASSING = (
     exceptions.OutOfMemoryError,
     exceptions.ReadOnlyError,
     exceptions.ClusterDownError,
     exceptions.TryAgainError,
 )
-_PASSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
+_PASSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
 # Replies that no later attempt changes: rights, and a cluster, which this client does not follow.
 _FINAL = (exceptions.NoPermissionError, exceptions.AskError)
 
@@ -204,7 +204,7 @@ def _errors(commands: Sequence[Command], replies: Sequence[Any]) -> list[RowErro
         # A server that is full takes a command now and then. That says nothing against the rows of the others, so all
         # that was written counts as not written; deletions, which free memory, stand.
         for command in commands:
-            if command.args[0] not in ("HDEL", "UNLINK"):
+            if not command.frees:
                 for row in command.rows:
                     found.setdefault(row, RowError(row, "retry", passing))
     return list(found.values())
@@ -215,7 +215,8 @@ def _meaning(command: Command, error: Exception) -> tuple[Literal["retry", "pois
     text = _text(error)
     if text.startswith("WRONGTYPE"):
         # The hash of one flow is one row's matter; that of all flows, or the stream, is the store's.
-        return "poison" if command.own else "fatal", f"{command.args[1]} is there and is something else: {text}"
+        name = command.args[3 if command.own else 1]
+        return "poison" if command.own else "fatal", f"{name} is there and is something else: {text}"
     if isinstance(error, _FINAL):
         return "fatal", text
     if len(command.rows) > 1 and not _passes(error):

@@ -8,6 +8,7 @@ together with later ones. The last one is sent, and counts for all of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha1
 from itertools import chain
 from json import dumps
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,35 @@ if TYPE_CHECKING:
 _TCP = 6
 _ROWS = 512
 
+# One flow's hash becomes the record, unless it holds a newer one; a record without fields deletes it. Fields of an
+# earlier record that this one has not got go: the hash is then deleted and written once more, and nobody sees it in
+# between. It is written before it is deleted, as a full server refuses a script's first write alone. Versions are
+# compared as digits: Lua's numbers have 53 bits. Errors are returned, not raised, which keeps their first word in every
+# release of Redis.
+# ARGV: version, seconds to live or 0, then field and value in turn.
+_REPLACE = """\
+local name, version, fields = KEYS[1], ARGV[1], (#ARGV - 2) / 2
+local function write()
+  for first = 3, #ARGV, 1000 do
+    local done = redis.pcall('HSET', name, unpack(ARGV, first, math.min(first + 999, #ARGV)))
+    if type(done) == 'table' then return done end
+  end
+end
+local was = redis.pcall('HGET', name, 'version')
+if type(was) == 'table' then return was end
+if was and (#was > #version or (#was == #version and was > version)) then return 0 end
+if fields == 0 then return redis.pcall('DEL', name) end
+local failed = write()
+if not failed and redis.call('HLEN', name) > fields then
+  redis.call('DEL', name)
+  failed = write()
+end
+if failed then return failed end
+if ARGV[2] ~= '0' then redis.call('EXPIRE', name, ARGV[2]) elseif was then redis.call('PERSIST', name) end
+return 1
+"""
+_REPLACE_SHA = sha1(_REPLACE.encode()).hexdigest()
+
 
 class Command(NamedTuple):
     """One command, and the rows of the batch that it delivers."""
@@ -26,6 +56,8 @@ class Command(NamedTuple):
     rows: Sequence[int]
     #: The key in Redis is one flow's own.
     own: bool = False
+    #: It only deletes.
+    frees: bool = False
 
 
 def hashes(batch: FlowBatch, tcp: str, udp: str, delete: bool) -> Iterator[Command]:
@@ -34,31 +66,34 @@ def hashes(batch: FlowBatch, tcp: str, udp: str, delete: bool) -> Iterator[Comma
     keys = batch.keys()
     gone, kept, earlier = _split(batch, keys, delete)
     for name, rows in _by_transport(batch, gone, tcp, udp):
-        yield Command(("HDEL", name, *[keys[row] for row in rows]), rows)
+        yield Command(("HDEL", name, *[keys[row] for row in rows]), _with_earlier(rows, earlier), frees=True)
     for name, rows in _by_transport(batch, kept, tcp, udp):
         for at in range(0, len(rows), _ROWS):
             part = rows[at : at + _ROWS]
             pairs = zip([keys[row] for row in part], batch.take(part).json(), strict=True)
-            before = chain.from_iterable(earlier.get(row, ()) for row in part) if earlier else ()
-            yield Command(("HSET", name, *chain.from_iterable(pairs)), (*part, *before))
+            yield Command(("HSET", name, *chain.from_iterable(pairs)), _with_earlier(part, earlier))
 
 
 def flow_hashes(batch: FlowBatch, prefix: str, delete: bool, ttl: int) -> Iterator[Command]:
-    """One `UNLINK`; an `HSET`, and with a ttl an `EXPIRE`, for each flow that stays."""
+    """A script for each flow: see _REPLACE. The first brings its text, which makes the server know it; the others name
+    it."""
     ids = batch.column("flow_id")
     gone, kept, earlier = _split(batch, ids, delete)
-    if gone:
-        yield Command(("UNLINK", *[prefix + ids[row] for row in gone]), gone)
+    versions = batch.column("version")
     names = batch.names()
     columns = [_texts(batch, name) for name in names]
     records = list(zip(*columns, strict=True))
+    script = ("EVAL", _REPLACE)
+    for row in gone:
+        rows = _with_earlier((row,), earlier)
+        yield Command((*script, 1, prefix + ids[row], versions[row], 0), rows, own=True, frees=True)
+        script = ("EVALSHA", _REPLACE_SHA)
     for row in kept:
-        rows = (row, *earlier.get(row, ()))
-        name = prefix + ids[row]
-        fields = [part for pair in zip(names, records[row], strict=True) if pair[1] is not None for part in pair]
-        yield Command(("HSET", name, *fields), rows, own=True)
-        if ttl:
-            yield Command(("EXPIRE", name, ttl), rows, own=True)
+        pairs = zip(names, records[row], strict=True)
+        fields = chain.from_iterable(pair for pair in pairs if pair[1] is not None)
+        head = (*script, 1, prefix + ids[row], versions[row], ttl, "version", versions[row])
+        yield Command((*head, *fields), _with_earlier((row,), earlier), own=True)
+        script = ("EVALSHA", _REPLACE_SHA)
 
 
 def stream(batch: FlowBatch, name: str, maxlen: int) -> Iterator[Command]:
@@ -72,14 +107,14 @@ def stream(batch: FlowBatch, name: str, maxlen: int) -> Iterator[Command]:
 def _split(
     batch: FlowBatch, names: Sequence[str], delete: bool
 ) -> tuple[Sequence[int], Sequence[int], dict[int, list[int]]]:
-    """Rows whose name leaves the store; the last row of each other name; and for such a row the earlier ones of its
-    name: in a command of their own they could be written where that of the last one failed, or behind it."""
+    """The last row of each name: of those that leave the store, and of the others. For such a row the earlier ones of
+    its name: in a command of their own they could be written where that of the last one failed, or behind it."""
     events = batch.column("event")
     last = dict(zip(names, range(len(names)), strict=True))
     gone: Sequence[int] = ()
     kept: Sequence[int] = list(last.values())
     if delete and "remove" in events:
-        gone = [row for row, name in enumerate(names) if events[last[name]] == "remove"]
+        gone = [row for row in kept if events[row] == "remove"]
         kept = [row for row in kept if events[row] != "remove"]
     earlier: dict[int, list[int]] = {}
     if len(last) < len(names):
@@ -87,6 +122,10 @@ def _split(
             if row != last[name]:
                 earlier.setdefault(last[name], []).append(row)
     return gone, kept, earlier
+
+
+def _with_earlier(rows: Sequence[int], earlier: dict[int, list[int]]) -> Sequence[int]:
+    return (*rows, *chain.from_iterable(earlier.get(row, ()) for row in rows)) if earlier else rows
 
 
 def _by_transport(batch: FlowBatch, rows: Sequence[int], tcp: str, udp: str) -> list[tuple[str, Sequence[int]]]:

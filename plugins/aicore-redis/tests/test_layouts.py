@@ -108,7 +108,7 @@ def test_rows_of_one_key_stand_in_one_command(layout: str) -> None:
         names = [name for command in made for name in command.args[2::2]]
     else:
         made = list(make.flow_hashes(batch, "flow:", delete=True, ttl=0))
-        names = [command.args[1] for command in made]
+        names = [command.args[3] for command in made]
     assert len(names) == len(set(names)) == 700
     assert len(made) == (2 if layout == "hash" else 700)
     assert sorted(row for command in made for row in command.rows) == list(range(1400))
@@ -176,6 +176,54 @@ def test_ttl_runs_from_the_last_record(empty: Server) -> None:
 def test_prefix(empty: Server) -> None:
     write(empty, "?layout=flow&prefix=x/", make_batch(1))
     assert empty.ask("KEYS", "*") == [f"x/{flow_id(0)}"]
+
+
+def test_a_record_replaces_the_hash(empty: Server) -> None:
+    """Nothing of an earlier record stays, nor of a run with more fields, nor its time to live."""
+    name = f"flow:{flow_id(1)}"
+    early = event("update", 1, 1, httphost="old.example", vlan=7, fromplugin="x")
+    write(empty, "?layout=flow&ended=keep&ttl=100", FlowBatch.from_rows([early]))
+    late = FlowBatch.from_rows([event("update", 1, 2, sslhost="new.example")])
+    write(empty, "?layout=flow&ended=keep", late)
+    found = empty.ask("HGETALL", name)
+    assert found["sslhost"] == "new.example"
+    assert not {"httphost", "vlan", "fromplugin"} & found.keys()
+    empty.ask("DEL", name)
+    write(empty, "?layout=flow&ended=keep", late)
+    assert empty.ask("HGETALL", name) == found
+    assert empty.ask("TTL", name) == -1
+
+
+@pytest.mark.parametrize(("old", "new"), [(9, 10), (99, 100), ((1 << 53) + 1, (1 << 53) + 2), (1, (1 << 63) - 1)])
+def test_a_flows_hash_keeps_the_higher_version(empty: Server, old: int, new: int) -> None:
+    query = "?layout=flow&ended=keep"
+    newer, older = (FlowBatch.from_rows([event("update", 1, v, layer7=str(v))]) for v in (new, old))
+    write(empty, query, older, newer, older)
+    assert [record["layer7"] for record in flow_records(empty)] == [str(new)]
+
+
+def test_an_old_end_does_not_delete_a_flow_that_lives_again(empty: Server) -> None:
+    write(empty, "?layout=flow", make_batch(1, kind="insert", version=100))
+    write(empty, "?layout=flow", make_batch(1, kind="remove", version=50))
+    assert len(list(flow_records(empty))) == 1
+    write(empty, "?layout=flow", make_batch(1, kind="remove", version=100))
+    assert list(flow_records(empty)) == []
+
+
+def test_as_many_fields_as_a_run_may_have(empty: Server) -> None:
+    """More than Lua takes as arguments of one call."""
+    fields = {f"field{n}": n for n in range(4096)}
+    write(empty, "?layout=flow", FlowBatch.from_rows([event("update", 1, 1, **fields)]))
+    found = empty.ask("HGETALL", f"flow:{flow_id(1)}")
+    assert {name: found[name] for name in fields} == {name: str(n) for name, n in fields.items()}
+
+
+def test_scripts_that_somebody_flushed(empty: Server) -> None:
+    adaptor = connected(f"{empty.url}?layout=flow")
+    assert adaptor.write(make_batch(3)) == []
+    empty.ask("SCRIPT", "FLUSH")
+    assert adaptor.write(make_batch(3, version=10)) == []
+    adaptor.close()
 
 
 # -- layout=stream -------------------------------------------------------------------------------------------------

@@ -46,7 +46,10 @@ def test_the_hash_of_one_flow_is_something_else(empty: Server) -> None:
     empty.ask("SET", f"flow:{flow_id(2)}", "mine")
     errors = connected(f"{empty.url}?layout=flow&ttl=60").write(make_batch(5))
     assert kinds(errors) == {2: "poison"}
+    assert errors[0].reason.startswith(f"flow:{flow_id(2)} is there and is something else: WRONGTYPE")
     assert len(empty.ask("KEYS", "flow:*")) == 5
+    assert kinds(connected(f"{empty.url}?layout=flow").write(make_batch(5, kind="remove", version=9))) == {2: "poison"}
+    assert empty.ask("KEYS", "flow:*") == [f"flow:{flow_id(2)}"]
 
 
 @pytest.mark.parametrize("query", ["", "?layout=flow", "?layout=stream"])
