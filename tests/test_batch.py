@@ -343,6 +343,44 @@ def test_kinds_net_take_and_concat() -> None:
     assert [flow.packets for flow in aicore.FlowBatch.concat([rows.take([2, 0]), rows])] == [7, 5, 5, 6, 7]
 
 
+def test_rows_are_numbered_as_in_a_list() -> None:
+    rows = batch({"packets": 1}, {"packets": 2}, {"packets": 3})
+    assert [rows[-1].packets, rows.row(-3)["packets"]] == [3, 1]
+    assert [flow.packets for flow in rows.take([-1, 0])] == [3, 1]
+    assert [[flow.packets for flow in rows[part]] for part in (slice(1, 3), slice(None, None, -2), slice(9, 12))] == [
+        [2, 3],
+        [3, 1],
+        [],
+    ]
+    for wrong in (3, -4, 1 << 40):
+        for read in (rows.row, rows.__getitem__, lambda n: rows.take([n])):
+            with pytest.raises(IndexError, match=f"row {wrong} of a batch of 3"):
+                read(wrong)
+
+
+def test_what_is_no_row_batch_or_event_is_said() -> None:
+    rows: Any = batch({"packets": 1})
+    assert len(aicore.FlowBatch.concat(one for one in (rows, rows))) == 2
+    for wrong, call in (
+        ("number 1 is no FlowBatch, but 1", lambda: aicore.FlowBatch.concat([rows, 1])),
+        ("no batches", lambda: aicore.FlowBatch.concat(iter(()))),
+        ("an event is one of insert, update, remove, not 'x'", lambda: rows.kind("x")),
+        ("rows are a sequence of numbers, not 5", lambda: rows.take(5)),
+        (r"rows are a sequence of numbers, not \[1\.5\]", lambda: rows.take([1.5])),
+        ("a row is a number, not 'a'", lambda: rows.row("a")),
+    ):
+        with pytest.raises(aicore.UsageError, match=wrong):
+            call()
+    with pytest.raises(TypeError, match=r"not 'packets': column\('packets'\) has a field's values"):
+        rows["packets"]
+
+
+def test_a_schema_shows_names_and_types() -> None:
+    fields = batch({"asn": 5}).schema
+    assert repr(fields).startswith(f"<{len(fields)} fields: key str, flow_id str, ")
+    assert repr(fields).endswith(", asn int>")
+
+
 def test_tables() -> None:
     rows = batch({}, {"vlan": 5, "layer7": None})
     table = rows.to_arrow()

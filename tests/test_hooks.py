@@ -133,6 +133,10 @@ def test_every_batch_has_the_schema_of_the_run(capture_file: Path) -> None:
     [
         (aicore.Field("bytes", "int", "taken"), "is a name of the core record"),
         (aicore.Field("sampled", "bool", "taken"), "is a name of the core record"),
+        (aicore.Field("to_json", "str", "taken"), "is an attribute of every Flow"),
+        (aicore.Field("first_seen_at", "time", "taken"), "is an attribute of every Flow"),
+        (aicore.Field("detections", "str", "taken"), r"reserved for rules that matched, and has the type list\[str\]"),
+        (aicore.Field("severity", "str", "taken"), "reserved for rules that matched, and has the type int"),
         (aicore.Field("dnsdomain", "str", "taken"), "is a field of dns"),
         (aicore.Field("Bad", "str", "no name"), "has no name of the form"),
         (aicore.Field("junk", "text", "no type"), "has no type 'text'"),  # type: ignore[arg-type]

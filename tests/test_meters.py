@@ -250,6 +250,8 @@ def bad_meter(what: str, echo: object) -> Any:
         Bad.fields = ["echoed"]  # type: ignore[list-item]
     if what == "core":
         Bad.fields = (Field("bytes", "int", "taken"),)
+    if what == "detections":
+        Bad.fields = (Field("detections", "str", "taken"),)
     if what == "protocol":
         Bad.fields = (Field("sslhost", "str", "taken"),)
     if what == "width":
@@ -272,6 +274,7 @@ def bad_meter(what: str, echo: object) -> Any:
         ("fields", "fields must be a list of aicore.Field"),
         ("core", "field 'bytes' is a name of the core record"),
         ("protocol", "field 'sslhost' is declared by tls already"),
+        ("detections", "field 'detections' is reserved for rules that matched, and has the type list[str]"),
         ("width", "field 'wide' has a bad width: 4294967296"),
         ("surrogate", "field 'odd' has a bad help"),
         ("many", "the record has more than 4096 fields"),

@@ -45,6 +45,12 @@ def test_defaults_and_types() -> None:
         ({"size": "0"}, "must be at least 1"),
         ({"size": 101}, "must be at most 100"),
         ({"rate": "nan"}, "must be a number"),
+        ({"size": "1_0"}, "must be a whole number, not '1_0'"),
+        ({"size": "\u0663"}, "must be a whole number"),
+        ({"rate": "1_0.5"}, "must be a number"),
+        ({"rate": "\u0663"}, "must be a number"),
+        ({"hosts": ""}, "must be a comma-separated list, not ''"),
+        ({"hosts": ","}, "must be a comma-separated list, not ','"),
         ({"create": "maybe"}, "must be yes or no"),
         ({"create": 1}, "must be yes or no"),
         ({"table": 5}, "must be text"),
@@ -58,7 +64,7 @@ def test_errors(given: dict[str, Any], message: str) -> None:
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf", ""])
+@pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf", "", "1_0", "\u0663"])
 def test_the_time_to_wait_is_named_in_words(value: str) -> None:
     with pytest.raises(UsageError) as caught:
         DELIVERY_OPTIONS["wait"].check("wait", value)
@@ -83,9 +89,13 @@ def test_required_and_own_types() -> None:
         check_options("hook:geoip", declared, {})
     with pytest.raises(UsageError, match="needs the option db"):
         check_options("hook:geoip", declared, {"db": ""})
-    with pytest.raises(UsageError, match="needs the option names"):
+    with pytest.raises(UsageError, match="option names must be a comma-separated list, not ' , '"):
         check_options("hook:watch", {"names": Option(list, required=True)}, {"names": " , "})
     assert check_options("hook:geoip", declared, {"db": "x", "n": "ff"}) == {"db": "x", "n": 255}
+    with pytest.raises(UsageError, match=r"^n cannot be 'x': invalid literal"):
+        declared["n"].check("n", "x")
+    with pytest.raises(UsageError, match=r"^n cannot be None \(hexadecimal\)$"):
+        Option(lambda text: int(text, 16), help="hexadecimal").check("n", None)
 
 
 def test_plugin_text() -> None:

@@ -475,6 +475,10 @@ def test_one_error_is_answered_no(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         ({"rank": 101}, "rank must be 0 to 100"),
         ({"fields": ["city"]}, "fields must be a list of aicore.Field"),  # type: ignore[list-item]
         ({"fields": None}, "fields must be a list of aicore.Field"),
+        (
+            {"fields": (aicore.Field("detections", "list[str]", "taken"),), "notify": ()},
+            "field 'detections' is reserved for rules that matched: of meters and hooks",
+        ),
         ({"fields": (aicore.Field("Bad-Name", "str", ""),)}, "cannot be declared"),
         ({"fields": (aicore.Field("x", "list", ""),)}, "cannot be declared"),  # type: ignore[arg-type]
         ({"notify": ("other",)}, "not declared: other"),

@@ -7,14 +7,17 @@ import copy
 import logging
 import os
 import pickle
+import traceback
 from pathlib import Path
 
 import pytest
 
+import aicore
 from aicore import AdaptorURL, Option, UsageError
 from aicore.plugins.secrets import redact, scrub
 
 ENVIRON = {"PW": "p@ss/w?rd#1", "HOST": "db.example", "URL": "redis://u:fromenv@h/0?ended=keep", "KEY": "k&y=1"}
+ENVIRON |= {"SCHEME": "redis", "START": "redis://u:"}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +31,9 @@ ENVIRON = {"PW": "p@ss/w?rd#1", "HOST": "db.example", "URL": "redis://u:fromenv@
         ("redis+unix:///run/r.sock?db=1", "redis+unix:///run/r.sock?db=1", "redis+unix:///run/r.sock?db=1"),
         ("redis://u:secret@h:6379/0", "redis://u:secret@h:6379/0", "redis://u:***@h:6379/0"),
         ("redis://:${PW}@${HOST}/0", "redis://:p%40ss%2Fw%3Frd%231@db.example/0", "redis://:***@${HOST}/0"),
-        ("${URL}", ENVIRON["URL"], "redis://u:***@h/0?ended=keep"),
+        ("${URL}", ENVIRON["URL"], "${URL}"),
+        ("${SCHEME}://u:pw@h/0?token=t&x=1", "redis://u:pw@h/0?token=t&x=1", "${SCHEME}://***@h/0?token=***&x=1"),
+        ("${START}pw@h/0", "redis://u:pw@h/0", "${START}***@h/0"),
         ("es://h?api_key=${KEY}&x=1", "es://h?api_key=k%26y%3D1&x=1", "es://h?api_key=***&x=1"),
         ("cassandra://h1,h2/ks?a=1", "cassandra://h1,h2/ks?a=1", "cassandra://h1,h2/ks?a=1"),
         ("redis://h:6379/0?mail=a@b", "redis://h:6379/0?mail=a@b", "redis://h:6379/0?mail=a@b"),
@@ -119,7 +124,7 @@ def test_variables_of_a_command_stay_words(monkeypatch: pytest.MonkeyPatch) -> N
     assert url.redacted == "exec:~/ok.sh --token ${KEY} --x='a ${KEY}' ${EMPTY} ${DIR}tmp what%3F ~/y?timeout=2"
     assert "hunter2" not in repr(url)
     assert "hunter2" not in url.identity
-    assert scrub(f"{key} of / refused") == "*** of / refused"
+    assert scrub(f"{key} of / refused") == "${KEY} of / refused"
     with pytest.raises(UsageError, match="exec: the command cannot be read: No closing quotation"):
         AdaptorURL.parse("exec:echo 'x").command()
 
@@ -224,6 +229,47 @@ def test_errors(url: str, message: str) -> None:
 def test_redact_needs_no_knowledge(text: str) -> None:
     assert "hunter22" not in redact(text)
     assert "***" in redact(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "${SECRET}://h/0",
+        "sqlite:/nowhere/${SECRET}/flows.db",
+        "sqlite:///nowhere/${SECRET}/flows.db",
+        "${WHOLE}",
+        "${WHOLE}?every=x",
+        "jsonl:/tmp/x?every=${SECRET}",
+        "jsonl:/tmp/x?every=${SHORT}",
+        "jsonl:/tmp/x?${SECRET}=1",
+        "jsonl:/tmp/x?${SECRET}=1&${SECRET}=2",
+        "redis://${SECRET}:0/0",
+        "memory:?only=${SECRET}",
+        "sqlite:/tmp/x?table=${SECRET}-x",
+        "sqlite:${FOLDER}/flows.db",
+        "${WHOLE}&table=x",
+    ],
+)
+def test_what_a_variable_held_is_in_no_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "Hunter-22")
+    monkeypatch.setenv("SHORT", "h2")
+    monkeypatch.setenv("FOLDER", "/nowhere/Hunter-22")
+    monkeypatch.setenv("WHOLE", "sqlite:/nowhere/Hunter-22/flows.db?table=hunter_22")
+    with pytest.raises(aicore.AicoreError) as caught:
+        aicore.open_adaptor(url)
+    said = "".join(traceback.format_exception(caught.value, limit=0))
+    assert not any(value in said.lower() for value in ("hunter", "'h2'")), said
+    assert "${" in said or "hosts are written as" in said
+
+
+def test_what_a_variable_held_is_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHOLE", "redis://hunter-1:hunter-2@hunter-3/hunter-4?x=hunter-5")
+    for url in ("${WHOLE}", "redis://h/${WHOLE}", "sqlite:${WHOLE}", "redis://h/0?x=${WHOLE}"):
+        assert "hunter" not in repr(AdaptorURL.parse(url))
+    with pytest.raises(UsageError) as caught:
+        AdaptorURL.parse("redis://${WHOLE}/0")
+    assert "hunter" not in str(caught.value)
+    assert scrub("hunter-2 and hunter-3 at /hunter-4, hunter-4") == "*** and ${WHOLE} at ${WHOLE}, ${WHOLE}"
 
 
 def test_scrub_knows_what_urls_held(caplog: pytest.LogCaptureFixture) -> None:

@@ -223,13 +223,24 @@ def open_adaptor(url: str, plugins: Plugins | None = None) -> Any:
     cannot work."""
     plugins = plugins or Plugins()
     parsed = AdaptorURL.parse(url)
+    try:
+        return _opened(parsed, plugins)
+    except AicoreError as error:
+        text = str(error)
+        if (hidden := parsed.hide(text)) == text:
+            raise
+        error.args = (hidden,)
+        raise error from None  # what it comes from may say it, too
+
+
+def _opened(parsed: AdaptorURL, plugins: Plugins) -> Any:
     names = plugins.names("adaptor")
     base = parsed.scheme.partition("+")[0]
     scheme = parsed.scheme if parsed.scheme in names else base
     if scheme not in names:
         package = PACKAGES.get(base)
         hint = f"it comes with the package {package}; installed: {', '.join(names)}" if package else None
-        raise UsageError(f"no adaptor for {parsed.scheme!r}; {hint or nearest(scheme, names)}")
+        raise UsageError(f"no adaptor for {parsed.shown_scheme!r}; {hint or nearest(scheme, names)}")
     parsed.declare(
         getattr(plugins.load("adaptor", scheme), "options", {})
     )  # before anything can be said of its options

@@ -24,7 +24,8 @@ _BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no":
 def seconds_or_forever(text: Any) -> float:
     if text in ("forever", math.inf):
         return math.inf
-    if isinstance(text, bool) or not 0 <= (seconds := float(text)) < math.inf:
+    seconds: float = Option(float).check("", text)
+    if not 0 <= seconds < math.inf:
         raise ValueError
     return seconds
 
@@ -61,9 +62,11 @@ class Option:
         try:
             converted = self._convert(value)
         except (TypeError, ValueError) as error:
-            wanted = _NAMES.get(self.type) or f"a value that {getattr(self.type, '__name__', self.type)} takes"
-            detail = f": {error}" if self.type not in _NAMES and str(error) and not self.secret else ""
-            raise UsageError(f"{name} must be {wanted}, not {shown}{detail}") from None
+            if self.type in _NAMES:
+                raise UsageError(f"{name} must be {_NAMES[self.type]}, not {shown}") from None
+            why = str(error) if isinstance(error, ValueError) and not self.secret else ""
+            why = f": {why}" if why else f" ({self.help})" if self.help else ""
+            raise UsageError(f"{name} cannot be {shown}{why}") from None
         parts = converted if self.type is list else (converted,)
         if self.choices is not None and any(part not in self.choices for part in parts):
             raise UsageError(f"{name} must be one of {', '.join(map(str, self.choices))}, not {shown}")
@@ -82,7 +85,10 @@ class Option:
             return value
         if self.type is list:
             if isinstance(value, str):
-                return [part for part in (text.strip() for text in value.split(",")) if part]
+                parts = [part for part in (text.strip() for text in value.split(",")) if part]
+                if not parts:
+                    raise ValueError
+                return parts
             if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
                 raise ValueError
             return list(value)
@@ -91,6 +97,9 @@ class Option:
         if self.type is str and not isinstance(value, str):
             raise ValueError
         if self.type is int and isinstance(value, float):
+            raise ValueError
+        # Python reads digits of every script, and underscores between them.
+        if self.type in (int, float) and isinstance(value, str) and ("_" in value or not value.isascii()):
             raise ValueError
         converted = self.type(value)
         if self.type is float and converted != converted:  # NaN passes every bound

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
 # A password runs to the last @ of the word, because one that was not percent-encoded may hold /, ? and @ itself.
@@ -12,7 +13,8 @@ from urllib.parse import quote, unquote
 _PASSWORD = re.compile(r"(://[^\s/?#:@]*:)(?!\d+(?:[/?#,\s]|$))[^\s'\"]+@")
 _SECRET_OPTION = re.compile(r"((?:^|[?&\s])[\w-]*(?:passw|secret|token|api_?key)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
 # Process-wide, because a driver may put what it was given into any exception or log line of any run.
-_known_secrets: set[str] = set()
+# What is shown for each.
+_known_secrets: dict[str, str] = {}
 # Shorter ones would blot out ordinary words; where they stand in a URL the patterns above find them.
 _SHORTEST_EXACT = 4
 
@@ -27,19 +29,25 @@ def looks_secret(name: str) -> bool:
     return redact(f"{name}=x") != f"{name}=x"
 
 
-def remember_secret(value: str) -> None:
-    """From now on `scrub` and aicore's logger replace this value wherever it stands."""
+def remember_secret(value: str, shown: str = "***") -> None:
+    """From now on `scrub` and aicore's logger show `shown` for this value, wherever it stands."""
     for form in {value, quote(value, safe=""), unquote(value)}:
-        if len(form) >= _SHORTEST_EXACT:
-            _known_secrets.add(form)
+        if len(form) >= _SHORTEST_EXACT and _known_secrets.get(form) != "***":
+            _known_secrets[form] = shown
 
 
 def scrub(text: str) -> str:
     """`redact`, and every secret that a URL of this process held. For text made by others: errors of drivers."""
-    text = redact(text)
-    for secret in sorted(_known_secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+    return replaced(redact(text), _known_secrets)
+
+
+def replaced(text: str, shown: Mapping[str, str]) -> str:
+    """With `shown` for each of these values, the longest first, wherever it stands; short ones as words only."""
+    if not shown:
+        return text
+    forms = sorted(shown, key=len, reverse=True)
+    each = (re.escape(form) if len(form) >= _SHORTEST_EXACT else rf"(?<!\w){re.escape(form)}(?!\w)" for form in forms)
+    return re.sub("|".join(each), lambda match: shown[match[0]], text)
 
 
 def one_line(error: BaseException) -> str:

@@ -5,6 +5,8 @@
 directory. `${VAR}` is replaced from the environment, once, and its value stays in the part where it stands, whatever
 characters it holds. In front of everything a variable may hold the whole URL, or how it begins.
 `AICORE_<SCHEME>_PASSWORD` fills a missing password.
+
+What a variable holds is never shown: messages have its name instead.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from aicore.errors import UsageError
 from aicore.plugins.options import DELIVERY_OPTIONS, Option, parse_query
-from aicore.plugins.secrets import looks_secret, redact, remember_secret
+from aicore.plugins.secrets import looks_secret, redact, remember_secret, replaced
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]*(?:[+.-][a-z0-9]+)*):", re.ASCII | re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
@@ -57,9 +59,14 @@ class AdaptorURL(str):
 
     _template: _Template
     _literal: str
+    #: How the URL was written, where a variable stands in front: its name, and what follows it.
+    _front: tuple[str, str] | None
     #: Variables of the path.
     _values: Mapping[str, str]
-    _command: bool
+    #: What variables held, and the parts of what one in front held: what is shown for each.
+    _shown: Mapping[str, str]
+    #: The path is one, with arguments.
+    _command: bool = False
     #: Names of options whose values are secrets, and of those that are no part of `identity`.
     _secret: frozenset[str]
     _beside: frozenset[str]
@@ -76,9 +83,10 @@ class AdaptorURL(str):
             return url
         if _LITERAL in url:
             raise UsageError("a URL cannot hold a NUL")
-        text = url
+        text, front = url, None
         if first := _VARIABLE.match(url):
-            text = _value(first[1], environ).replace("${", _LITERAL) + url[first.end() :]
+            front = first[1], url[first.end() :]
+            text = _value(first[1], environ).replace("${", _LITERAL) + front[1]
         match = _SCHEME.match(text)
         if match is None:
             raise UsageError(
@@ -88,7 +96,8 @@ class AdaptorURL(str):
         if options:
             more = "&".join(f"{quote(name)}={quote(value, safe='${}')}" for name, value in options.items())
             template = template._replace(query=f"{template.query}&{more}" if template.query else more)
-        return cls._made(match[1].lower(), template, _VARIABLE.sub("", url), environ)
+            front = front and (front[0], f"{front[1]}{'&' if '?' in front[1] else '?'}{more}")
+        return cls._made(match[1].lower(), template, _VARIABLE.sub("", url), environ, front=front)
 
     @classmethod
     def of(cls, connection_str: str, prefix: str) -> AdaptorURL:
@@ -105,7 +114,14 @@ class AdaptorURL(str):
 
     @classmethod
     def _made(
-        cls, scheme: str, template: _Template, literal: str, environ: Mapping[str, str], *, home: bool = True
+        cls,
+        scheme: str,
+        template: _Template,
+        literal: str,
+        environ: Mapping[str, str],
+        *,
+        home: bool = True,
+        front: tuple[str, str] | None = None,
     ) -> AdaptorURL:
         """`literal` is what of the URL was written out rather than taken from a variable. `home`: `~` is one."""
         login = _fill_password(scheme, template.login, environ) if template.authority else ""
@@ -125,19 +141,60 @@ class AdaptorURL(str):
         url.password = unquote(password) if colon else None
         url.hosts = tuple(_host(scheme, one) for one in hosts.split(",")) if hosts else ()
         url.path = unquote(path) if hosts else _unescaped(path)
-        url.options = parse_query(f"{scheme} URL", query)
+        url.options = _options(scheme, query, template.query, environ, front)
         url._template = template
         url._literal = literal
+        url._front = front
         url._values = {name: environ[name] for name in _VARIABLE.findall(template.path)}
-        url._command = False
         url._secret = frozenset(name for name in url.options if looks_secret(name))
         remember_secret(url.password or "")
-        for name in _VARIABLE.findall(template.query):
-            remember_secret(environ[name])
+        url._shown = url._hidden(environ)
         url._beside = url._secret | DELIVERY_OPTIONS.keys()
         url._spelt = {}
         url.declare({})
         return url
+
+    def _hidden(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`_shown`. Remembers what no message of anybody may hold; as short words and values of ordinary options in
+        front would blot out much else, only `hide` looks for them."""
+        _, login, places, path, query = self._template
+        shown: dict[str, str] = {}
+        parts: list[str] = []  # of what the variable in front held, at least in part
+        if self._front is not None:
+            name, rest = self._front
+            front, rest = f"${{{name}}}", unquote(rest)
+            shown[environ[name]] = front
+            for part in (self.path, self.path[1:], *(host for host, _ in self.hosts)):
+                if part not in rest:
+                    shown[part] = front
+            parts = [part for part in (self.user, self.password, *self.options.values()) if part and part not in rest]
+        for name in _VARIABLE.findall(f"{login} {places} {path}"):
+            shown[environ[name]] = f"${{{name}}}"
+        for value in [*shown]:
+            if len(folder := os.path.dirname(value)) > 1:
+                shown.setdefault(folder, shown[value])
+        for value, instead in shown.items():
+            remember_secret(value, instead)
+        for name in _VARIABLE.findall(query):
+            remember_secret(environ[name])
+            shown[environ[name]] = f"${{{name}}}"
+        for part in parts:
+            shown.setdefault(part, front)
+        return {
+            form: instead
+            for value, instead in shown.items()
+            for form in (value, quote(value, safe=""))
+            if any(map(str.isalnum, form))
+        }
+
+    def hide(self, text: str) -> str:
+        """The text with the names of variables for what they held, for a message about this URL."""
+        return replaced(text, self._shown)
+
+    @property
+    def shown_scheme(self) -> str:
+        """The scheme for a message, by the name of the variable that holds it."""
+        return self.scheme if self._front is None else f"${{{self._front[0]}}}"
 
     def declare(self, options: Mapping[str, Option]) -> None:
         """What the adaptor says of the options: which are secrets, beside those whose names say so, and which are no
@@ -158,16 +215,13 @@ class AdaptorURL(str):
         self._spelt = spelt
 
     def command(self) -> list[str]:
-        """The path as a command's words, quoted as in a shell. A variable's value stays in its word, and from now on is
-        a secret unless it is the name of a file. UsageError for quotes that do not close."""
+        """The path as a command's words, quoted as in a shell. A variable's value stays in its word. UsageError for
+        quotes that do not close."""
         try:
             words = shlex.split(self._template.path)
         except ValueError as error:
             raise UsageError(f"{self.scheme}: the command cannot be read: {error}") from None
         self._command = True
-        for value in self._values.values():
-            if not os.path.exists(value):
-                remember_secret(value)
         found = [_unescaped(_expand(word, self._values, _escaped)) for word in words]
         if words and words[0].startswith("~"):
             found[0] = os.path.expanduser(found[0])
@@ -180,6 +234,13 @@ class AdaptorURL(str):
         if ":" in login:
             login = login.partition(":")[0] + ":***@"
         shown = f"{self.scheme}:{'//' * authority}{login}{places}{redact(path)}"
+        if self._front is not None:
+            name, rest = self._front
+            place, _, query = rest.partition("?")
+            if "@" in place:
+                before, _, after = place.rpartition("@")
+                place = f"{before[: before.find('://') + 3] if '://' in before else ''}***@{after}"
+            shown = f"${{{name}}}{redact(place)}"
         if query:
             pairs = (pair.partition("=") for pair in query.split("&"))
             shown += "?" + "&".join(
@@ -223,6 +284,20 @@ def _host(scheme: str, place: str) -> tuple[str, int | None]:
         # Without the text: it is part of the password where one holds a bare slash.
         raise UsageError(f"{scheme}: hosts are written as host, host:port or [::1]:port, several with commas between")
     return match[1] or match[2], None if match[3] is None else int(match[3])
+
+
+def _options(
+    scheme: str, query: str, template: str, environ: Mapping[str, str], front: tuple[str, str] | None
+) -> dict[str, str]:
+    try:
+        return parse_query(f"{scheme} URL", query)
+    except UsageError as error:
+        if front is not None:
+            raise UsageError(
+                f"the URL that begins with ${{{front[0]}}}: options are written as name=value, joined by &, none twice"
+            ) from None
+        held = {environ[name]: f"${{{name}}}" for name in _VARIABLE.findall(template)}
+        raise UsageError(replaced(str(error), held)) from None
 
 
 def _split(text: str) -> _Template:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from operator import index
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, SupportsIndex, get_args, overload
 
 from aicore import _core
 from aicore.errors import UsageError
 from aicore.plugins.options import nearest
-from aicore.record.schema import CORE, META, Field, FieldType, as_native, of_native
+from aicore.record.schema import CORE, META, Field, FieldType, Schema, as_native, of_native
 
 if TYPE_CHECKING:
     import pandas
@@ -92,7 +93,7 @@ class _Reader:
 
     def __init__(self, schema: bytes) -> None:
         self._core = _core.BinaryReader(schema)
-        self._schema: tuple[Field, ...] | None = None
+        self._schema: Schema | None = None
 
     def read(self, rows: bytes) -> FlowBatch:
         batch = FlowBatch(self._core.read(rows), self._schema)
@@ -115,7 +116,7 @@ class FlowBatch:
     # Nothing else can be set: every adaptor and hook of a run has the same object.
     __slots__ = ("__weakref__", "_columns", "_core", "_schema")
 
-    def __init__(self, core: _core.Batch, schema: tuple[Field, ...] | None = None) -> None:
+    def __init__(self, core: _core.Batch, schema: Schema | None = None) -> None:
         """`schema` is that of `core`, if the caller has it as fields already."""
         self._core = core
         self._schema = schema
@@ -132,9 +133,13 @@ class FlowBatch:
             raise UsageError(str(error)) from None
 
     @classmethod
-    def concat(cls, batches: Sequence[FlowBatch]) -> FlowBatch:
+    def concat(cls, batches: Iterable[FlowBatch]) -> FlowBatch:
         """Batches of one run, or of several: fields are matched by name. UsageError (a ValueError) names a field that
-        has two types."""
+        has two types, or what is no batch."""
+        batches = list(batches)
+        for number, batch in enumerate(batches):
+            if not isinstance(batch, FlowBatch):
+                raise UsageError(f"batches cannot be joined: number {number} is no FlowBatch, but {batch!r:.100}")
         try:
             core = _core.Batch.concat([batch._core for batch in batches])
         except ValueError as error:
@@ -149,21 +154,31 @@ class FlowBatch:
         for row in range(len(self._core)):
             yield Flow(self, row)
 
-    def __getitem__(self, row: int) -> Flow:
-        size = len(self._core)
-        if not -size <= row < size:
-            raise IndexError(f"row {row} of a batch of {size}")
-        return Flow(self, row % size)
+    @overload
+    def __getitem__(self, row: SupportsIndex) -> Flow: ...
+    @overload
+    def __getitem__(self, row: slice) -> FlowBatch: ...
+    def __getitem__(self, row: SupportsIndex | slice) -> Flow | FlowBatch:
+        """A row; negative numbers count from the end. Of a slice the batch of its rows."""
+        if isinstance(row, slice):
+            return self.take(range(*row.indices(len(self))))
+        if not isinstance(row, SupportsIndex):
+            hint = f": column({row!r}) has a field's values" if isinstance(row, str) else ""
+            raise TypeError(f"rows are numbers or slices, not {row!r:.100}{hint}")
+        size, number = len(self._core), index(row)
+        if not -size <= number < size:
+            raise IndexError(f"row {number} of a batch of {size}")
+        return Flow(self, number % size)
 
     def __repr__(self) -> str:
         return f"<FlowBatch of {len(self)} events>"
 
     @property
-    def schema(self) -> tuple[Field, ...]:
+    def schema(self) -> Schema:
         """The record's fields, in the order of columns. Batches of a run have those of the run: all that protocols and
         hooks declare, whether or not a row has them."""
         if self._schema is None:
-            self._schema = (*CORE, *of_native(self._core.fields()))
+            self._schema = Schema((*CORE, *of_native(self._core.fields())))
         return self._schema
 
     @property
@@ -257,7 +272,9 @@ class FlowBatch:
         return _reader(schema).read(rows)
 
     def kind(self, event: Kind) -> FlowBatch | None:
-        """The rows of that event; None if there are none."""
+        """The rows of that event; None if there are none. UsageError for what is no kind of event."""
+        if event not in get_args(Kind):
+            raise UsageError(f"an event is one of {', '.join(get_args(Kind))}, not {event!r:.100}")
         core = self._core.kind(event)
         return None if core is None else FlowBatch(core, self._schema)
 
@@ -267,12 +284,19 @@ class FlowBatch:
         return FlowBatch(self._core.view(), self._schema)
 
     def take(self, rows: Sequence[int]) -> FlowBatch:
-        """These rows in this order; strings are shared."""
-        return FlowBatch(self._core.take(rows), self._schema)
+        """These rows in this order; negative numbers count from the end, strings are shared. IndexError for a row that
+        the batch does not have."""
+        try:
+            return FlowBatch(self._core.take(rows), self._schema)
+        except TypeError:
+            raise UsageError(f"rows are a sequence of numbers, not {rows!r:.100}") from None
 
     def row(self, index: int) -> dict[str, Any]:
-        """The fields that one row has; lists are tuples."""
-        return self._core.row(index)
+        """The fields that one row has; lists are tuples. A negative number counts from the end."""
+        try:
+            return self._core.row(index)
+        except TypeError:
+            raise UsageError(f"a row is a number, not {index!r:.100}") from None
 
     def net(self) -> FlowBatch:
         """One row for each flow, its latest. `new` is true where the flow's insert was merged in, `sampled` where

@@ -55,6 +55,16 @@ class Field:
         return _SQL_TYPES[self.type]
 
 
+class Schema(tuple[Field, ...]):
+    """The fields of a record, in the order of columns."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Names and types; a field's own repr has its meaning."""
+        return f"<{len(self)} fields: {', '.join(f'{field.name} {field.type}' for field in self)}>"
+
+
 def declared_fields(owner: str, fields: object) -> Sequence[Field]:
     """`fields` of a plugin. PluginError unless it is a list or tuple of fields."""
     if isinstance(fields, tuple | list) and all(isinstance(field, Field) for field in fields):
@@ -92,9 +102,9 @@ def as_native(field: Field) -> dict[str, Any]:
 
 
 #: The fields that every record has, in the order of columns: native/include/aicore/core_fields.h.
-CORE: tuple[Field, ...] = of_native(field for field in _core.core_fields() if not field["meta"])
+CORE = Schema(of_native(field for field in _core.core_fields() if not field["meta"]))
 #: What a batch knows of an event beside its record.
-META: tuple[Field, ...] = of_native(field for field in _core.core_fields() if field["meta"])
+META = Schema(of_native(field for field in _core.core_fields() if field["meta"]))
 
 CORE_BY_NAME: Mapping[str, Field] = {field.name: field for field in CORE}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from aicore.record.schema import Field
+from aicore.record.schema import Schema
 from aicore.run.isolation import PluginStats
 
 #: name, flows, packets, bytes
@@ -33,7 +33,7 @@ class RunContext:
     sensor: str
     source: tuple[str, ...]
     live: bool
-    fields: tuple[Field, ...]
+    fields: Schema
     counters: Callable[[], dict[str, int]] = field(repr=False)
     logger: logging.Logger = field(repr=False)
 

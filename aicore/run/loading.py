@@ -108,9 +108,9 @@ class Chain:
         self.plugins.register(f"protocol:{name}", protocol)
 
     @property
-    def fields(self) -> tuple[schema.Field, ...]:
+    def fields(self) -> schema.Schema:
         """The record: the core's fields, the protocols', the meters', and those that hook plugins declare."""
-        return (*schema.CORE, *schema.of_native(self.registry.core.fields()))
+        return schema.Schema((*schema.CORE, *schema.of_native(self.registry.core.fields())))
 
 
 def _own(use: Use) -> tuple[str, str, Any]:

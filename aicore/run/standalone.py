@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from aicore.plugins.discovery import Plugins
-from aicore.record.schema import Field
+from aicore.record.schema import Field, Schema
 from aicore.run.context import RunContext
 from aicore.run.loading import Chain
 from aicore.run.stack import Use
 
 
-def record_fields(plugins: Iterable[Any] = ()) -> tuple[Field, ...]:
+def record_fields(plugins: Iterable[Any] = ()) -> Schema:
     """The fields of the record: the core's, those of every installed protocol, and of these hook plugins and meters
     (names, as in `aicore.flows`, or objects)."""
     return Chain(Plugins(), [Use(plugin, {}) for plugin in plugins]).fields
 
 
-def standalone_context(fields: tuple[Field, ...] | None = None) -> RunContext:
+def standalone_context(fields: Iterable[Field] | None = None) -> RunContext:
     """A context for `DatabaseAdaptor.context`, with `record_fields()` unless others are given."""
     version_base = time.time_ns() // 1000
     return RunContext(
@@ -31,7 +31,7 @@ def standalone_context(fields: tuple[Field, ...] | None = None) -> RunContext:
         sensor="",
         source=(),
         live=False,
-        fields=record_fields() if fields is None else fields,
+        fields=record_fields() if fields is None else Schema(fields),
         counters=dict,
         logger=logging.getLogger("aicore"),
     )

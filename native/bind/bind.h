@@ -85,8 +85,9 @@ py::object attribute_value(const aicore::Batch &batch, const aicore::Row &row, s
 py::object attribute_value(const aicore::Batch &batch, std::span<const aicore::Attribute> values);
 py::object added_value(const aicore::Values &values, size_t row);
 py::object number_object(aicore::FieldType type, int64_t value);
-[[noreturn]] void unknown(const std::string &name); // KeyError
-py::dict row(PyBatch &batch, size_t index);
+[[noreturn]] void unknown(const std::string &name);          // KeyError
+size_t row_index(const aicore::Batch &batch, int64_t index); // negative ones count from the end; IndexError
+py::dict row(PyBatch &batch, int64_t index);
 
 // Appends what tells the values of a text column of the core apart, nothing where absent: for addresses the bytes,
 // which are cheaper than the text. Null: no such column.

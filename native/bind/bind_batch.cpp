@@ -110,11 +110,12 @@ py::object kind(const PyBatch &self, const std::string &event) {
     return py::cast(PyBatch(self.batch->take(indexes)));
 }
 
-PyBatch take(const PyBatch &self, const std::vector<uint32_t> &indexes) {
-    for (const uint32_t i : indexes)
-        if (i >= self.batch->rows.size())
-            throw py::index_error("row " + std::to_string(i) + " of " + std::to_string(self.batch->rows.size()));
-    return PyBatch(self.batch->take(indexes));
+PyBatch take(const PyBatch &self, const std::vector<int64_t> &indexes) {
+    std::vector<uint32_t> rows;
+    rows.reserve(indexes.size());
+    for (const int64_t i : indexes)
+        rows.push_back(static_cast<uint32_t>(row_index(*self.batch, i)));
+    return PyBatch(self.batch->take(rows));
 }
 
 std::vector<uint32_t> rows_at_multiples(const PyBatch &self, const std::unordered_map<uint8_t, uint32_t> &given) {

@@ -86,10 +86,16 @@ void unknown(const std::string &name) {
     throw py::key_error(name);
 }
 
-py::dict row(PyBatch &self, size_t index) {
+size_t row_index(const Batch &b, int64_t index) {
+    const auto size = static_cast<int64_t>(b.rows.size());
+    if (index < -size || index >= size)
+        throw py::index_error("row " + std::to_string(index) + " of a batch of " + std::to_string(size));
+    return static_cast<size_t>(index < 0 ? index + size : index);
+}
+
+py::dict row(PyBatch &self, int64_t given) {
     const Batch &b = *self.batch;
-    if (index >= b.rows.size())
-        throw py::index_error("row " + std::to_string(index) + " of " + std::to_string(b.rows.size()));
+    const size_t index = row_index(b, given);
     const Row &from = b.rows[index];
     py::dict out;
     std::string made;

@@ -2,8 +2,10 @@
 #include "aicore/registry.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "abi.h"
 #include "aicore/columns.h"
@@ -13,6 +15,25 @@
 namespace aicore {
 
 namespace {
+
+// Of rules that matched a flow: what stores select by has one meaning, whoever detects.
+constexpr std::array<std::pair<std::string_view, FieldType>, 4> kDetection{{{"detections", FieldType::strings},
+                                                                            {"detected", FieldType::time},
+                                                                            {"labels", FieldType::strings},
+                                                                            {"severity", FieldType::integer}}};
+
+bool of_detection(std::string_view name) {
+    return std::any_of(kDetection.begin(), kDetection.end(), [&](const auto &field) { return field.first == name; });
+}
+
+std::string reserved_problem(std::string_view name, FieldType type) {
+    for (const char *attribute : {"first_seen_at", "last_seen_at", "to_dict", "to_json"})
+        if (name == attribute) return "is an attribute of every Flow in Python";
+    for (const auto &[reserved, wanted] : kDetection)
+        if (name == reserved && type != wanted)
+            return std::string("is reserved for rules that matched, and has the type ") + type_name(wanted);
+    return {};
+}
 
 constexpr size_t kMaxNamesLater = 256; // layer7 names that external protocols give while a run goes on
 
@@ -63,8 +84,11 @@ std::string check_shape(const ProtocolCopy &copy) {
     for (uint32_t i = 0; i < p->prefix_count; ++i)
         if (!copy.prefixes[i].bytes || copy.prefixes[i].length > 16)
             return who + "prefix " + std::to_string(i) + " is not 0 to 16 bytes";
-    for (uint32_t i = 0; i < p->field_count; ++i)
+    for (uint32_t i = 0; i < p->field_count; ++i) {
         if (const auto why = field_problem(copy.fields[i], i); !why.empty()) return who + why;
+        if (of_detection(copy.fields[i].name))
+            return who + "field '" + copy.fields[i].name + "' is reserved for rules that matched: of meters and hooks";
+    }
     for (uint32_t i = 0; i < p->anomaly_count; ++i)
         if (!valid_name(p->anomalies[i], 48, false)) return who + "anomaly " + std::to_string(i) + " has no valid name";
     for (uint32_t i = 0; i < p->alias_count; ++i)
@@ -93,6 +117,8 @@ std::string field_problem(const aicore_field &f, size_t index) {
     if (f.type < AICORE_STRING || f.type > AICORE_TIME)
         return std::string("field '") + f.name + "' has an unknown type";
     if (find_core_column(f.name)) return std::string("field '") + f.name + "' is a name of the core record";
+    if (const auto why = reserved_problem(f.name, static_cast<FieldType>(f.type)); !why.empty())
+        return std::string("field '") + f.name + "' " + why;
     for (const char *text : {f.unit, f.ecs, f.help})
         if (text && !valid_utf8(text)) return std::string("field '") + f.name + "' has a text that is not UTF-8";
     return {};
@@ -186,6 +212,7 @@ void Registry::declare(const FieldInfo &field) {
     if (frozen_) refuse("comes too late: fields are declared before the run");
     if (!valid_column_name(field.name)) refuse("has no name of the form ^[a-z][a-z0-9_]{0,47}$");
     if (find_core_column(field.name)) refuse("is a name of the core record");
+    if (const auto why = reserved_problem(field.name, field.type); !why.empty()) refuse(why);
     for (const FieldInfo &known : schema_->fields)
         if (known.name == field.name) refuse("is a field of " + known.protocol);
     for (const FieldInfo &known : schema_->declared) {
