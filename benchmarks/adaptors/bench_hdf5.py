@@ -29,7 +29,7 @@ def captured(events: int, rows: int = 1000, **fields: Any) -> Batches:
     for first in range(0, events, rows):
         part = []
         for n in range(first, first + rows):
-            more = {"tcp_state": "established", "layer7_by": "payload", "community_id": f"1:{n:027}="}
+            more: dict[str, Any] = {"tcp_state": "established", "layer7_by": "payload", "community_id": f"1:{n:027}="}
             more |= {"duration": n, "payload_bytes": n, "src_packets": n, "dst_packets": n, "src_bytes": n}
             more |= {"dst_bytes": n, "src_payload_bytes": n, "dst_payload_bytes": n, "retransmissions": 0}
             more |= {"src_tcpflags": 27, "dst_tcpflags": 27, "sensor": "", "alpn": "h2", "tlsversion": "1.3"}
@@ -39,7 +39,7 @@ def captured(events: int, rows: int = 1000, **fields: Any) -> Batches:
 
 
 def bench(folder: Path, events: int, rounds: int) -> None:
-    rows = layout([])[0]
+    rows = layout([], aicore.record_fields())[0]
     numbers = count()
 
     def path() -> Path:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -133,11 +133,11 @@ def bench(url: str, arguments: argparse.Namespace) -> None:
     }
     compare("ended=keep, 1,000 a call", ways(url, "ended=keep", lambda: batches(events), raw), events, rounds)
 
-    def halves(batch: FlowBatch) -> tuple[list[str], dict[str, bytes]]:
+    def halves(batch: FlowBatch) -> tuple[Sequence[str], dict[Any, Any]]:
         keys = batch.keys()
         return keys[1::2], dict(zip(keys[::2], batch.json()[::2], strict=True))
 
-    def send_halves(ready: tuple[list[str], dict[str, bytes]]) -> None:
+    def send_halves(ready: tuple[Sequence[str], dict[Any, Any]]) -> None:
         piped.hdel("tcpflows", *ready[0])
         piped.hset("tcpflows", mapping=ready[1])
         piped.execute()
@@ -150,7 +150,7 @@ def bench(url: str, arguments: argparse.Namespace) -> None:
 
     def send_commands(ready: list[Any]) -> None:
         for args in ready:
-            piped.execute_command(*args)
+            piped.execute_command(*args)  # type: ignore[no-untyped-call]
         piped.execute()
 
     few = events // 10

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finished flows as tables: rows per CPU second (all threads, best of ROUNDS), in one run.
 
-python benchmarks/tables.py CAPTURE
+python benchmarks/dataframes.py CAPTURE
 
 Once as the batches that a run gives, once as one batch of all. Each round takes batches that nothing was asked of yet.
 `pyarrow from_pylist` is what a program does without columns: dicts to an Arrow table by pyarrow itself. JSON and the
@@ -30,7 +30,9 @@ Batches = Sequence[aicore.FlowBatch]
 
 def sql(batches: Batches) -> None:
     for batch in batches:  # noqa: B007  # DuckDB looks for it
-        duckdb.sql("SELECT layer7, sum(bytes) FROM batch GROUP BY 1").fetchall()
+        found = duckdb.sql("SELECT layer7, sum(bytes) FROM batch GROUP BY 1")
+        assert found is not None
+        found.fetchall()
 
 
 def read_json(batches: Batches) -> Callable[[], Any]:
