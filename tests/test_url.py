@@ -182,6 +182,65 @@ def test_password_from_the_environment() -> None:
     assert parse("redis://u@h", environ) == "redis://u@h"
 
 
+def test_a_file_holds_a_password(tmp_path: Path) -> None:
+    secret = "canary-47:/?#@%&=p${HOME}"
+    (tmp_path / "pw @?").write_text(secret + "\nnot this\n")
+    written = f"redis://u:${{file:{tmp_path}/pw @?}}@h:1/0?key=${{file:{tmp_path}/pw @?}}&x=1"
+    url = AdaptorURL.parse(written, {})
+    assert (url.user, url.password, url.options) == ("u", secret, {"key": secret, "x": "1"})
+    assert (url.hosts, url.path) == ((("h", 1),), "/0")
+    assert url.redacted == f"redis://u:***@h:1/0?key=${{file:{tmp_path}/pw @?}}&x=1"
+    assert not url.literal_secret
+    assert scrub(f"{secret} refused") == "*** refused"
+    url.declare({"key": Option(str, secret=True)})
+    assert "canary-47" not in f"{url!r} {url.identity}"
+    more = AdaptorURL.parse("a:x", {}, options={"key": f"${{file:{tmp_path}/pw @?}}"})
+    assert more.options == {"key": secret}
+    whole = tmp_path / "url"
+    whole.write_text("redis://u:canary-48@h/0\r\n")
+    assert AdaptorURL.parse(f"${{file:{whole}}}", {}).password == "canary-48"
+
+
+def test_a_file_is_read_again_at_each_connect(tmp_path: Path) -> None:
+    file = tmp_path / "pw"
+    file.write_text("canary-one\n")
+    url = AdaptorURL.parse(f"es://u:${{file:{file}}}@h?k=${{file:{file}}}&a=${{A}}", {"A": "1"})
+    url.declare({"k": Option(str, secret=True)})
+    assert AdaptorURL.of(url, "es://") is url
+    file.write_text("canary-two")
+    again = AdaptorURL.of(url, "es://")
+    assert (again.password, again.options) == ("canary-two", {"k": "canary-two", "a": "1"})
+    assert (again.redacted, again.identity) == (url.redacted, url.identity)
+    assert "two" not in repr(again)
+    assert scrub("canary-two refused") == "*** refused"
+    for broken in (file.unlink, lambda: file.write_text(""), lambda: file.write_bytes(b"\xff")):
+        broken()
+        assert AdaptorURL.of(url, "es://").password == "canary-one"
+    file.write_text("canary-three")
+    for other in (copy.deepcopy(url), pickle.loads(pickle.dumps(url))):
+        assert AdaptorURL.of(other, "es://").password == "canary-three"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "pw of the URL cannot be read: No such file"),
+        (b"", "is empty"),
+        (b"\nx", "is empty"),
+        (b"\xff", "no text"),
+        (b"x" * 65_536, "too long"),
+        (b"a\0b", "binary"),
+    ],
+)
+def test_files_that_hold_no_password(tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "pw").write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        AdaptorURL.parse(f"redis://:${{file:{tmp_path}/pw}}@h")
+    (tmp_path / "pw").write_bytes(b"x" * 65_535)
+    assert len(AdaptorURL.parse(f"redis://:${{file:{tmp_path}/pw}}@h").password or "") == 65_535
+
+
 @pytest.mark.parametrize(
     ("url", "literal"),
     [

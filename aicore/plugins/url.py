@@ -2,11 +2,12 @@
 """URLs of adaptors, and the secrets in them.
 
 `scheme://user:password@host/path?option=value`; stores that are files take `scheme:PATH`, where `~` in front is a home
-directory. `${VAR}` is replaced from the environment, once, and its value stays in the part where it stands, whatever
-characters it holds. In front of everything a variable may hold the whole URL, or how it begins.
-`AICORE_<SCHEME>_PASSWORD` fills a missing password.
+directory. `${VAR}` is replaced from the environment, `${file:PATH}` by the first line of a file; the value stays in the
+part where it stands, whatever characters it holds. In front of everything a variable may hold the whole URL, or how it
+begins. `AICORE_<SCHEME>_PASSWORD` fills a missing password.
 
-What a variable holds is never shown: messages have its name instead.
+What a variable or such a file holds is never shown: messages have its name instead. Files are read again by
+`AdaptorURL.of`, and so at each `connect`: a password that changes in one needs no restart.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from urllib.parse import quote, unquote, urlencode
 
 from aicore.errors import UsageError
 from aicore.plugins.options import DELIVERY_OPTIONS, Option, parse_query
+from aicore.plugins.references import REFERENCE, Values, read_again, with_quoted_files, written
 from aicore.plugins.secrets import looks_secret, redact, remember_secret, replaced
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]*(?:[+.-][a-z0-9]+)*):", re.ASCII | re.IGNORECASE)
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 # Stands for a `${` of a value while the text around it is expanded: no environment or command line holds it.
 _LITERAL = "\0"
 
@@ -59,6 +60,9 @@ class AdaptorURL(str):
 
     _template: _Template
     _literal: str
+    #: The URL as it was given, with further options, and what its references stood for.
+    _given: tuple[str, Mapping[str, str] | None]
+    _used: Mapping[str, str]
     #: How the URL was written, where a variable stands in front: its name, and what follows it.
     _front: tuple[str, str] | None
     #: Variables of the path.
@@ -83,28 +87,32 @@ class AdaptorURL(str):
             return url
         if _LITERAL in url:
             raise UsageError("a URL cannot hold a NUL")
+        environ = values = Values(environ)
+        given, url = url, with_quoted_files(url)
         text, front = url, None
-        if first := _VARIABLE.match(url):
+        if first := REFERENCE.match(url):
             front = first[1], url[first.end() :]
             text = _value(first[1], environ).replace("${", _LITERAL) + front[1]
         match = _SCHEME.match(text)
         if match is None:
             raise UsageError(
-                f"{redact(url)!r} is not a URL; files are written as sqlite:PATH, servers as scheme://host"
+                f"{redact(given)!r} is not a URL; files are written as sqlite:PATH, servers as scheme://host"
             )
         template = _split(text[match.end() :])
         if options:
             more = "&".join(f"{quote(name)}={quote(value, safe='${}')}" for name, value in options.items())
             template = template._replace(query=f"{template.query}&{more}" if template.query else more)
             front = front and (front[0], f"{front[1]}{'&' if '?' in front[1] else '?'}{more}")
-        return cls._made(match[1].lower(), template, _VARIABLE.sub("", url), environ, front=front)
+        made = cls._made(match[1].lower(), template, REFERENCE.sub("", url), environ, front=front)
+        made._given, made._used = (given, options), values.used
+        return made
 
     @classmethod
     def of(cls, connection_str: str, prefix: str) -> AdaptorURL:
         """What `connect` was given. `prefix` is what a program may leave out: `sqlite:` in front of a path, which is
         then taken as it is, or `redis://` in front of hosts."""
         if isinstance(connection_str, AdaptorURL):
-            return connection_str
+            return connection_str._read_again()
         if prefix.endswith("//"):
             return cls.parse(connection_str if "://" in connection_str else prefix + connection_str)
         if connection_str.startswith(prefix):
@@ -145,7 +153,8 @@ class AdaptorURL(str):
         url._template = template
         url._literal = literal
         url._front = front
-        url._values = {name: environ[name] for name in _VARIABLE.findall(template.path)}
+        url._given, url._used = (url, None), {}
+        url._values = {name: environ[name] for name in REFERENCE.findall(template.path)}
         url._secret = frozenset(name for name in url.options if looks_secret(name))
         remember_secret(url.password or "")
         url._shown = url._hidden(environ)
@@ -162,22 +171,22 @@ class AdaptorURL(str):
         parts: list[str] = []  # of what the variable in front held, at least in part
         if self._front is not None:
             name, rest = self._front
-            front, rest = f"${{{name}}}", unquote(rest)
+            front, rest = written(name), unquote(rest)
             shown[environ[name]] = front
             for part in (self.path, self.path[1:], *(host for host, _ in self.hosts)):
                 if part not in rest:
                     shown[part] = front
             parts = [part for part in (self.user, self.password, *self.options.values()) if part and part not in rest]
-        for name in _VARIABLE.findall(f"{login} {places} {path}"):
-            shown[environ[name]] = f"${{{name}}}"
+        for name in REFERENCE.findall(f"{login} {places} {path}"):
+            shown[environ[name]] = written(name)
         for value in [*shown]:
             if len(folder := os.path.dirname(value)) > 1:
                 shown.setdefault(folder, shown[value])
         for value, instead in shown.items():
             remember_secret(value, instead)
-        for name in _VARIABLE.findall(query):
+        for name in REFERENCE.findall(query):
             remember_secret(environ[name])
-            shown[environ[name]] = f"${{{name}}}"
+            shown[environ[name]] = written(name)
         for part in parts:
             shown.setdefault(part, front)
         return {
@@ -194,7 +203,22 @@ class AdaptorURL(str):
     @property
     def shown_scheme(self) -> str:
         """The scheme for a message, by the name of the variable that holds it."""
-        return self.scheme if self._front is None else f"${{{self._front[0]}}}"
+        return self.scheme if self._front is None else written(self._front[0])
+
+    def _read_again(self) -> AdaptorURL:
+        """With what its files hold now; one that cannot be read, as while it is replaced, holds what it held."""
+        now = read_again(self._used)
+        if now == self._used:
+            return self
+        text, options = self._given
+        try:
+            again = AdaptorURL.parse(text, now, options=options)
+        except UsageError:
+            return self
+        again._secret, again._beside, again._spelt = self._secret, self._beside, self._spelt
+        for name in again._secret & again.options.keys():
+            remember_secret(again.options[name])
+        return again
 
     def declare(self, options: Mapping[str, Option]) -> None:
         """What the adaptor says of the options: which are secrets, beside those whose names say so, and which are no
@@ -240,12 +264,13 @@ class AdaptorURL(str):
             if "@" in place:
                 before, _, after = place.rpartition("@")
                 place = f"{before[: before.find('://') + 3] if '://' in before else ''}***@{after}"
-            shown = f"${{{name}}}{redact(place)}"
+            shown = f"{written(name)}{redact(place)}"
         if query:
             pairs = (pair.partition("=") for pair in query.split("&"))
             shown += "?" + "&".join(
                 f"{name}{equals}{'***' if unquote(name) in self._secret else value}" for name, equals, value in pairs
             )
+        shown = REFERENCE.sub(lambda match: written(match[1]), shown)
         return shown.replace(_LITERAL, "${")
 
     @property
@@ -294,9 +319,10 @@ def _options(
     except UsageError as error:
         if front is not None:
             raise UsageError(
-                f"the URL that begins with ${{{front[0]}}}: options are written as name=value, joined by &, none twice"
+                f"the URL that begins with {written(front[0])}: options are written as name=value, joined by &,"
+                " none twice"
             ) from None
-        held = {environ[name]: f"${{{name}}}" for name in _VARIABLE.findall(template)}
+        held = {environ[name]: written(name) for name in REFERENCE.findall(template)}
         raise UsageError(replaced(str(error), held)) from None
 
 
@@ -330,7 +356,7 @@ def _value(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _expand(text: str, environ: Mapping[str, str], encode: Callable[[str], str]) -> str:
-    text = _VARIABLE.sub(lambda match: encode(_value(match[1], environ)).replace("${", _LITERAL), text)
+    text = REFERENCE.sub(lambda match: encode(_value(match[1], environ)).replace("${", _LITERAL), text)
     return text.replace(_LITERAL, "${")
 
 
