@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aicore.errors import AicoreError, Fatal, PluginError, RowError, SourceError, UsageError
     from aicore.plugins.adaptor import DatabaseAdaptor
     from aicore.plugins.discovery import API_VERSION, list_plugins, open_adaptor
+    from aicore.plugins.file_store import FileStore
     from aicore.plugins.files import check_file, path_of
     from aicore.plugins.hookspecs import hookimpl
     from aicore.plugins.meter import Meter
@@ -30,25 +31,26 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "API_VERSION", "AdaptorSummary", "AdaptorURL", "AicoreError", "Answer", "DatabaseAdaptor", "Fatal", "Field", "Flow",
-    "FlowBatch", "FlowKey", "Flows", "InspectedFlow", "Lookup", "Meter", "Option", "PacketDispatcher", "Place",
-    "PluginError", "Protocol", "ProtocolRegistry", "RowError", "RunContext", "RunSummary", "SourceError", "StackLan",
-    "StackLanIPv6", "StackMobile", "StackVirtual", "UsageError", "__version__", "check_file", "flows", "get_include",
-    "hookimpl", "list_plugins", "open_adaptor", "path_of", "record_fields", "schema", "terminal",
+    "API_VERSION", "AdaptorSummary", "AdaptorURL", "AicoreError", "Answer", "DatabaseAdaptor", "Fatal", "Field",
+    "FileStore", "Flow", "FlowBatch", "FlowKey", "Flows", "InspectedFlow", "Lookup", "Meter", "Option",
+    "PacketDispatcher", "Place", "PluginError", "Protocol", "ProtocolRegistry", "RowError", "RunContext", "RunSummary",
+    "SourceError", "StackLan", "StackLanIPv6", "StackMobile", "StackVirtual", "UsageError", "__version__", "check_file",
+    "flows", "get_include", "hookimpl", "list_plugins", "open_adaptor", "path_of", "record_fields", "schema",
+    "terminal",
 ]
 # Imported when first asked for: `import aicore` must cost a command line nothing that it does not need.
 _HOMES = {
     "API_VERSION": "plugins.discovery", "AdaptorSummary": "run.context", "AdaptorURL": "plugins.url",
     "AicoreError": "errors", "Answer": "plugins.protocol", "DatabaseAdaptor": "plugins.adaptor", "Fatal": "errors",
-    "Field": "record.schema", "Flow": "record.batch", "FlowBatch": "record.batch", "FlowKey": "record.flowkey",
-    "Flows": "api.flows", "InspectedFlow": "plugins.protocol", "Lookup": "record.lookup", "Meter": "plugins.meter",
-    "Option": "plugins.options", "PacketDispatcher": "api.dispatcher", "Place": "record.batch", "PluginError": "errors",
-    "Protocol": "plugins.protocol", "ProtocolRegistry": "plugins.protocol", "RowError": "errors",
-    "RunContext": "run.context", "RunSummary": "run.context", "SourceError": "errors", "StackLan": "run.stack",
-    "StackLanIPv6": "run.stack", "StackMobile": "run.stack", "StackVirtual": "run.stack", "UsageError": "errors",
-    "check_file": "plugins.files", "flows": "api.flows", "hookimpl": "plugins.hookspecs",
-    "list_plugins": "plugins.discovery", "open_adaptor": "plugins.discovery", "path_of": "plugins.files",
-    "record_fields": "run.standalone",
+    "Field": "record.schema", "FileStore": "plugins.file_store", "Flow": "record.batch", "FlowBatch": "record.batch",
+    "FlowKey": "record.flowkey", "Flows": "api.flows", "InspectedFlow": "plugins.protocol", "Lookup": "record.lookup",
+    "Meter": "plugins.meter", "Option": "plugins.options", "PacketDispatcher": "api.dispatcher",
+    "Place": "record.batch", "PluginError": "errors", "Protocol": "plugins.protocol",
+    "ProtocolRegistry": "plugins.protocol", "RowError": "errors", "RunContext": "run.context",
+    "RunSummary": "run.context", "SourceError": "errors", "StackLan": "run.stack", "StackLanIPv6": "run.stack",
+    "StackMobile": "run.stack", "StackVirtual": "run.stack", "UsageError": "errors", "check_file": "plugins.files",
+    "flows": "api.flows", "hookimpl": "plugins.hookspecs", "list_plugins": "plugins.discovery",
+    "open_adaptor": "plugins.discovery", "path_of": "plugins.files", "record_fields": "run.standalone",
 }
 # Public as a whole.
 _MODULES = {"schema": "record.schema", "terminal": "cli.terminal"}

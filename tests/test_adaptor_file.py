@@ -24,9 +24,9 @@ from aicore.adaptors.file import FileAdaptor
 from aicore.testing.batches import lives, make_batch
 
 
-def written(path: Path, *batches: aicore.FlowBatch) -> list[str]:
-    adaptor = FileAdaptor()
-    adaptor.connect(f"file:{path}")
+def written(path: Path, *batches: aicore.FlowBatch, options: str = "") -> list[str]:
+    adaptor = aicore.open_adaptor(f"file:{path}{options}")
+    adaptor.connect(adaptor.url)
     for batch in batches:
         adaptor.write(batch)
     adaptor.close()
@@ -89,7 +89,7 @@ def test_a_line_that_a_crash_cut_short_is_cut_away(tmp_path: Path, torn: str, be
 )
 def test_a_line_that_is_whole_or_not_ours_is_only_ended(tmp_path: Path, kept: str) -> None:
     (tmp_path / "f").write_text(kept)
-    lines = written(tmp_path / "f", make_batch(1, kind="insert"))
+    lines = written(tmp_path / "f", make_batch(1, kind="insert"), options="?adopt=yes")
     assert lines[0] == kept
     assert len(lines) == 2
 

@@ -97,6 +97,19 @@ def test_columns_are_added_when_the_record_grew(tmp_path: Path, db: SqliteAdapto
     assert rows(tmp_path, "asn") == [(3333,), (None,), (1,)]
 
 
+def test_a_record_replaces_the_row_also_in_columns_that_its_run_does_not_have(
+    db: SqliteAdaptor, tmp_path: Path
+) -> None:
+    """Another run, without the plugin: the row must not be a mixture of two records."""
+    db.write(make_batch(2, version=1, country="NL", asn=3333))
+    other = SqliteAdaptor()
+    other.connect(str(tmp_path / "flows.db"))
+    other.write(make_batch(1, version=10))
+    other.write(make_batch(1, first=1, version=0))  # an older one changes nothing
+    other.close()
+    assert rows(tmp_path, "version, country, asn") == [(10, None, None), (2, "NL", 3333)]
+
+
 def test_an_older_table_without_a_core_column_gets_it(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "flows.db")
     connection.execute(

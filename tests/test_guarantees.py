@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -289,6 +291,99 @@ def killed(folder: Path, visits: Capture, capture: Path) -> Seen:
     return run(capture, "--to", AWAY)
 
 
+@contextmanager
+def running(folder: Path, visits: Capture, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that has written a row for each flow; their ends come when its input does."""
+    with start(folder, "run", "-", "--to", f"sqlite:{path}", "-v", stdin=subprocess.PIPE) as one:
+        feed(one, visits)
+        until(lambda: path.exists() and path.stat().st_size and rows_of(path) == FLOWS)
+        yield one
+        one.kill()
+
+
+def rows_of(path: Path, where: str = "") -> int:
+    with closing(sqlite3.connect(path)) as store:
+        try:
+            found = store.execute(f"SELECT count(*) FROM flows {where}").fetchone()[0]
+        except sqlite3.OperationalError:  # there is no table yet
+            return 0
+        assert isinstance(found, int)
+        return found
+
+
+def moved(folder: Path, visits: Capture) -> Seen:
+    return rotated(folder, visits, hang_up=True)
+
+
+def moved_silently(folder: Path, visits: Capture) -> Seen:
+    return rotated(folder, visits, hang_up=False)
+
+
+def rotated(folder: Path, visits: Capture, *, hang_up: bool) -> Seen:
+    path, away = Path("flows.db"), Path("away.db")
+    with running(folder, visits, path) as one:
+        path.rename(away)
+        if hang_up:
+            one.send_signal(signal.SIGHUP)
+            until(lambda: path.exists() and rows_of(path) == 0)
+            assert rows_of(away) == FLOWS
+        out, err = one.communicate(timeout=20)
+    assert (rows_of(away), rows_of(path, "WHERE end_reason IS NOT NULL")) == (FLOWS, FLOWS)
+    return Seen(one.returncode, out + err)
+
+
+def file_deleted(folder: Path, visits: Capture) -> Seen:
+    path = Path("flows.db")
+    with running(folder, visits, path) as one:
+        path.unlink()
+        out, err = one.communicate(timeout=20)
+    assert rows_of(path, "WHERE end_reason IS NOT NULL") == FLOWS
+    return Seen(one.returncode, out + err)
+
+
+def folder_removed(folder: Path, visits: Capture) -> Seen:
+    path = Path("there/flows.db")
+    path.parent.mkdir()
+    with running(folder, visits, path) as one:
+        shutil.rmtree(path.parent)
+        assert one.stdin is not None
+        one.stdin.close()
+        one.stdin = None
+        until(lambda: "there is no directory" in one.stderr.readline())
+        one.send_signal(signal.SIGTERM)
+        one.send_signal(signal.SIGTERM)
+        out, err = one.communicate(timeout=20)
+    assert waiting() == [FLOWS]
+    return Seen(one.returncode, out + err)
+
+
+def killed_after_moving(folder: Path, visits: Capture, capture: Path) -> Seen:
+    with running(folder, visits, Path("flows.db")) as one:
+        Path("flows.db").rename("away.db")
+        one.kill()
+    seen = run(capture, "--to", "sqlite:flows.db")
+    Path("flows.db.1-wal").rename("away.db-wal")
+    assert (rows_of(Path("away.db")), rows_of(Path("flows.db"))) == (FLOWS, FLOWS)
+    return seen
+
+
+def somebody_elses(capture: Path) -> Seen:
+    with closing(sqlite3.connect("flows.db")) as store:
+        store.execute("CREATE TABLE flows (name TEXT)")
+    seen = run(capture, "--to", "sqlite:flows.db")
+    assert waiting() == [FLOWS]
+    assert run(capture, "--to", "sqlite:flows.db?adopt=yes").code == 0
+    assert (waiting(), rows_of(Path("flows.db"))) == ([0], FLOWS)
+    return seen
+
+
+def somebody_elses_lines(capture: Path) -> Seen:
+    Path("notes").write_text("mine\n")
+    seen = run(capture, "--to", "jsonl:notes")
+    assert Path("notes").read_text() == "mine\n"
+    return seen
+
+
 def feed(process: subprocess.Popen[str], capture: Capture) -> None:
     assert process.stdin is not None
     process.stdin.buffer.write(capture.pcap())
@@ -320,6 +415,13 @@ SCENARIOS: dict[str, Callable[..., Seen]] = {
     "nobody reads": nobody_reads,
     "the reader of standard output": head,
     "the command of `exec:`": command_ends,
+    "a file is moved away, then": moved,
+    "a file is moved away without": moved_silently,
+    "a file is deleted": file_deleted,
+    "the folder of a file": folder_removed,
+    "an SQLite file is moved": killed_after_moving,
+    "the table of the store": somebody_elses,
+    "the file begins": somebody_elses_lines,
     "`SIGKILL` or a power failure": torn_line,
     "`SIGKILL` of a run with": killed,
 }

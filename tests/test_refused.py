@@ -99,7 +99,7 @@ def test_what_may_not_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_what_is_not_a_file_is_no_reason(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     os.symlink("folder/target", tmp_path / "link")
-    for url in ("jsonl:-", "jsonl:/dev/null", "jsonl:pipe", "jsonl:link", "sqlite:link", "file:text"):
+    for url in ("jsonl:-", "jsonl:/dev/null", "jsonl:pipe", "jsonl:link", "sqlite:link", "file:text?adopt=yes"):
         aicore.open_adaptor(url)
     (tmp_path / "empty").write_bytes(b"")
     aicore.open_adaptor("sqlite:empty")

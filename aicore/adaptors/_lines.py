@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Appending lines to a file, a pipe or standard output."""
+"""Appending lines to a file, a pipe or standard output, and the base of the adaptors that do it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ import select
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, ClassVar
 
-from aicore.errors import Fatal
-from aicore.plugins.lines import mend_last_line
+from aicore.errors import Fatal, UsageError
+from aicore.plugins.file_store import FileStore
+from aicore.plugins.files import check_file, path_of
+from aicore.plugins.lines import begins_with, mend_last_line
+
+if TYPE_CHECKING:
+    from aicore.plugins.url import AdaptorURL
 
 # What no later attempt cures; a full disk or an I/O error may pass.
 _FATAL = frozenset(
@@ -21,6 +27,45 @@ _FATAL = frozenset(
 )
 
 _STDOUT = "standard output"
+_FOREIGN = "it begins with a line that is not aicore's; adopt=yes appends to it"
+
+
+class LineStore(FileStore):
+    """Subclasses give `begins` and `is_whole` of their lines, and write to `lines`."""
+
+    begins: ClassVar[tuple[bytes, ...]]
+    versions = False  # of lines with one flow_id the last counts
+
+    lines: LineFile | None = None
+
+    @staticmethod
+    def is_whole(line: bytes) -> bool:
+        raise NotImplementedError
+
+    @property
+    def ended(self) -> bool:
+        """The reader of standard output has gone: nothing more can be written, and nobody misses it."""
+        return self.lines is not None and self.lines.ended
+
+    def check(self, url: AdaptorURL) -> None:
+        check_file(url, stdout=True)
+        path = path_of(url, self.scheme)
+        if self._is_foreign(path):
+            raise UsageError(f"{self.scheme}: {path}: {_FOREIGN}")
+
+    def open_file(self) -> None:
+        """Fatal where the file cannot be written, ConnectionError for a pipe that nobody reads."""
+        if self._is_foreign(self.path):
+            raise Fatal(f"{self.scheme}: {self.path}: {_FOREIGN}")
+        self.lines = LineFile(self.path, self.begins, self.is_whole)
+
+    def close_file(self, *, gone: bool) -> None:  # noqa: ARG002  # of an append-only file nothing is left to do
+        if self.lines is not None:
+            self.lines.close()
+            self.lines = None
+
+    def _is_foreign(self, path: str) -> bool:
+        return path != "-" and not self.config["adopt"] and not begins_with(path, self.begins)
 
 
 class LineFile:
@@ -36,6 +81,7 @@ class LineFile:
         attempt cures."""
         #: The reader of standard output has gone, as `| head` does when it has enough: what is written then is dropped.
         self.ended = False
+        self._fd = -1
         self._name = _STDOUT if path == "-" else path
         try:
             if path == "-":
@@ -52,6 +98,7 @@ class LineFile:
                     if alone:
                         mend_last_line(path, self._fd, begins, is_whole)
         except OSError as error:
+            self.close()
             if error.errno == errno.ENXIO:
                 raise ConnectionError(f"nobody reads {path}") from error
             raise self._judged(error) from error

@@ -17,8 +17,8 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 from aicore.errors import Fatal
-from aicore.plugins.adaptor import DatabaseAdaptor
-from aicore.plugins.files import check_file, path_of
+from aicore.plugins.file_store import FileStore, keep_orphan
+from aicore.plugins.files import check_file
 from aicore.plugins.options import Option
 from aicore.record import schema
 
@@ -48,10 +48,18 @@ def plain_name(text: str) -> str:
     return text
 
 
-class SqliteAdaptor(DatabaseAdaptor):
+_SQL_TYPES = {field.name: field.sql_type for field in schema.CORE}
+
+
+class SqliteAdaptor(FileStore):
     """SQLite through the standard library: WAL mode, one transaction a batch, one connection for all threads."""
 
-    options = {"table": Option(plain_name, default="flows", help="table of the flows, made where it is absent")}
+    options = {
+        **FileStore.options,
+        "table": Option(plain_name, default="flows", help="table of the flows, made where it is absent"),
+    }
+    scheme = "sqlite"
+    companion = "-wal"
     events = "net"
     aicore_api = 1
 
@@ -60,31 +68,29 @@ class SqliteAdaptor(DatabaseAdaptor):
     def check(self, url: AdaptorURL) -> None:
         check_file(url, beside=True, magic=b"SQLite format 3\0")
 
-    def connect(self, connection_str: str) -> None:
+    def open_file(self) -> None:
         """Opens or makes the file and the table. Fatal where it is not an SQLite file or cannot be written."""
-        self._path = path_of(connection_str, "sqlite")
         self._table = self.config["table"]
-        directory = os.path.dirname(os.path.abspath(self._path))
+        directory = os.path.dirname(os.path.abspath(self.path))
         if not os.path.isdir(directory):
-            raise Fatal(f"sqlite: {self._path}: there is no directory {directory}")
+            raise Fatal(f"sqlite: {self.path}: there is no directory {directory}")
         self._names: Sequence[str] = ()  # columns of the last batch, which `_upsert` writes
         self._upsert = ""
+        keep_orphan(self.path, self.companion)
         try:
             # isolation_level None: the transactions are ours, the module must not open any.
-            db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._db = db
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             self._create(db)
         except sqlite3.Error as error:
-            self.close()
             raise self._judged(error) from error
 
-    def write(self, batch: FlowBatch) -> None:
+    def write_file(self, batch: FlowBatch) -> None:
         """One transaction: all rows of the batch or none. sqlite3.OperationalError where a retry makes sense."""
-        if self._db is None:
-            raise Fatal("sqlite: not connected")
+        assert self._db is not None
         names = batch.names()
         rows = zip(batch.column("version"), *(_values(batch, name) for name in names), strict=True)
         try:
@@ -103,21 +109,22 @@ class SqliteAdaptor(DatabaseAdaptor):
             raise
         self._names = names
 
-    def close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+    def close_file(self, *, gone: bool) -> None:
+        db, self._db = self._db, None
+        if db is None:
+            return
+        if gone:
+            # SQLite leaves the log of a file that has moved as it is, at the old place: its rows go into the file now.
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
 
     def _create(self, db: sqlite3.Connection) -> None:
         table, view = _quoted(self._table), _quoted(self._table + "_view")
         columns = ", ".join(_definition(field) for field in schema.CORE)
         # Not WITHOUT ROWID: ids are random and rows wide, and a small index beat the wide tree (1.6 times the rows).
         db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}, version INTEGER NOT NULL)")
-        missing = {"flow_id", "version"} - self._existing(db)
-        if missing:
-            raise Fatal(
-                f"sqlite: table {self._table} of {self._path} is not aicore's: no column {', '.join(sorted(missing))}"
-            )
+        self._adopt(db)
         db.execute(f"CREATE INDEX IF NOT EXISTS {_quoted(self._table + '_first_seen')} ON {table} (first_seen)")
         db.execute(
             f"CREATE VIEW IF NOT EXISTS {view} AS SELECT"
@@ -126,25 +133,63 @@ class SqliteAdaptor(DatabaseAdaptor):
             f" duration / 1e9 AS seconds, * FROM {table}"
         )
 
-    def _existing(self, db: sqlite3.Connection) -> set[str]:
-        return {row[1] for row in db.execute(f"PRAGMA table_info({_quoted(self._table)})")}
+    def _adopt(self, db: sqlite3.Connection) -> None:
+        """Refuses a table that somebody else has made, or adds to it what aicore needs of it."""
+        table = _quoted(self._table)
+        kinds = [kind for (kind,) in db.execute("SELECT type FROM sqlite_master WHERE name = ?", (self._table,))]
+        if "table" not in kinds:
+            raise Fatal(f"sqlite: {self._table} of {self.path} is a {kinds[0]}, not a table")
+        existing = self._columns(db)
+        missing = [name for name in ("flow_id", "version") if name not in existing]
+        unique = self._is_unique(db)
+        if (missing or not unique) and not self.config["adopt"]:
+            what = f"no column {', '.join(missing)}" if missing else "flow_id is no key of it"
+            raise Fatal(
+                f"sqlite: table {self._table} of {self.path} is not aicore's: {what}; adopt=yes adds aicore's columns"
+            )
+        for name in (field.name for field in schema.CORE if field.name not in existing):
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {_quoted(name)} {_SQL_TYPES[name]}")
+        if "version" not in existing:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN version INTEGER")
+        if not unique:
+            db.execute(f"CREATE UNIQUE INDEX {_quoted(self._table + '_flow_id')} ON {table} (flow_id)")
+
+    def _is_unique(self, db: sqlite3.Connection) -> bool:
+        """The table has one row for each flow_id at most."""
+        keys = db.execute(
+            "SELECT group_concat(column.name) FROM pragma_index_list(?) AS list, pragma_index_info(list.name) AS column"
+            ' WHERE list."unique" AND NOT list.partial GROUP BY list.name',
+            (self._table,),
+        )
+        return ("flow_id",) in keys.fetchall()
+
+    def _columns(self, db: sqlite3.Connection) -> dict[str, bool]:
+        """Name -> whether it may be set to NULL; without those that are computed."""
+        info = db.execute(f"PRAGMA table_info({_quoted(self._table)})")
+        return {name: not (required or default is not None or key) for _, name, _, required, default, key in info}
 
     def _grow(self, db: sqlite3.Connection, fields: Sequence[schema.Field]) -> None:
-        """Adds the columns that the table lacks and makes the statement for these fields."""
-        existing = self._existing(db)
+        """Adds the columns that the table lacks and makes the statement for these fields.
+
+        A record replaces the row: columns that it lacks, as those of a plugin that this run does not have, become NULL.
+        """
+        existing = self._columns(db)
         for field in fields:
             if field.name not in existing:
                 db.execute(f"ALTER TABLE {_quoted(self._table)} ADD COLUMN {_definition(field)}")
-        columns = [_quoted(name) for name in ("version", *(field.name for field in fields))]
+        names = ("version", *(field.name for field in fields))
+        columns = [_quoted(name) for name in names]
+        values = [f"{name} = excluded.{name}" for name in columns]
+        values += [f"{_quoted(name)} = NULL" for name, may in existing.items() if may and name not in names]
         self._upsert = (
             f"INSERT INTO {_quoted(self._table)} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-            f" ON CONFLICT (flow_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in columns)}"
+            f" ON CONFLICT (flow_id) DO UPDATE SET {', '.join(values)}"
             f" WHERE excluded.version >= {_quoted(self._table)}.version"
         )
 
     def _judged(self, error: sqlite3.Error) -> Exception:
         if _FATAL.search(str(error)):
-            return Fatal(f"sqlite: {self._path}: {error}")
+            return Fatal(f"sqlite: {self.path}: {error}")
         return error
 
 

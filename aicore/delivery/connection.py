@@ -37,6 +37,7 @@ class Connection:
         self._clock = clock
         self._connected = False
         self._lost = False  # the last write lost the store
+        self._reload = False  # set by any thread
         self._call: tuple[str, float] | None = None  # what the adaptor is in, since when
         self._named = False  # that call, in the log
 
@@ -75,6 +76,22 @@ class Connection:
             raise
         finally:
             self.write_seconds += self._clock() - begin
+
+    def want_reload(self) -> None:
+        """Has the adaptor reload between two batches. Safe from any thread."""
+        self._reload = True
+
+    def reload(self) -> None:
+        """What want_reload() asked for."""
+        if not self._reload:
+            return
+        self._reload = False
+        if isinstance(self.adaptor, DatabaseAdaptor):
+            try:
+                with self._calling("reload"):
+                    self.adaptor.reload()
+            except (Exception, SystemExit) as error:
+                log.warning("%s: reload: %s", self._name, describe(error))
 
     def close(self) -> None:
         """Idempotent."""

@@ -157,6 +157,12 @@ class Delivery:
         """From now on nothing waits longer than that. Safe in a signal handler."""
         self._deadline.hurry(seconds)
 
+    def reload(self) -> None:
+        """Has the adaptor look at its files again, between two batches."""
+        self.connection.want_reload()
+        with self._changed:
+            self._changed.notify_all()
+
     # -- state --------------------------------------------------------------------------------------------------
 
     @property

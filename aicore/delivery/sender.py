@@ -89,6 +89,7 @@ class Sender:
     def _round(self) -> bool:
         """False if there was nothing to do now."""
         worked = False
+        self._connection.reload()
         if held := self._backlog.due():
             worked = True
             self._writer.deliver(held, fresh=False)

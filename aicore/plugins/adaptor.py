@@ -92,6 +92,11 @@ class DatabaseAdaptor:
         write_rows(self, batch, events=self.events)
         return None
 
+    def reload(self) -> None:
+        """`SIGHUP`, or Run.reload(): look at files again, such as one that `logrotate` has moved away.
+
+        Called between two batches, while connected. An exception is logged; `write` finds out what it means."""
+
     def close(self) -> None:
         """Closes what `connect` opened. Called after the last batch, and before `connect` is called again, only if
         opened by URL."""

@@ -9,6 +9,8 @@ import stat
 from aicore.errors import UsageError
 from aicore.plugins.url import AdaptorURL
 
+_KINDS = {stat.S_IFBLK: "disk", stat.S_IFCHR: "device", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+
 
 def path_of(connection_str: str, scheme: str) -> str:
     """The PATH of `scheme:PATH?options`; `scheme:///abs` is absolute, and a bare path is taken as it is.
@@ -25,8 +27,8 @@ def path_of(connection_str: str, scheme: str) -> str:
 def check_file(url: AdaptorURL, *, stdout: bool = False, beside: bool = False, magic: bytes = b"", at: int = 0) -> None:
     """For `check` of an adaptor: UsageError for a path where no file can be written. Changes nothing.
 
-    `stdout`: `-` is standard output. `beside`: the store makes files beside its own. `magic`: bytes of a file of the
-    right kind, `at` this offset; a file may also be empty.
+    `stdout`: `-` is standard output. `beside`: the store makes files beside its own, so that no pipe or device will do.
+    `magic`: bytes of a file of the right kind, `at` this offset; a file may also be empty.
     """
     path = path_of(url, url.scheme)
     if path == "-":
@@ -51,6 +53,8 @@ def _problem(path: str, beside: bool, magic: bytes, at: int) -> str | None:
         return error.strerror
     if mode is not None and stat.S_ISDIR(mode):
         return "it is a directory"
+    if mode is not None and (stat.S_ISBLK(mode) or stat.S_ISSOCK(mode) or (beside and not stat.S_ISREG(mode))):
+        return f"it is a {_KINDS[stat.S_IFMT(mode)]}, not a file"
     if mode is not None and not _may(path, os.W_OK):
         return "no permission to write it"
     if (mode is None or beside) and not _may(directory, os.W_OK | os.X_OK):

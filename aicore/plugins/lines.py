@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def mend_last_line(path: Path | str, fd: int, begins: tuple[bytes, ...], is_whol
         logger.warning("%s: the last line was cut short by a crash; its %d bytes are cut away", path, len(line))
     else:
         os.write(fd, b"\n")
+
+
+def begins_with(path: Path | str, begins: tuple[bytes, ...]) -> bool:
+    """The file is empty, or begins as one of `begins`, or as the zeros that a power failure leaves; or nobody can tell,
+    as with a pipe."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return True
+        with open(path, "rb") as file:
+            begin = file.read(max(map(len, begins)))
+    except OSError:
+        return True
+    text = begin.rstrip(b"\0")
+    return text.startswith(begins) or any(one.startswith(text) for one in begins)
 
 
 def is_object(line: bytes) -> bool:

@@ -112,6 +112,11 @@ class Deliveries:
             for one in self._all
         )
 
+    def reload(self) -> None:
+        """Each adaptor looks at its files again, on the thread of its delivery."""
+        for one in self._all:
+            one.delivery.reload()
+
     def hurry(self, seconds: float) -> None:
         """From now on no store has more time than that. Safe in a signal handler."""
         for one in self._all:

@@ -220,8 +220,8 @@ class Run:
             self._stores.hurry(seconds)
 
     def reload(self) -> None:
-        """Has the reload hooks called, and meters made anew, before the next batch. Safe from any thread and signal
-        handler."""
+        """Has the reload hooks called, meters made anew, and adaptors look at their files again, before the next batch.
+        Safe from any thread and signal handler."""
         self._reload = True
 
     def start(self) -> None:
@@ -295,6 +295,7 @@ class Run:
             self._reload = False
             self._hooks.call("reload", context=self.context)
             self.chain.meters.reload(self._engine)
+            self._stores.reload()
         now = time.monotonic()
         if now < self._next_progress:
             return

@@ -15,11 +15,12 @@ from aicore.testing.faults import FaultyAdaptor
 
 if TYPE_CHECKING:
     from aicore.testing.contract import TYPED, AdaptorContract, Store
+    from aicore.testing.file_contract import FileStoreContract
 
 # fmt: off
 __all__ = [
-    "TYPED", "AdaptorContract", "FaultyAdaptor", "Store", "batches", "event", "flow_id", "life", "lives", "make_batch",
-    "write_capture",
+    "TYPED", "AdaptorContract", "FaultyAdaptor", "FileStoreContract", "Store", "batches", "event", "flow_id", "life",
+    "lives", "make_batch", "write_capture",
 ]
 # fmt: on
 
@@ -29,4 +30,8 @@ def __getattr__(name: str) -> Any:
         from aicore.testing import contract
 
         return getattr(contract, name)
+    if name == "FileStoreContract":
+        from aicore.testing.file_contract import FileStoreContract
+
+        return FileStoreContract
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
