@@ -315,7 +315,7 @@ class TestFlows:
             reader.read_next_batch()
         with pytest.raises(Exception, match="were closed before their end"):
             reader.read_next_batch()
-        with pytest.raises(aicore.UsageError, match="these flows are closed"):
+        with pytest.raises(aicore.UsageError, match="these flows were closed before their end"):
             flows.to_arrow()
 
     def test_plugins_are_called_on_one_thread(self, capture_file: Path) -> None:

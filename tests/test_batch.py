@@ -7,6 +7,7 @@ import copy
 import json
 import random
 import sys
+import threading
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -471,16 +472,122 @@ class TestFlows:
             aicore.flows(capture_file, sensr="x")
 
     def test_abandoned_early_closes_the_engine(self, capture_file: Path) -> None:
-        import threading
-
         before = threading.active_count()
         for _ in range(5):
             next(aicore.flows(capture_file))
         with aicore.flows(capture_file) as flows:
             next(flows)
-        assert list(flows) == []
         aicore.flows(capture_file).close()
         assert threading.active_count() == before
+
+    def test_closed_early_is_no_normal_end(self, capture_file: Path) -> None:
+        closed = "these flows were closed before their end"
+        with aicore.flows(capture_file, batch_rows=2) as flows:
+            batches = flows.batches()
+            next(batches)
+        for use in (batches.__next__, flows.__next__, flows.batches, flows.to_arrow):
+            with pytest.raises(aicore.UsageError, match=closed):
+                use()
+        for n, _ in enumerate(flows := aicore.flows(capture_file)):
+            if n > 1000:
+                flows.close()
+        flows.close()
+        assert list(flows) == [], "they were read to their end"
+        with pytest.raises(aicore.UsageError, match="read to their end"):
+            flows.batches()
+
+    def test_one_reader_at_a_time(self, capture_file: Path, visits: Any) -> None:
+        flows = aicore.flows(capture_file, batch_rows=2)
+        one, other = flows.batches(), flows.batches()
+        taken = [flow.flow_id for flow in next(one)]
+        for use in (other.__next__, flows.__next__, flows.batches, flows.to_arrow):
+            with pytest.raises(aicore.UsageError, match="these flows have another reader"):
+                use()
+        del one, use
+        taken += [flow.flow_id for flow in next(other)]
+        for batch in other:
+            taken += batch.column("flow_id")
+            break
+        del other
+        taken += [next(flows).flow_id]
+        taken += [flow.flow_id for batch in flows.batches() for flow in batch]
+        assert len(taken) == len(set(taken)) == len(visits.flows)
+
+    def test_one_thread_at_a_time(self, capture_file: Path) -> None:
+        """Read by a plugin in the middle of a read, which is the same without waiting for anybody."""
+        said: list[str] = []
+
+        class Greedy:
+            @aicore.hookimpl
+            def flow_batch(self) -> None:
+                def read(take: Any) -> None:
+                    try:
+                        take(flows)
+                    except aicore.UsageError as error:
+                        said.append(str(error))
+
+                for take in (next, lambda flows: next(flows.batches())):
+                    read(take)
+                    (thread := threading.Thread(target=read, args=(take,))).start()
+                    thread.join()
+
+        flows = aicore.flows(capture_file, plugins=[Greedy()])
+        assert len(list(flows)) > 0
+        assert len(said) >= 4
+        assert {text[:42] for text in said} == {"flows are read by one thread at a time, an"}
+
+    def test_closed_by_another_thread(self, capture_file: Path) -> None:
+        class Closer:
+            @aicore.hookimpl
+            def flow_batch(self) -> None:
+                (thread := threading.Thread(target=flows.close)).start()
+                thread.join()
+
+        before = threading.active_count()
+        flows = aicore.flows(capture_file, batch_rows=2, plugins=[Closer()])
+        with pytest.raises(aicore.UsageError, match="closed before their end"):
+            list(flows)
+        assert threading.active_count() == before
+
+    def test_several_sources(self, capture_file: Path, visits: Any) -> None:
+        def count(flows: aicore.Flows) -> int:
+            return len(list(flows))
+
+        both = count(aicore.flows([capture_file, capture_file]))
+        assert count(aicore.flows(capture_file, capture_file)) == both > len(visits.flows)
+        assert count(aicore.flows([capture_file], str(capture_file))) == both
+
+    @pytest.mark.parametrize("sources", [(5,), (None,), (b"x",), (["x", 5],), ({5: 6},)])
+    def test_what_is_no_source(self, sources: tuple[Any, ...]) -> None:
+        for use in (aicore.flows, aicore.PacketDispatcher):
+            with pytest.raises(aicore.UsageError, match="a source is an interface or a path, or a list of them, not"):
+                use(*sources)
+        with pytest.raises(aicore.UsageError, match="none was given"):
+            aicore.flows()
+
+    def test_their_schema_and_repr(self, capture_file: Path, visits: Any) -> None:
+        flows = aicore.flows(capture_file)
+        assert "httphost" in [field.name for field in flows.schema]
+        assert repr(flows) == f"<Flows of {capture_file}: 0 taken; they are not yet read>"
+        next(flows)
+        assert repr(flows).endswith(": 1 taken; they are being read>")
+        assert f"of {capture_file} and 2 more: " in repr(aicore.flows([capture_file] * 3))
+        batches = flows.batches()
+        rest = len(next(batches))
+        assert repr(flows).endswith(f": {1 + rest} taken; they have a reader>")
+        list(batches)
+        assert repr(flows).endswith(f": {len(visits.flows)} taken; they were read to their end>")
+
+    def test_pandas_makes_no_single_column(self, capture_file: Path) -> None:
+        import pandas
+
+        flows = aicore.flows(capture_file)
+        with pytest.raises(TypeError, match=r"flows\.to_pandas\(\) makes a data frame"):
+            pandas.DataFrame(flows)
+        (batch,) = flows.batches()
+        with pytest.raises(TypeError, match=r"batch\.to_pandas\(\) makes a data frame"):
+            pandas.DataFrame(batch)
+        assert "httphost" in batch.to_pandas().columns
 
     def test_errors_come_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(aicore.SourceError, match=r"nowhere\.pcap: neither an interface nor a file"):

@@ -475,10 +475,6 @@ def test_one_error_is_answered_no(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         ({"rank": 101}, "rank must be 0 to 100"),
         ({"fields": ["city"]}, "fields must be a list of aicore.Field"),  # type: ignore[list-item]
         ({"fields": None}, "fields must be a list of aicore.Field"),
-        (
-            {"fields": (aicore.Field("detections", "list[str]", "taken"),), "notify": ()},
-            "field 'detections' is reserved for rules that matched: of meters and hooks",
-        ),
         ({"fields": (aicore.Field("Bad-Name", "str", ""),)}, "cannot be declared"),
         ({"fields": (aicore.Field("x", "list", ""),)}, "cannot be declared"),  # type: ignore[arg-type]
         ({"notify": ("other",)}, "not declared: other"),
@@ -488,6 +484,12 @@ def test_one_error_is_answered_no(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 )
 def test_declarations_are_checked(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(aicore.PluginError, match=message):
+        aicore.ProtocolRegistry().add(type("Wrong", (Chat,), changes))
+
+
+def test_protocols_recognise_and_do_not_detect() -> None:
+    changes = {"fields": (aicore.Field("detections", "list[str]", "taken"),), "notify": ()}
+    with pytest.raises(aicore.UsageError, match="field 'detections' is reserved for rules that matched"):
         aicore.ProtocolRegistry().add(type("Wrong", (Chat,), changes))
 
 

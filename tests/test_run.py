@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +285,76 @@ def test_a_dispatcher_runs_once_at_a_time(capture_file: Path) -> None:
     assert recorder.count("insert") == recorder.count("remove") > 0
     dispatcher.run()
     assert len(errors) == 1
+
+
+def test_a_stopped_dispatcher_runs_again(capture_file: Path) -> None:
+    dispatcher = aicore.PacketDispatcher(capture_file)
+    dispatcher.stack = stack_of(recorder := Recorder())
+    dispatcher.run()
+    everything = recorder.count("remove")
+    dispatcher.stop()  # of the next run, as none goes on
+    assert dispatcher.run().counters["flows_tcp"] <= everything
+    recorder.calls.clear()
+    dispatcher.run()
+    assert recorder.count("remove") == everything > 0
+    assert repr(dispatcher) == f"<PacketDispatcher of {capture_file}: ready, last run: {dispatcher.summary!r}>"
+
+
+def test_a_dispatcher_ends_with_its_with_block(capture_file: Path) -> None:
+    with aicore.PacketDispatcher(capture_file) as dispatcher:
+        dispatcher.stack = stack_of(Recorder())
+        dispatcher.run()
+    with pytest.raises(aicore.UsageError, match="this dispatcher is closed: its with block has ended"):
+        dispatcher.run()
+    assert repr(dispatcher).startswith(f"<PacketDispatcher of {capture_file}: closed, last run: <RunSummary: ")
+
+
+def test_a_summary_at_a_glance(capture_file: Path) -> None:
+    dispatcher = aicore.PacketDispatcher(capture_file)
+    dispatcher.stack = stack_of(recorder := Recorder())
+    summary = dispatcher.run()
+    text = repr(summary)
+    packets, flows = summary.counters["packets"], recorder.count("insert")
+    assert re.fullmatch(rf"<RunSummary: \d+\.\d s; {packets} packets; {flows} flows; \w+ \w+, \d+ delivered>", text), (
+        text
+    )
+    shown = replace(summary, error="the file is cut off", interrupted=True, warnings=["a", "b"])
+    assert repr(shown).endswith("; 2 warnings; interrupted; error: the file is cut off>")
+
+
+@pytest.mark.parametrize("spool", [True, False, 5, "", b"x"])
+def test_a_spool_is_a_directory(spool: Any, capture_file: Path) -> None:
+    with pytest.raises(aicore.UsageError, match="spool must be the path of a directory, not"):
+        aicore.PacketDispatcher(capture_file, spool=spool)
+
+
+def test_a_spool_that_cannot_be_written_keeps_the_run_from_starting(capture_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for spool in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/no-such-place")):
+        dispatcher = aicore.PacketDispatcher(capture_file, spool=spool)
+        dispatcher.stack = stack_of(recorder := Recorder())
+        with pytest.raises(aicore.UsageError, match=f"^spool: {spool}: "):
+            dispatcher.run()
+        assert recorder.calls == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"filter": 5}, "filter must be text, not 5"),
+        ({"live": "x"}, "live must be yes or no, not 'x'"),
+        ({"follow": 5}, "follow must be yes or no, not 5"),
+        ({"spool_always": 5}, "spool_always must be yes or no, not 5"),
+        ({"snaplen": "x"}, "snaplen must be a whole number, not 'x'"),
+        ({"buffer_bytes": 1 << 40}, "buffer_bytes must be at most 2147483647"),
+        ({"immediate": 1}, "immediate must be yes or no, not 1"),
+        ({"queue": None}, r"queue \(MiB\) must be a whole number, not None"),
+        ({"wait": None}, "wait must be a number of seconds, or forever, not None"),
+    ],
+)
+def test_a_wrong_setting_is_named(wrong: dict[str, Any], message: str, capture_file: Path) -> None:
+    with pytest.raises(aicore.UsageError, match=f"^{message}"):
+        aicore.PacketDispatcher(capture_file, **wrong)
 
 
 def test_stop_before_run(long_capture: Path) -> None:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Literal
 
 from aicore.delivery import START_SECONDS, SpoolSettings, checked_wait
 from aicore.errors import Fatal, SourceError, UsageError
-from aicore.plugins.options import DELIVERY_OPTIONS
+from aicore.plugins.options import DELIVERY_OPTIONS, Option
 from aicore.run.context import RunSummary
 from aicore.run.loop import Run
 from aicore.run.source import Source, SourceLike
@@ -18,11 +19,12 @@ from aicore.run.stack import StackLan
 
 
 class PacketDispatcher:
-    """Reads an interface or capture files: `with PacketDispatcher("eth0") as pd: pd.stack = st; pd.run()`.
+    """Reads interfaces or capture files: `with PacketDispatcher("eth0") as pd: pd.stack = st; pd.run()`.
 
     An existing interface wins, else the name is a path; several files are one input; a directory is the captures in it.
+    The with block stops what still runs at its end, and the dispatcher runs no more.
 
-    follow: the source are directories, whose captures are read as others drop them there, until stop().
+    follow: the sources are directories, whose captures are read as others drop them there, until stop().
     spool: a directory in which what a store cannot take waits, also for the next run; for stores opened by URL. With
     `follow` it remembers below `followed` which captures were read; without a spool that is forgotten at the end.
     spool_size: MiB of it for each store. spool_free: percent of the disk that is left to others. spool_always: all
@@ -34,8 +36,7 @@ class PacketDispatcher:
 
     def __init__(
         self,
-        source: SourceLike,
-        *,
+        *sources: SourceLike,
         filter: str = "",
         live: bool | None = None,
         follow: bool = False,
@@ -52,41 +53,55 @@ class PacketDispatcher:
         spool_size = checks["spool_size"].check("spool_size (MiB)", spool_size)
         spool_free = checks["spool_free"].check("spool_free (percent)", spool_free)
         self.stack: StackLan | None = None
-        self._source = Source.of(source, filter=filter, live=live, follow=follow, **capture)
-        self._spool = None if spool is None else Path(spool)
-        self._spool_settings = SpoolSettings(spool_size << 20, spool_free / 100, spool_always)
+        self._source = Source.of(*sources, filter=filter, live=live, follow=follow, **capture)
+        self._spool = _spool_directory(spool)
+        always = Option(bool).check("spool_always", spool_always)
+        self._spool_settings = SpoolSettings(spool_size << 20, spool_free / 100, always)
         self._queue_bytes = queue << 20
         self._wait = checked_wait(wait)
         self._run: Run | None = None
         self._stopped = False
+        self._closed = False
         self._running = threading.Lock()  # held by run(): two at once would call the stack's adaptors on two threads
 
     def __enter__(self) -> PacketDispatcher:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._closed = True
         self.stop()
+
+    def __repr__(self) -> str:
+        state = "running" if self._running.locked() else "closed" if self._closed else "ready"
+        if (summary := self.summary) is not None and not self._running.locked():
+            state = f"{state}, last run: {summary!r}"
+        return f"<PacketDispatcher of {self._source.shown}: {state}>"
 
     def run(self) -> RunSummary:
         """Runs until the source ends or stop() is called, and returns when every store, or its spool, has what was
-        read.
+        read. Can be called again, after a stop() too: each run reads files from their beginning.
 
         SIGINT ends the input, final events are delivered, then KeyboardInterrupt is raised; after a second SIGINT the
         stores have no more time. On the main thread, and unless the program handles SIGINT itself: then its handler
         should call stop(). SourceError if the source cannot be opened, and, after everything read was delivered, if it
         ended early; Fatal if an adaptor failed for good, after the others have everything; UsageError while another
-        run() of this dispatcher goes on.
+        run() of this dispatcher goes on, after its with block, and for a spool that cannot be written.
         """
         if not self._running.acquire(blocking=False):
             raise UsageError("run() of this dispatcher goes on already")
         try:
             return self._run_once()
         finally:
+            self._stopped = False
             self._running.release()
 
     def _run_once(self) -> RunSummary:
         if self.stack is None:
             raise UsageError("pd.stack is not set")
+        if self._closed:
+            raise UsageError("this dispatcher is closed: its with block has ended; make another one")
+        if self._spool is not None:
+            _try_spool(self._spool)
         self._run = run = Run(
             self.stack,
             self._source,
@@ -117,7 +132,27 @@ class PacketDispatcher:
             self._run.reload()
 
     def stop(self) -> None:
-        """Ends run(). Safe from any thread."""
+        """Ends run(); if none goes on, the next one at its start, so that a stop() is never too early. Safe from any
+        thread."""
         self._stopped = True
         if self._run is not None:
             self._run.stop()
+
+
+def _spool_directory(spool: object) -> Path | None:
+    if spool is None:
+        return None
+    path = os.fspath(spool) if isinstance(spool, str | os.PathLike) else None
+    if not isinstance(path, str) or not path:
+        raise UsageError(f"spool must be the path of a directory, not {spool!r:.100}")
+    return Path(path)
+
+
+def _try_spool(path: Path) -> None:
+    """Makes the directory, and a file in it. The stores' spools are opened later, some of them never."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UsageError(f"spool: {path}: {error.strerror or error}") from None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aicore import _core
 from aicore.errors import SourceError, UsageError
 from aicore.record.batch import Flow, FlowBatch, pandas_frame
+from aicore.record.schema import Schema
 from aicore.run.loop import Run
 from aicore.run.source import Source, SourceLike
 from aicore.run.stack import StackLan
@@ -21,16 +23,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# What became of flows, in messages.
+_AT_END = "were read to their end"
+_CLOSED = "were closed before their end"
+
 
 def flows(
-    source: SourceLike, *, filter: str = "", live: bool | None = None, plugins: Iterable[Any] = (), **settings: Any
+    *sources: SourceLike, filter: str = "", live: bool | None = None, plugins: Iterable[Any] = (), **settings: Any
 ) -> Flows:
-    """Each finished flow of a source once. `plugins` are names ("geoip?db=/x.mmdb") or objects, `settings` those of
-    StackLan. SourceError at once if the source cannot be opened, at the end if it ended early."""
+    """Each finished flow of a source once. Several sources are one input, in the given order. `plugins` are names
+    ("geoip?db=/x.mmdb") or objects, `settings` those of StackLan. SourceError at once if the source cannot be opened,
+    at the end if it ended early."""
     stack = StackLan(**settings)
     for plugin in plugins:
         stack.use(plugin)
-    return Flows(Run(stack, Source.of(source, filter=filter, live=live), events=("remove",), top=False))
+    return Flows(Run(stack, Source.of(*sources, filter=filter, live=live), events=("remove",), top=False))
 
 
 class Flows(Iterator[Flow]):
@@ -39,39 +46,59 @@ class Flows(Iterator[Flow]):
     Also a table of them for whatever reads Arrow's PyCapsule interface: `pyarrow.table(flows)`,
     `polars.DataFrame(flows)`, `duckdb.sql("SELECT layer7, sum(bytes) FROM flows GROUP BY 1")`. Its columns are the
     fields of the record; batches are made as the reader asks for them, and a source that fails is the reader's error.
+    pandas.DataFrame(flows) does not ask for it and is an error: use to_pandas(), or DataFrame.from_arrow of pandas 3.
 
     Flows can be read once, in one way or first in one and then in another: a table holds what was not yet taken.
-    UsageError for flows that are read to their end, are closed, or have another reader."""
+    UsageError for flows that are closed, have another reader, or, but for the iterator itself, were read to their end.
+
+    One thread at a time: the plugins of the run are called on the thread that reads. UsageError in a thread that reads
+    while another does. Only close() is safe from any: it ends the run under a reader, whose next read is the error."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._batches = _ended(run)
         self._batch: FlowBatch | None = None
         self._next = 0
-        self._claimed = False  # by a stream
+        self._taken = 0
+        self._reader: object | None = None  # a stream, or a batches() that has begun: nobody else reads meanwhile
         self._over = ""
+        self._reading = threading.Lock()  # held by whoever reads, never waited for
 
     def __next__(self) -> Flow:
-        if self._claimed:
-            self._check()
-        while self._batch is None or self._next == len(self._batch):
-            self._batch, self._next = self._take(), 0
-            if self._batch is None:
-                raise StopIteration
-        self._next += 1
-        return self._batch[self._next - 1]
+        self._begin()
+        try:
+            self._check(None, end=False)
+            while self._batch is None or self._next == len(self._batch):
+                self._batch, self._next = self._take(), 0
+                if self._batch is None:
+                    raise StopIteration
+            self._next += 1
+            self._taken += 1
+            return self._batch[self._next - 1]
+        finally:
+            self._reading.release()
 
     def batches(self) -> Iterator[FlowBatch]:
-        """The flows that were not yet taken as batches, for columns."""
-        self._check()
-        return self._rest()
+        """The flows that were not yet taken as batches, for columns. From its first batch until its end, or until it is
+        dropped, nobody else can read."""
+        self._check(None)
+        return _Batches(self)
+
+    @property
+    def schema(self) -> Schema:
+        """The fields of the record, in the order of columns; known before the first packet is read."""
+        return self._run.context.fields
 
     def close(self) -> None:
-        """Ends the run; flows that are still open are not reported."""
-        self._over = self._over or "are closed"
-        self._batches.close()
-        self._batch = None
-        self._run.close()
+        """Ends the run; flows that are still open are not reported. Safe from any thread."""
+        self._over = self._over or _CLOSED
+        if not self._reading.acquire(blocking=False):
+            self._run.stop()  # whoever reads closes it
+            return
+        try:
+            self._close()
+        finally:
+            self._reading.release()
 
     def __del__(self) -> None:
         self.close()
@@ -82,6 +109,16 @@ class Flows(Iterator[Flow]):
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        state = self._over or (
+            "have a reader" if self._reader is not None else "are being read" if self._taken else "are not yet read"
+        )
+        return f"<Flows of {self._run.source.shown}: {self._taken} taken; they {state}>"
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> object:
+        """For pandas.DataFrame(flows), which would make one column of objects. TypeError."""
+        raise TypeError("flows are no array: flows.to_pandas() makes a data frame with a column for each field")
+
     def __arrow_c_schema__(self) -> object:
         """The record's fields as an Arrow schema, known before the first packet is read."""
         return _core.arrow_schema(self._fields())
@@ -90,7 +127,7 @@ class Flows(Iterator[Flow]):
         """What was not yet taken as a stream, which the first read claims: a reader may make a stream for its schema
         alone. The plugins of the run are called on one thread, whichever threads the reader has. Releasing the stream
         closes the flows. There is one schema, whatever is requested."""
-        self._check()
+        self._check(None)
         return _core.arrow_stream(_Reader(self), self._fields())
 
     def to_arrow(self) -> pyarrow.Table:
@@ -111,7 +148,7 @@ class Flows(Iterator[Flow]):
 
     def _table(self, make: Callable[[Any], T]) -> T:
         """With the error of the source itself, where the reader would raise one of its own."""
-        self._check()
+        self._check(None)
         reader = _Reader(self)
         try:
             return make(_Stream(_core.arrow_stream(reader, self._fields())))
@@ -121,27 +158,80 @@ class Flows(Iterator[Flow]):
             raise
 
     def _fields(self) -> list[tuple[str, str]]:
-        return [(field.name, field.type) for field in self._run.context.fields]
+        return [(field.name, field.type) for field in self.schema]
 
-    def _check(self) -> None:
-        if self._over or self._claimed:
-            raise UsageError(
-                f"these flows {self._over or 'have another reader'}; aicore.flows() reads the source again"
-            )
+    def _begin(self) -> None:
+        if not self._reading.acquire(blocking=False):
+            raise UsageError("flows are read by one thread at a time, and another one, or a plugin, reads these")
 
-    def _rest(self) -> Iterator[FlowBatch]:
-        if self._batch is not None and self._next < len(self._batch):
-            batch, start = self._batch, self._next
-            self._batch = None
-            yield batch.take(range(start, len(batch)))
-        while (next_batch := self._take()) is not None:
-            yield next_batch
+    def _check(self, reader: object, *, end: bool = True) -> None:
+        """UsageError for who is not the reader; with `end` also at the end, which an iterator tells otherwise."""
+        why = self._over
+        if why == _AT_END and not end and self._reader is None:
+            return
+        if not why and self._reader is not reader:
+            why = "have another reader"
+        if why:
+            raise UsageError(f"these flows {why}; aicore.flows() reads the source again")
+
+    def _rest(self, reader: object) -> FlowBatch | None:
+        """The next batch of what was not yet taken, for a reader that claims it."""
+        self._begin()
+        try:
+            if self._reader is None:
+                self._check(None)
+                self._reader = reader
+            if self._over != _AT_END:
+                self._check(reader)
+            batch, start, self._batch = self._batch, self._next, None
+            if batch is None or start == len(batch):
+                batch = self._take()
+            elif start:
+                batch = batch.take(range(start, len(batch)))
+            self._taken += 0 if batch is None else len(batch)
+            return batch
+        finally:
+            self._reading.release()
 
     def _take(self) -> FlowBatch | None:
-        batch = next(self._batches, None)
+        batch = None if self._over else next(self._batches, None)
+        if self._over == _CLOSED:  # meanwhile, by another thread or a plugin
+            self._close()
+            self._check(None)
         if batch is None:
-            self._over = self._over or "were read to their end"
+            self._over = _AT_END
         return batch
+
+    def _close(self) -> None:
+        self._batches.close()
+        self._batch = None
+        self._run.close()
+
+
+class _Batches(Iterator[FlowBatch]):
+    """What Flows.batches() gives. A class: a generator would raise errors of its own where two threads read."""
+
+    def __init__(self, flows: Flows) -> None:
+        self._flows: Flows | None = flows
+        self._token = object()
+
+    def __next__(self) -> FlowBatch:
+        if self._flows is None:
+            raise StopIteration
+        batch = self._flows._rest(self._token)
+        if batch is None:
+            self.close()
+            raise StopIteration
+        return batch
+
+    def close(self) -> None:
+        """Lets others read what is left."""
+        flows, self._flows = self._flows, None
+        if flows is not None and flows._reader is self._token:
+            flows._reader = None
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Reader:
@@ -151,19 +241,13 @@ class _Reader:
 
     def __init__(self, flows: Flows) -> None:
         self._flows = flows
-        self._rest: Iterator[FlowBatch] | None = None
+        self._token = object()
         self._thread = ThreadPoolExecutor(1, "aicore-flows")  # starts none before there is work
         self.error: BaseException | None = None
 
     def next(self) -> _core.Batch | None:
         try:
-            if self._rest is None:
-                self._flows._check()
-                self._flows._claimed = True
-                self._rest = self._flows._rest()
-            batch = self._thread.submit(next, self._rest, None).result()
-            if batch is None and self._flows._over == "are closed":
-                raise UsageError("these flows were closed before their end")
+            batch = self._thread.submit(self._flows._rest, self._token).result()
         except BaseException as error:
             self.error = error
             raise
@@ -171,7 +255,7 @@ class _Reader:
 
     def close(self) -> None:
         """The consumer wants no more. A stream that was never read leaves the flows as they are."""
-        if self._rest is None:
+        if self._flows._reader is not self._token:
             return
         self._flows._run.stop()  # a call of next() may still wait there, if a signal cut its caller short
         try:

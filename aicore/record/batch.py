@@ -326,6 +326,10 @@ class FlowBatch:
         """From now on the batch cannot change."""
         self._core.seal()
 
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> object:
+        """For pandas.DataFrame(batch), which would make one column of objects. TypeError."""
+        raise TypeError("a batch is no array: batch.to_pandas() makes a data frame, batch.column(NAME) has one field")
+
     def __arrow_c_schema__(self) -> object:
         """The columns as an Arrow schema: the record's, then `event`, `new` and `version`."""
         return self._core.arrow_schema()

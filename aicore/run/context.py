@@ -68,6 +68,19 @@ class RunSummary:
     #: Ended by a signal.
     interrupted: bool
 
+    def __repr__(self) -> str:
+        """What matters at a glance; to_dict() has everything."""
+        parts = [f"{self.seconds:.1f} s", f"{self.counters.get('packets', 0)} packets"]
+        parts.append(f"{self.counters.get('flows_tcp', 0) + self.counters.get('flows_udp', 0)} flows")
+        parts += [f"{one.name} {one.state}, {one.counters.get('delivered', 0)} delivered" for one in self.adaptors]
+        if self.warnings:
+            parts.append(f"{len(self.warnings)} warnings")
+        if self.interrupted:
+            parts.append("interrupted")
+        if self.error is not None:
+            parts.append(f"error: {self.error}")
+        return f"<RunSummary: {'; '.join(parts)}>"
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         summary = asdict(self)

@@ -5,19 +5,24 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aicore import _core
 from aicore.errors import SourceError, UsageError
-from aicore.plugins.options import nearest
+from aicore.plugins.options import Option, nearest
 
 SourceLike = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 #: What can be set of an interface, beside its filter.
-_CAPTURE = ("snaplen", "buffer_bytes", "promiscuous", "immediate")
+_CAPTURE: Mapping[str, Option] = {
+    "snaplen": Option(int, minimum=64, maximum=262144),
+    "buffer_bytes": Option(int, minimum=1 << 16, maximum=(1 << 31) - 1),
+    "promiscuous": Option(bool),
+    "immediate": Option(bool),
+}
 
 # First four bytes of pcap (µs, ns, modified; both byte orders) and pcapng files.
 _MAGIC = frozenset(
@@ -41,16 +46,21 @@ class Source:
 
     @classmethod
     def of(
-        cls, source: SourceLike, *, filter: str = "", live: bool | None = None, follow: bool = False, **capture: Any
+        cls, *sources: SourceLike, filter: str = "", live: bool | None = None, follow: bool = False, **capture: Any
     ) -> Source:
         """An existing interface wins, else a path; "-" is standard input; several files are read in the given order; a
         directory is the captures in it, in the order of their names, or with `follow` those that will come, too.
-        `live` settles it where a file and an interface have the same name. SourceError if there is no such thing."""
+        `live` settles it where a file and an interface have the same name. SourceError if there is no such thing,
+        UsageError for what is no source or setting."""
         for name in capture:  # checked for files too, which need none: a typing error must not pass unseen
             if name not in _CAPTURE:
                 raise UsageError(f"a source has no setting {name!r}; {nearest(name, _CAPTURE)}")
-        given = [source] if isinstance(source, str | os.PathLike) else list(source)
-        names = tuple(os.fspath(name) for name in given)
+            capture[name] = _CAPTURE[name].check(name, capture[name])
+        Option(str).check("filter", filter)
+        follow = Option(bool).check("follow", follow)
+        if live is not None:
+            live = Option(bool).check("live", live)
+        names = tuple(name for source in sources for name in _names(source))
         if not names or not all(names):
             raise UsageError("a source is an interface or a capture file; none was given")
         if follow:
@@ -78,6 +88,12 @@ class Source:
         """The default name of the vantage point."""
         return f"{socket.gethostname()}/{'+'.join(self.names)}" if self.live else ""
 
+    @property
+    def shown(self) -> str:
+        """For a repr."""
+        more = len(self.names) - 1
+        return self.names[0] + (f" and {more} more" if more else "")
+
     def open(self, engine: _core.Engine) -> None:
         """SourceError with one clear line."""
         try:
@@ -96,6 +112,20 @@ class Source:
             return _core.LiveSource(self.names, self.filter, **self.capture)
         except (OSError, ValueError) as error:
             raise SourceError(str(error)) from error
+
+
+def _names(source: object) -> Iterator[str]:
+    if isinstance(source, str | os.PathLike):
+        given: Iterable[object] = [source]
+    elif isinstance(source, Iterable) and not isinstance(source, bytes | bytearray):
+        given = source
+    else:
+        given = [None]
+    for one in given:
+        name = os.fspath(one) if isinstance(one, str | os.PathLike) else None
+        if not isinstance(name, str):
+            raise UsageError(f"a source is an interface or a path, or a list of them, not {source!r:.100}")
+        yield name
 
 
 def begins_as_capture(start: bytes) -> bool:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from aicore.errors import UsageError
 from aicore.plugins.adaptor import takes_nothing
+from aicore.plugins.discovery import open_adaptor
 from aicore.plugins.options import Option, nearest
+from aicore.plugins.url import AdaptorURL
 from aicore.run.isolation import LIMIT
 
 T = TypeVar("T")
@@ -156,7 +158,8 @@ class StackLan:
 
     def set_tcp_database_adaptor(self, adaptor: Any, n: int = EVERY) -> None:
         """TCP flows go to this adaptor: an object with insert, update and remove (or write), or a URL. `n`: an update
-        at every n-th packet of a flow, 0 for discoveries only. None detaches. ValueError for an n below 0."""
+        at every n-th packet of a flow, 0 for discoveries only. None detaches. UsageError for an n below 0 or a URL that
+        cannot work, PluginError for a plugin that cannot be used."""
         self._tcp = (_checked_adaptor(adaptor), _checked_every(n))
         self.every_tcp = n
 
@@ -169,7 +172,7 @@ class StackLan:
         self, adaptor: Any, *, tcp: bool = True, udp: bool = True, every: int | None = None
     ) -> None:
         """One more adaptor. It gets an update at every `every`-th packet of a flow, None: at those that every_tcp and
-        every_udp say when the run begins. `every=` in its URL comes first. ValueError for less than 0."""
+        every_udp say when the run begins. `every=` in its URL comes first. Errors as above."""
         if adaptor is None or not (tcp or udp):
             raise UsageError("an adaptor and at least one transport are needed")
         transports = {number for number, wanted in ((TCP, tcp), (UDP, udp)) if wanted}
@@ -238,7 +241,11 @@ def _checked_adaptor(adaptor: Any) -> Any:
         raise UsageError(f"an adaptor is needed, not its class {adaptor.__name__}")
     if takes_nothing(adaptor):
         raise UsageError(f"{type(adaptor).__name__} defines neither write nor insert, update or remove")
-    if adaptor is None or isinstance(adaptor, str) or callable(getattr(adaptor, "write", None)):
+    if isinstance(adaptor, str):
+        if not isinstance(adaptor, AdaptorURL):
+            open_adaptor(adaptor)  # a run opens another one; this one says at once what is wrong
+        return adaptor
+    if adaptor is None or callable(getattr(adaptor, "write", None)):
         return adaptor
     missing = [name for name in ("insert", "update", "remove") if not callable(getattr(adaptor, name, None))]
     if missing:
