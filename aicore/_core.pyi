@@ -233,8 +233,6 @@ class Engine:
         ValueError, and the old one stays: it cannot be made, or structure or fields are not what they were."""
     def stop(self) -> None:
         """Ends the input: every flow gets its final events, then pull() drains. Returns at once."""
-    def admit(self, allowed: bool) -> None:
-        """False: open no new flows until True again (counted not_admitted)."""
     def close(self) -> None:
         """Stops without draining and joins the thread. Idempotent."""
     @property

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ import pytest
 from captures.build import http
 from captures.files import Udp, talks
 from captures.payloads import dns_query
+from file_interface import FileInterface
 
 import aicore
 from aicore.delivery import Delivery, Selection
@@ -22,7 +24,7 @@ from aicore.run.loop import Run
 from aicore.run.source import Source
 from aicore.run.stack import TCP, UDP, Attached
 from aicore.run.stores import Needs, Store
-from aicore.testing import event, flow_id
+from aicore.testing import FaultyAdaptor, event, flow_id
 
 BOTH = {TCP: 32, UDP: 32}
 
@@ -330,3 +332,49 @@ def test_the_queue_of_one_store(capture_file: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("aicore.run.deliveries.Delivery", Spy)
     run(capture_file, "memory:?queue=3", "jsonl:/dev/null")
     assert made == {"memory": 3 << 20, "jsonl": 64 << 20}
+
+
+# -- a store that is away --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["run", "program"])
+def test_a_live_run_gives_the_others_everything_while_one_store_is_away(
+    long_capture: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue full, no spool: what is lost is lost to it alone."""
+    dead, well = FaultyAdaptor("all"), FaultyAdaptor("all")
+    dead.down = ConnectionError("away")
+    stack = aicore.StackLan(batch_rows=256)
+    stack.add_database_adaptor(dead)
+    stack.add_database_adaptor(well)
+    monkeypatch.setattr("aicore.api.dispatcher.Source", FileInterface)
+    dispatcher = aicore.PacketDispatcher(long_capture, queue=1)
+
+    def running() -> Run:
+        return one or dispatcher._run  # type: ignore[return-value]
+
+    class Interface:
+        """No faster than the store that is well."""
+
+        @aicore.hookimpl
+        def flow_batch(self) -> None:
+            while running().adaptors()[1].counters["queued"]:
+                time.sleep(0.001)
+
+        @aicore.hookimpl
+        def run_finished(self) -> None:
+            ended.cancel()
+
+    stack.use(Interface())
+    one = Run(stack, FileInterface.of(long_capture), queue_bytes=1 << 20) if by == "run" else None
+    ended = threading.Timer(3.0, lambda: running().stop(0.0))
+    ended.start()
+    dispatcher.stack = stack
+    summary = one.run() if one else dispatcher.run()
+    assert summary.counters["not_admitted"] == 0
+    assert summary.counters["flows_tcp"] == len(well.rows) == 5000
+    away, healthy = (store.counters for store in summary.adaptors)
+    assert away["delivered"] == 0
+    assert away["shed"] > 0
+    assert away["lost"] > 0
+    assert healthy["delivered"] == healthy["accepted"]

@@ -33,10 +33,9 @@ class Delivery:
 
     `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
     put() waits while the queue is over its bound, and a store that has taken nothing for `wait` seconds since the start
-    (see checked_wait), or for `later` seconds after that (None: LATER_SECONDS), is given up. `on_full(True)` asks for
-    no new flows, on put()'s thread, and `on_full(False)` takes it back, on the sender's. `earlier` are further spools
-    of the store, which runs have left; `spools_unusable` is how many there are beside them. `stays` says where all rows
-    are in any case: what is counted as lost is there.
+    (see checked_wait), or for `later` seconds after that (None: LATER_SECONDS), is given up. `earlier`
+    are further spools of the store, which runs have left; `spools_unusable` is how many there are beside them. `stays`
+    says where all rows are in any case: what is counted as lost is there.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Delivery:
         stays: str = "",
         wait: float = health.START_SECONDS,
         later: float | None = None,
-        on_full: Callable[[bool], None] | None = None,
         backoff: tuple[float, float] = (0.1, 30.0),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,7 +98,7 @@ class Delivery:
         self.health = Health(
             name, connects=url is not None, patience=patience, later=later, changed=changed, clock=clock, rare=rare
         )
-        self._overload = Overload(self.backlog, rare, on_full, always=self._always) if live else None
+        self._overload = Overload(self.backlog, rare, always=self._always) if live else None
         self.sender = Sender(
             name,
             self.backlog,
@@ -109,7 +107,6 @@ class Delivery:
             backoff=pauses,
             deadline=self._deadline,
             clock=clock,
-            after_round=self._overload.relax if self._overload else lambda: None,
         )
         self._concluded = False
 

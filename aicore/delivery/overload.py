@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of a live run's rows when a store takes less than comes: the capture never waits for it.
 
-memory ─> net (merge what waits) ─> spool ─> no plain updates ─> no new flows
+memory ─> net (merge what waits) ─> spool ─> no plain updates ─> nothing more
+
+All of it concerns this store alone: others get everything.
 """
 
 from __future__ import annotations
-
-import logging
-from collections.abc import Callable
 
 from aicore.delivery.backlog import Backlog
 from aicore.delivery.queue import lasting
@@ -20,17 +19,12 @@ _SOFT = 0.9  # of the queue; the rest is for rows that may not be shed
 
 
 class Overload:
-    """The ladder. `on_full(True)` asks for no new flows, on put()'s thread; `on_full(False)` takes it back, on the
-    sender's. `always`: everything goes through the spool."""
+    """The ladder. `always`: everything goes through the spool."""
 
-    def __init__(
-        self, backlog: Backlog, rare: RareLog, on_full: Callable[[bool], None] | None = None, *, always: bool = False
-    ) -> None:
+    def __init__(self, backlog: Backlog, rare: RareLog, *, always: bool = False) -> None:
         self._backlog = backlog
         self._rare = rare
-        self._on_full = on_full
         self._always = always
-        self._full = False
 
     def put(self, batch: FlowBatch) -> None:
         """Finds a place for each row, or counts it; never waits."""
@@ -48,18 +42,6 @@ class Overload:
             backlog.push(batch)
         elif rest := backlog.spill(batch):
             self._overflow(rest)
-
-    def relax(self) -> None:
-        """After a round of the sender: opens the door again if there is room."""
-        backlog, spool = self._backlog, self._backlog.spool
-        with backlog.changed:
-            room = backlog.queue.nbytes * 2 < backlog.queue_bytes and (spool is None or spool.full_share < 0.5)
-            tell = self._full and room
-            if tell:
-                self._full = False
-        if tell and self._on_full:
-            self._rare.say("admit", "there is room again: new flows are admitted", level=logging.INFO)
-            self._on_full(False)
 
     def _fits(self, batch: FlowBatch) -> bool:
         """Memory has room, if need be after merging."""
@@ -83,11 +65,7 @@ class Overload:
                 shed = queue.shed()
                 backlog.counters.add(shed=shed, queued=-shed)
             reason = f" and so is the spool ({spool.error})" if spool and spool.error else ""
-            self._rare.say("shed", "the queue is full%s: updates are shed, new flows are not admitted", reason)
-            tell = not self._full
-            self._full = True
-        if tell and self._on_full:
-            self._on_full(True)
+            self._rare.say("shed", "the queue is full%s: updates are shed", reason)
         if not rows:
             return
         batch = batch.take(rows) if len(rows) < len(batch) else batch

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from aicore.delivery.backlog import Backlog, Gone
 from aicore.delivery.connection import Connection, describe
@@ -21,7 +21,7 @@ from aicore.record.batch import FlowBatch
 
 
 class Sender:
-    """A thread. `after_round` is called between two rounds."""
+    """A thread."""
 
     def __init__(
         self,
@@ -33,7 +33,6 @@ class Sender:
         backoff: Backoff,
         deadline: Deadline,
         clock: Clock,
-        after_round: Callable[[], None] = lambda: None,
     ) -> None:
         self.thread = threading.Thread(target=self._main, name=f"aicore-delivery-{name}", daemon=True)
         self._backlog = backlog
@@ -42,7 +41,6 @@ class Sender:
         self._backoff = backoff
         self._deadline = deadline
         self._clock = clock
-        self._after_round = after_round
         self._writer = Writer(self._write, self, backoff)
         self._ending = False
 
@@ -105,7 +103,6 @@ class Sender:
             self._writer.judge_last(held, self._health.failing_for)
             self._backlog.forget_closed()
         self._backlog.free()
-        self._after_round()
         with self._backlog.changed:
             self._backlog.changed.notify_all()
         return worked

@@ -28,13 +28,10 @@ class _Delivered(NamedTuple):
 
 class Deliveries:
     """Calls the deliveries directly; each isolates its adaptor. For the thread of run(), but for `hurry` and
-    `summaries`, which take no lock of this class. `admit` is told whether new flows may be opened."""
+    `summaries`."""
 
-    def __init__(self, admit: Callable[[bool], None]) -> None:
+    def __init__(self) -> None:
         self._all: list[_Delivered] = []
-        self._admit = admit
-        self._full: set[str] = set()  # names of deliveries
-        self._full_lock = threading.Lock()  # guards _full: deliveries tell on threads of their own
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -89,7 +86,6 @@ class Deliveries:
             spool_always=settings.always,
             deadletters=letters,
             url=url,
-            on_full=lambda full: self._on_full(name, full),
         )
         self._all.append(_Delivered(delivery, url.redacted if url else own, url is not None))
         plugins.register(f"adaptor:{name}", delivery)
@@ -153,12 +149,3 @@ class Deliveries:
             )
             for one in self._all
         ]
-
-    def _on_full(self, name: str, full: bool) -> None:
-        """No new flows while any store is full. Called on threads of deliveries too."""
-        with self._full_lock:
-            if full:
-                self._full.add(name)
-            else:
-                self._full.discard(name)
-            self._admit(not self._full)

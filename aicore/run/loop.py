@@ -123,7 +123,7 @@ class Run:
             counters=self.counters,
             logger=logger,
         )
-        self._stores = Deliveries(self._engine.admit)
+        self._stores = Deliveries()
         self._follow: Follow | None = None
         try:
             if source.follow:

@@ -273,7 +273,6 @@ void bind_engine(py::module_ &m) {
         .def("reload_meter", reload_meter, py::arg("capsule"), py::arg("config") = py::bytes(),
              py::arg("fields") = py::none())
         .def("stop", &Engine::stop)
-        .def("admit", &Engine::admit, py::arg("allowed"))
         .def("close", &Engine::close, py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("finished", &Engine::finished)
         .def_property_readonly("error",

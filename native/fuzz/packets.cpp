@@ -5,7 +5,6 @@
 //
 // An input: options, then steps of an opcode and its operands (class Run). Payload goes out as segments with numbers
 // that fit, moved by an offset: copies, holes and overlaps are one byte away.
-#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -137,7 +136,7 @@ class Run {
         : live_(options & 1), registry_(registry(options & 128)), options_(make(options)), queue_(kQueue),
           meters_(make_meters()), writer_(options_, registry_.schema(), 0, queue_, meters_.get(), counters_),
           decoder_({options_.vlan_in_key, options_.max_fragments}, counters_),
-          tracker_(options_, registry_, writer_, meters_.get(), counters_, admit_),
+          tracker_(options_, registry_, writer_, meters_.get(), counters_),
           inspection_(registry_, {options_.stream_bytes, options_.streams_bytes, options_.inspected_flows}) {
         if (live_) tracker_.set_live(time_);
         writer_.set_waiting(!live_);
@@ -175,7 +174,6 @@ class Run {
             inspect(in);
             break;
         default:
-            admit_ = in.u8() & 1;
             writer_.flush();
             drain();
             break;
@@ -304,7 +302,6 @@ class Run {
     const std::unique_ptr<Meters> meters_;
     BatchWriter writer_;
     Decoder decoder_;
-    std::atomic<bool> admit_{true};
     Tracker tracker_;
     Inspection inspection_;
     Answers answers_;

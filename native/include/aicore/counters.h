@@ -53,7 +53,7 @@ namespace aicore {
     X(flows_tcp, "TCP flows admitted")                                                                                 \
     X(flows_udp, "UDP flows admitted")                                                                                 \
     X(evicted, "flows ended early because a table was full")                                                           \
-    X(not_admitted, "packets of new flows turned away: table full of ending flows, or a store asked for no more")      \
+    X(not_admitted, "packets of new flows turned away: table full of ending flows, or events not taken in time")       \
     X(not_selected, "packets of a transport that this run does not track")                                             \
     X(retransmissions, "TCP segments seen before")                                                                     \
     /* reassembly and dissection */                                                                                    \

@@ -76,9 +76,8 @@ class Engine {
     // std::invalid_argument, and the old one stays: create() failed, or the structure or the fields are others.
     void reload_meter(const aicore_meter *meter, const std::string &config,
                       const std::vector<FieldInfo> *fields = nullptr);
-    void stop();              // any thread: end the input, final events follow
-    void admit(bool allowed); // any thread: whether new flows may be opened
-    void close();             // no more events; joins the thread
+    void stop();  // any thread: end the input, final events follow
+    void close(); // no more events; joins the thread
     std::string error() const;
     std::vector<std::string> warnings();
     std::vector<std::pair<std::string, uint64_t>> counters() const;

@@ -54,7 +54,7 @@ struct Engine::Impl {
           inspection(*registry, {o.stream_bytes, o.streams_bytes, o.inspected_flows}), meters(make_meters()),
           writer(options, registry->schema(), registry->schema()->name_index(o.sensor), queue, meters.get(), counters),
           decoder({o.vlan_in_key, o.max_fragments}, counters),
-          tracker(options, *registry, writer, meters.get(), counters, admit) {}
+          tracker(options, *registry, writer, meters.get(), counters) {}
 
     static std::shared_ptr<Registry> freeze(std::shared_ptr<Registry> r, const EngineOptions &o) {
         if (!o.sensor.empty()) r->schema()->name_index(o.sensor);
@@ -113,9 +113,8 @@ struct Engine::Impl {
     Inspection inspection;                // reader's thread
     const std::unique_ptr<Meters> meters; // null: the run names none; engine thread
     BatchWriter writer;                   // engine thread
-    std::atomic<bool> admit{true};
-    Decoder decoder; // engine thread
-    Tracker tracker; // engine thread, but tops()
+    Decoder decoder;                      // engine thread
+    Tracker tracker;                      // engine thread, but tops()
     std::unique_ptr<Source> source;
     struct Waiting {
         Packet packet;
@@ -340,10 +339,6 @@ void Engine::reload_meter(const aicore_meter *meter, const std::string &config, 
 void Engine::stop() {
     impl_->stopping = true;
     if (impl_->source) impl_->source->interrupt();
-}
-
-void Engine::admit(bool allowed) {
-    impl_->admit = allowed;
 }
 
 void Engine::close() {

@@ -19,10 +19,10 @@ constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp an
 } // namespace
 
 Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Meters *meters,
-                 Counters &counters, const std::atomic<bool> &admit)
-    : options_(options), registry_(registry), writer_(writer), counters_(counters),
-      admit_(admit), tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()},
-                             {options.udp ? options.udp_flows : 1, random_hash_key()}},
+                 Counters &counters)
+    : options_(options), registry_(registry), writer_(writer),
+      counters_(counters), tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()},
+                                   {options.udp ? options.udp_flows : 1, random_hash_key()}},
       meters_(meters), dissection_(registry, {options.stream_bytes, options.streams_bytes, options.inspected_flows},
                                    meters, counters, &writer) {
     SipHash<2, 4> h({0, 0});
@@ -176,7 +176,7 @@ void Tracker::identify(Warm &warm, const Packet &packet) {
 }
 
 uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
-    if (!admit_.load(std::memory_order_relaxed) || !make_room(t) || !writer_.room(1)) {
+    if (!make_room(t) || !writer_.room(1)) {
         ++counters_[Counter::not_admitted];
         return kNoSlot;
     }

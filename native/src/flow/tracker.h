@@ -3,7 +3,6 @@
 // Engine thread only.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <mutex>
 #include <unordered_map>
@@ -22,7 +21,7 @@ class Tracker {
   public:
     // `meters`: null if there are none.
     Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Meters *meters,
-            Counters &counters, const std::atomic<bool> &admit);
+            Counters &counters);
 
     uint64_t hash(const Packet &packet) const { return tables_[table_of(packet.key)].hash(packet.key); }
     void packet(const Packet &packet, const RawPacket &raw, uint64_t hash);
@@ -92,8 +91,7 @@ class Tracker {
     const Registry &registry_;
     BatchWriter &writer_;
     Counters &counters_;
-    const std::atomic<bool> &admit_; // written by the reader
-    FlowTable tables_[2];            // TCP, UDP
+    FlowTable tables_[2]; // TCP, UDP
     Meters *const meters_;
     Dissection dissection_;
     uint64_t sensor_hash_;

@@ -196,26 +196,6 @@ TEST(Live, flows_that_end_while_nobody_reads_keep_their_slot_and_their_remove) {
     EXPECT_GT(live.result.count("not_admitted"), 200u);
 }
 
-TEST(Live, no_new_flows_while_they_are_not_admitted) {
-    EngineOptions o;
-    o.flush = 0;
-    Live live(o);
-    live.give({now(udp_frame(0, ends(0)))});
-    live.pull_until([&] { return live.result.events.size() == 1; });
-    live.engine->admit(false);
-    live.give({now(udp_frame(0, ends(0))), now(udp_frame(0, ends(1)))});
-    live.wait_until_read();
-    live.engine->admit(true);
-    live.give({now(udp_frame(0, ends(2)))});
-    live.pull_until([&] { return live.result.events.size() == 2; });
-    live.finish();
-    EXPECT_EQ(live.result.count("not_admitted"), 1u);
-    std::map<uint16_t, uint64_t> packets;
-    for (const Event &e : live.result.of(EventKind::remove))
-        packets[e.portsrc] = e.packets;
-    EXPECT_EQ(packets, (std::map<uint16_t, uint64_t>{{1000, 2}, {1002, 1}}));
-}
-
 TEST(Live, stop_ends_the_input_and_final_events_follow) {
     EngineOptions o;
     o.batch_rows = 8;
@@ -281,7 +261,6 @@ TEST(Threads, stop_and_close_at_any_time) {
         const auto delay = std::chrono::microseconds(random() % 4000);
         std::thread stopper([&] {
             std::this_thread::sleep_for(delay);
-            engine.admit(false);
             engine.stop();
         });
         std::vector<Event> events;
