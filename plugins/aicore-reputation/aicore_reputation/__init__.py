@@ -7,6 +7,7 @@ import ipaddress
 import logging
 from array import array
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import aicore
@@ -18,6 +19,8 @@ __all__ = ["Reputation", "Service"]
 logger = logging.getLogger("aicore")
 
 _HOSTS = ("httphost", "sslhost", "dnsdomain")
+_HOST_LISTS = ("httphosts", "dnsdomains")
+_REMEMBERED = 1 << 16  # names of lists
 
 
 class Reputation:
@@ -46,6 +49,7 @@ class Reputation:
         self._lists = lists
         self._addresses = aicore.Lookup(self._address)
         self._hosts = aicore.Lookup(self._host)
+        self._names = lru_cache(_REMEMBERED)(self._host)
 
     def _address(self, address: str) -> Match | None:
         return best(entries.address(address) for entries in self._lists)
@@ -81,6 +85,11 @@ class Reputation:
                 for row, code in enumerate(codes):
                     if code and (row not in rows or rows[row].score < matches[code].score):
                         rows[row] = matches[code]
+        for column in _HOST_LISTS:
+            for row, names in enumerate(flows.column(column) if column in known else ()):
+                match = best((rows.get(row), *map(self._names, names))) if names else None
+                if match is not None:
+                    rows[row] = match
         numbers = array("I", bytes(4 * len(flows)))
         for number, row in enumerate(rows, 1):
             numbers[row] = number

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aicore_reputation import Reputation
-from captures.build import dns, http, tls
+from captures.build import dns, dns_many, http, tls
 from captures.files import talks
 from commandline import invoke
 
@@ -76,6 +76,11 @@ def found(plugin: Any, **record: object) -> tuple[Any, ...]:
         ({"httphost": "example.org"}, None, None),
         ({"ipdst": "192.0.2.8", "sslhost": "example.com"}, 80, "example.com"),
         ({"httphost": "fe80::1%lo"}, None, None),
+        ({"httphost": "a.net", "httphosts": ["a.net", "b.net", "example.com:81"]}, 80, "example.com"),
+        ({"dnsdomain": "notexample.com", "dnsdomains": ["notexample.com", "192.0.2.7"]}, 100, "192.0.2.7"),
+        ({"dnsdomain": "a.net", "dnsdomains": ["a.net", "", "b.com", "c.example.com"]}, 80, "example.com"),
+        ({"sslhost": "example.com", "httphosts": ["b.com"]}, 80, "example.com"),
+        ({"httphosts": ["a.net"], "dnsdomains": []}, None, None),
         ({"httphost": "\u00fc" * 60000}, None, None),
         ({"httphost": "...\x00\ufffd;drop"}, None, None),
         ({"httphost": ""}, None, None),
@@ -83,6 +88,15 @@ def found(plugin: Any, **record: object) -> tuple[Any, ...]:
 )
 def test_what_matches(bad: Path, record: dict[str, object], score: int | None, entry: str | None) -> None:
     assert found(opened(bad), **record) == (score, score and "bad.txt", entry)
+
+
+def test_each_name_that_a_client_sends(tmp_path: Path) -> None:
+    """One resolver's flow with three questions; the third is listed."""
+    (tmp_path / "l").write_text("c.example.org,42")
+    path = dns_many().write(tmp_path / "many.pcap")
+    (flow,) = aicore.flows(path, plugins=[f"reputation?lists={tmp_path}/l"])
+    assert (flow.dnsdomain, flow.dnsdomains[2]) == ("a.example.org", "c.example.org")
+    assert (flow.reputation, flow.reputationlist, flow.reputationmatch) == (42, "l", "c.example.org")
 
 
 def test_the_highest_score_of_all_lists(bad: Path, tmp_path: Path) -> None:
