@@ -5,4 +5,4 @@ from __future__ import annotations
 
 from aicore.cli import main
 
-main(prog_name="aicore")
+main()

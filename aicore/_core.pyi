@@ -246,6 +246,7 @@ class Engine:
     def counters(self) -> dict[str, int]:
         """Every counter, decode and dissector ones and the capture's kernel_drop, interface_drop, received."""
     def progress(self) -> dict[str, Any]:
-        """packets, bytes_read, bytes_total, current (file or interface), flows_live_tcp, flows_live_udp, clock (ns)."""
+        """packets, bytes_read, bytes_total, current (file or interface), flows_live_tcp, flows_live_udp, clock (ns),
+        ended (the input was read to its end)."""
     def top(self, limit: int = 10) -> dict[str, list[tuple[str, int, int, int]]]:
         """protocols, hosts, talkers: (name, flows, packets, bytes), most bytes first; of ended flows."""

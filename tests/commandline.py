@@ -14,7 +14,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from aicore.cli import main
+from aicore.cli.command_line import main
 
 
 def invoke(*args: object, **environ: str) -> Result:

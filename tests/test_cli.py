@@ -18,7 +18,7 @@ from commandline import call, environment, invoke, start
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aicore.cli import main
+from aicore.cli.command_line import main
 from aicore.cli.exits import MEANINGS, Exit
 from aicore.cli.terminal import count, rate, safe, size, table
 
@@ -115,7 +115,7 @@ _HEAVY = {"aicore._core", "pluggy", "stevedore", "rich", "sqlite3", "numpy", "re
 def _imported(folder: Path, *args: str) -> set[str]:
     code = (
         "import sys\n"
-        "from aicore.cli import main\n"
+        "from aicore.cli.command_line import main\n"
         "try:\n    main(sys.argv[1:], prog_name='aicore')\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "print('|'.join(['', *sys.modules]))"

@@ -11,13 +11,15 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from captures.files import Capture
+from captures.build import dns
+from captures.files import Capture, talks
 from commandline import invoke, start
 
 from aicore.delivery import DeadLetters, Spool
@@ -274,6 +276,18 @@ def command_ends(capture: Path) -> Seen:
     return seen
 
 
+def interrupted() -> Seen:
+    talks(*(dns(1024 + n) for n in range(5_000))).write("many.pcap")
+    # Small batches, so that the file is not read long before its records are delivered.
+    with start(Path.cwd(), "run", "many.pcap", "--to", "jsonl:log?events=all", "--batch-rows", 2, "-v") as one:
+        until(lambda: Path("log").exists() and Path("log").stat().st_size)
+        one.send_signal(signal.SIGTERM)
+        out, err = one.communicate(timeout=20)
+    kinds = Counter(json.loads(line)["event"] for line in Path("log").read_text().splitlines())
+    assert kinds["insert"] == kinds["remove"] == logged() < 5_000
+    return Seen(one.returncode, out + err)
+
+
 def torn_line(capture: Path) -> Seen:
     Path("flows.jsonl").write_text('{"key":"whole"}\n{"key":"10.0.0.1:1')
     seen = run(capture, "--to", "jsonl:flows.jsonl")
@@ -422,6 +436,7 @@ SCENARIOS: dict[str, Callable[..., Seen]] = {
     "an SQLite file is moved": killed_after_moving,
     "the table of the store": somebody_elses,
     "the file begins": somebody_elses_lines,
+    "a signal while a file is read": interrupted,
     "`SIGKILL` or a power failure": torn_line,
     "`SIGKILL` of a run with": killed,
 }

@@ -19,13 +19,13 @@ class Exit(IntEnum):
 
 
 MEANINGS = {
-    Exit.OK: "all went well, everything is delivered; also after a first SIGINT or SIGTERM",
-    Exit.FAILED: "a source, a store or a plugin failed; what could be delivered is",
+    Exit.OK: "all was read and delivered; for interfaces and --follow, up to the signal that ended them",
+    Exit.FAILED: "a source, a store, a plugin or the output failed; what could be delivered is",
     Exit.USAGE: "the command line, the configuration or a name in it is wrong; nothing was run",
     Exit.KEPT: "records wait in the spool or among the dead letters",
     Exit.LOST: "records were lost; the summary counts them",
     Exit.INTERFACE_GONE: "the interface is gone and could not be opened again",
-    Exit.INTERRUPTED: "a signal before the run began, or the third one, ended it as it was",
+    Exit.INTERRUPTED: "a signal came before the end of the input, before the run began, or for the third time",
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aicore.cli import streams
 from aicore.cli.exits import epilog
 from aicore.cli.options import JobCommand, job_options, run_options
 from aicore.cli.terminal import dump, say
@@ -16,6 +17,7 @@ from aicore.cli.terminal import dump, say
 if TYPE_CHECKING:
     from aicore.cli.progress import Progress
     from aicore.cli.run_setup import Job
+    from aicore.run.context import RunSummary
 
 
 @click.command("run", cls=JobCommand, epilog=epilog())
@@ -50,10 +52,24 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         job = replace(job, source=open_and_drop(job.source))
     if options["as_json"] and job.writes_stdout:
         raise click.UsageError("--json and a store on standard output exclude each other")
-    with _display(job, options) as progress:
-        summary = run_control.run(
-            job, progress, queue_bytes=options["queue"] << 20, wait=options["wait"], metrics=options["metrics"]
-        )
+    summary, code = run_control.run(
+        job,
+        _display(job, options),
+        queue_bytes=options["queue"] << 20,
+        wait=options["wait"],
+        metrics=options["metrics"],
+    )
+    try:
+        _tell(summary, job, options)
+    except BrokenPipeError:
+        pass  # whoever read it has enough
+    except OSError as error:
+        if not job.writes_stdout:
+            return streams.unwritten(error, code)
+    return code
+
+
+def _tell(summary: RunSummary, job: Job, options: dict[str, Any]) -> None:
     if options["as_json"]:
         dump(summary.to_dict())
     elif not options["quiet"]:
@@ -61,7 +77,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
         for line in lines(summary, job):
             say(line, sys.stderr if job.writes_stdout else sys.stdout)
-    return run_control.exit_code(summary, live=job.source.live)
+    sys.stdout.flush()
 
 
 def _display(job: Job, options: dict[str, Any]) -> Progress:

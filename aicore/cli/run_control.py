@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from aicore.cli import signals
 from aicore.cli.exits import Exit
 from aicore.delivery import START_SECONDS
 from aicore.plugins.discovery import open_adaptor
 from aicore.run.loop import Run
 
 if TYPE_CHECKING:
+    from aicore.cli.progress import Progress
     from aicore.cli.run_setup import Job
     from aicore.run.context import RunSummary
 
@@ -24,10 +26,9 @@ _LOST = ("lost", "dead_letters_unwritten", "spool_damaged_rows", "spool_damaged_
 _KEPT = ("spooled", "dead_lettered", "spools_unusable", "spool_set_aside")
 
 
-def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bool, metrics: str | None) -> RunSummary:
-    """Runs the job to its end, or until SIGINT or SIGTERM. KeyboardInterrupt if one came before the run began, or three
-    before there was a summary."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload: it must not end us
+def run(job: Job, progress: Progress, *, queue_bytes: int, wait: bool, metrics: str | None) -> tuple[RunSummary, Exit]:
+    """Runs the job to its end, or until SIGINT or SIGTERM. KeyboardInterrupt if three came before there was a
+    summary."""
     for url in job.urls:
         job.stack.add_database_adaptor(open_adaptor(url, job.plugins), tcp=job.tcp, udp=job.udp)
     running = Run(
@@ -45,32 +46,33 @@ def run(job: Job, progress: Callable[[Run], None], *, queue_bytes: int, wait: bo
         stack.callback(running.close)
         if metrics is not None:
             stack.callback(_serve(metrics, running))
-        stack.enter_context(_signals(running))
-        try:
-            return running.run()
-        except KeyboardInterrupt:
-            if running.summary is None:
-                raise
-            return running.summary
+        stack.enter_context(signals.handled(_handler(running)))
+        with progress:
+            summary = _run(running)
+        code = exit_code(summary, live=job.source.live)
+        signals.ends_with(code)
+    return summary, code
 
 
-@contextmanager
-def _signals(run: Run) -> Iterator[None]:
+def _run(running: Run) -> RunSummary:
+    try:
+        return running.run()
+    except KeyboardInterrupt:
+        if running.summary is None:
+            raise
+        return running.summary
+
+
+def _handler(run: Run) -> signals.Handler:
     """SIGTERM is SIGINT: see Run.interrupt(). SIGHUP reloads."""
 
-    def hang_up(_number: int, _frame: FrameType | None) -> None:
-        run.reload()
+    def take(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            run.reload()
+        else:
+            run.interrupt(number, frame)
 
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, run.interrupt),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, run.interrupt),
-        signal.SIGHUP: signal.signal(signal.SIGHUP, hang_up),
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return take
 
 
 def _serve(address: str, run: Run) -> Callable[[], None]:
@@ -95,4 +97,6 @@ def exit_code(summary: RunSummary, *, live: bool) -> Exit:
         return Exit.FAILED
     if any(found[name] for found in counters for name in _KEPT):
         return Exit.KEPT
+    if summary.interrupted and summary.partial:
+        return Exit.INTERRUPTED
     return Exit.OK

@@ -90,6 +90,17 @@ def lines(summary: RunSummary, job: Job) -> Iterator[str]:
             yield f"plugin: {safe(plugin.name)} failed {count(plugin.errors, 'time')}"
     if summary.error is not None:
         yield f"error: {safe(summary.error)}"
+    if summary.partial:
+        yield _partial(summary)
+
+
+def _partial(summary: RunSummary) -> str:
+    what = "interrupted" if summary.interrupted else "stopped"
+    packets = count(summary.counters.get("packets", 0), "packet")
+    if summary.bytes_total is None:
+        return f"{what}: read {packets}, not to the end of the input; the result is partial"
+    read = f"{count(summary.bytes_read)} of {count(summary.bytes_total, 'byte')} ({packets})"
+    return f"{what}: read {read}; the result is partial"
 
 
 def _source(job: Job, counters: dict[str, int]) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 # C0, DEL, C1, bidi controls and marks, line and paragraph separators, and surrogates that no encoding takes.
@@ -32,9 +33,11 @@ def say(text: str, file: IO[str] | None = None) -> None:
 
 
 def warn(text: str) -> None:
-    """A line on standard error."""
-    sys.stdout.flush()
-    say(f"aicore: {safe(text)}", sys.stderr)
+    """A line on standard error, behind what standard output has got. Where there is none, or it is full, nobody is
+    left to tell."""
+    for write in (sys.stdout.flush, lambda: say(f"aicore: {safe(text)}", sys.stderr)):
+        with suppress(OSError):
+            write()
 
 
 def dump(value: Any, *, indent: int | None = 2) -> None:

@@ -65,8 +65,14 @@ class RunSummary:
     warnings: list[str]
     #: Why the input ended early, if it did.
     error: str | None
-    #: Ended by a signal.
+    #: A signal came.
     interrupted: bool
+    #: The input was not read to its end, because of a signal, stop(), or stores that take nothing more. Interfaces and
+    #: followed folders have no end.
+    partial: bool
+    bytes_read: int
+    #: None if it is not known, as of pipes.
+    bytes_total: int | None
 
     def __repr__(self) -> str:
         """What matters at a glance; to_dict() has everything."""

@@ -320,6 +320,7 @@ class Run:
         self._running = False
         self._take_warnings()
         self._final_counters = self._engine.counters()
+        progress = self._engine.progress()
         summary = RunSummary(
             seconds=time.monotonic() - self._started,
             counters=self._final_counters,
@@ -329,6 +330,9 @@ class Run:
             warnings=self._warnings,
             error=self._engine.error,
             interrupted=self._interrupts > 0,
+            partial=not (self.source.live or self.source.follow or progress["ended"]),
+            bytes_read=progress["bytes_read"],
+            bytes_total=progress["bytes_total"] or None,
         )
         self.summary = summary
         self._hooks.call("run_finished", always=True, context=self.context, summary=summary)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from aicore.errors import UsageError
 from aicore.plugins.adaptor import takes_nothing
-from aicore.plugins.discovery import open_adaptor
 from aicore.plugins.options import Option, nearest
 from aicore.plugins.url import AdaptorURL
 from aicore.run.isolation import LIMIT
@@ -243,6 +242,8 @@ def _checked_adaptor(adaptor: Any) -> Any:
         raise UsageError(f"{type(adaptor).__name__} defines neither write nor insert, update or remove")
     if isinstance(adaptor, str):
         if not isinstance(adaptor, AdaptorURL):
+            from aicore.plugins.discovery import open_adaptor  # imports the core, which --help does without
+
             open_adaptor(adaptor)  # a run opens another one; this one says at once what is wrong
         return adaptor
     if adaptor is None or callable(getattr(adaptor, "write", None)):

@@ -299,6 +299,7 @@ void bind_engine(py::module_ &m) {
                  out["flows_live_tcp"] = p.flows_live_tcp;
                  out["flows_live_udp"] = p.flows_live_udp;
                  out["clock"] = p.clock;
+                 out["ended"] = p.ended;
                  return out;
              })
         .def(

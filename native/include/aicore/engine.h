@@ -42,6 +42,7 @@ struct Progress {
     uint64_t packets = 0, bytes_read = 0, bytes_total = 0, flows_live_tcp = 0, flows_live_udp = 0;
     int64_t clock = 0;
     std::string current;
+    bool ended = false; // the input was read to its end
 };
 
 struct FinishedFile { // of a source that follows

@@ -66,6 +66,7 @@ class Source {
     virtual std::vector<std::string> warnings() {
         return {};
     } // since the last call, e.g. "x.pcap: capture ends inside packet 8; read 7"
+    virtual bool at_end() const { return false; }      // all was read; never true of what has no end by itself
     virtual uint64_t bytes_read() const { return 0; }  // of bytes_total, for progress
     virtual uint64_t bytes_total() const { return 0; } // 0 = unknown (standard input, live)
     virtual std::string current() const { return {}; } // file or interface being read

@@ -157,6 +157,7 @@ void Engine::Impl::publish() {
     progress.bytes_read = source->bytes_read();
     progress.bytes_total = source->bytes_total();
     progress.current = source->current();
+    progress.ended = source->at_end();
     for (auto &w : source->warnings())
         warnings.push_back(std::move(w));
 }

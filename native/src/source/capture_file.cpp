@@ -239,6 +239,10 @@ std::string CaptureFile::broken(std::string_view reason) const {
     return "capture is damaged after packet " + std::to_string(packets_) + " (" + std::string(reason) + ")" + read;
 }
 
+bool CaptureFile::interrupted() const {
+    return pipe_ && pipe_->interrupted();
+}
+
 uint64_t CaptureFile::bytes_read() const {
     if (!regular()) return pipe_->taken();
     if (window_) return window_->taken();

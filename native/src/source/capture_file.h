@@ -40,6 +40,7 @@ class CaptureFile {
     int linktype() const { return linktype_; }
     bool regular() const { return pipe_ == nullptr; }
     uint64_t size() const { return size_; } // 0 for a pipe
+    bool interrupted() const;               // before its end
     uint64_t bytes_read() const;
 
   private:

@@ -52,7 +52,7 @@ class FileSource final : public Source {
         }
         const ReadStatus status = file_->read(max, wait_ms, handler, user);
         if (status == ReadStatus::error) warnings_.push_back(file_->error());
-        if (status == ReadStatus::ok || status == ReadStatus::idle) return status;
+        if (status == ReadStatus::ok || status == ReadStatus::idle || file_->interrupted()) return status;
         return finish_file();
     }
 
@@ -66,6 +66,7 @@ class FileSource final : public Source {
     }
     std::string error() const override { return error_; }
     std::vector<std::string> warnings() override { return std::exchange(warnings_, {}); }
+    bool at_end() const override { return !file_ && next_ == paths_.size(); }
     uint64_t bytes_read() const override { return bytes_done_ + (file_ ? file_->bytes_read() : 0); }
     uint64_t bytes_total() const override { return bytes_total_; }
     std::string current() const override { return file_ ? file_->name() : std::string(); }
