@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from aicore.delivery.aside import Aside, Group
 from aicore.delivery.counters import Counters
 from aicore.delivery.deadletter import DeadLetters
 from aicore.delivery.inflight import InFlight, Outcome
@@ -69,13 +70,8 @@ class Backlog:
         self._deadletters = deadletters
         self._stays = stays
         self._rare = rare
-        self._backoff = backoff
         self._clock = clock
-        # Rows that failed, and later ones of their keys. Several where they cannot be joined: the first is tried, the
-        # others wait behind it.
-        self._held: list[InFlight] = []
-        self._held_rounds = 0
-        self._held_due = 0.0
+        self._aside = Aside(backoff, clock)
         self._fresh: InFlight | None = None  # taken, not tried to an end
         self._retiring = threading.RLock()  # taken before `changed`: who comes second waits until all is stored
         self._retired = False
@@ -115,19 +111,19 @@ class Backlog:
 
     # -- out: the sender's side ---------------------------------------------------------------------------------
 
-    @property
-    def held(self) -> InFlight | None:
-        """Rows that failed, and later ones of their keys: the first ones."""
-        return self._held[0] if self._held else None
-
-    def due(self) -> InFlight | None:
-        """The held rows, if it is time to try them again."""
-        return self.held if self._clock() >= self._held_due else None
+    def due(self) -> Group | None:
+        """Rows that were set aside and are to be tried again now."""
+        with self.changed:
+            return self._aside.due()
 
     def take(self) -> InFlight | None:
-        """The next rows, oldest first; those of a key that has held rows join them instead."""
+        """The next rows, oldest first; those of a key that has rows aside join them instead."""
         while fresh := self._fresh or self._next():
-            if free := self._behind_held(fresh):
+            with self.changed:
+                if not self._aside:
+                    return fresh
+                self._fresh = free = self._aside.follow(fresh)
+            if free is not None:
                 return free
         return None
 
@@ -148,31 +144,35 @@ class Backlog:
             records = rows_of.batch.take(rows).json(True)
             self._bury([(record, *why) for record, why in zip(records, reasons, strict=True)])
 
-    def hold(self, tried: InFlight) -> None:
-        """After a round: what is still open is tried again, all together, after a pause."""
-        with self.changed:
-            rest = tried.rest()
-            if tried is self.held:
-                self._held[:1] = [rest] if rest else []
-                self._held_rounds = self._held_rounds + 1 if rest else 0
-            else:
-                self._fresh = None
-                if rest is not None:
-                    self._held_rounds = self._held_rounds if self._held else 1
-                    self._hold_behind(rest)
-            if self._held:
-                self._held_due = self._clock() + self._backoff.seconds(self._held_rounds)
-
-    def keep(self, tried: InFlight) -> None:
-        """After a round in which all failed: they stay apart from the held ones, so that memory stays bounded."""
-        with self.changed:
-            self._fresh = tried.rest()
-
-    def forget_closed(self) -> None:
-        """Of the held rows, those that were closed outside a round."""
+    def tried(self, group: Group) -> None:
+        """After a round with rows that were set aside: those still open are tried again later."""
         with self.changed:
             self.check_owner()
-            self._held = [rest for one in self._held if (rest := one.rest())]
+            self._aside.tried(group)
+
+    def set_aside(self, tried: InFlight) -> None:
+        """After a round with rows that take() gave: those still open wait aside, and the next ones are taken."""
+        with self.changed:
+            self.check_owner()
+            self._fresh = None
+            if rest := tried.rest():
+                self._aside.add(rest)
+
+    def keep(self, tried: InFlight) -> None:
+        """After a round in which all failed: take() gives them again, so that memory stays bounded."""
+        with self.changed:
+            self.check_owner()
+            self._fresh = tried.rest()
+
+    def aside(self) -> list[InFlight]:
+        """All rows that were set aside."""
+        return list(self._aside)
+
+    def forget_closed(self) -> None:
+        """Of the rows that were set aside, those that were closed outside a round."""
+        with self.changed:
+            self.check_owner()
+            self._aside.forget_closed()
 
     def free(self) -> None:
         """After a round: frees what the store has."""
@@ -211,14 +211,26 @@ class Backlog:
         return any(spool.rows for spool in self.spools)
 
     @property
-    def only_held(self) -> bool:
-        """All that is left are rows that failed before, if any."""
+    def recovering(self) -> bool:
+        """Rows of the spool were not tried yet."""
+        with self.changed:
+            trying = self._fresh is not None and any(self._fresh.spooled)
+        return trying or any(spool.unread for spool in self.spools)
+
+    @property
+    def only_aside(self) -> bool:
+        """All that is left are rows that were set aside, if any."""
         return self._fresh is None and not self.waiting
 
     @property
+    def empty(self) -> bool:
+        """Nothing is left."""
+        return self.only_aside and not self._aside
+
+    @property
     def until_due(self) -> float:
-        """Seconds until held rows are due, at most one."""
-        return min(self._held_due - self._clock(), 1.0) if self._held else 1.0
+        """Seconds until rows that were set aside are due, at most one."""
+        return min(self._aside.next_due - self._clock(), 1.0) if self._aside else 1.0
 
     @property
     def nbytes(self) -> int:
@@ -261,7 +273,7 @@ class Backlog:
             open_ones = [rest for one in self._in_flight() if (rest := one.rest())]
             batches = [one.batch.take([row for row, kept in enumerate(one.spooled) if not kept]) for one in open_ones]
             batches = [batch for batch in batches if len(batch)] + self.queue.clear()
-            self._held.clear()
+            self._aside.clear()
             self._fresh = None
             self.counters.add(queued=-sum(map(len, batches)))
             self.changed.notify_all()
@@ -296,17 +308,10 @@ class Backlog:
             self.counters.add(spool_vanished=gone, spooled=-gone, lost=gone)
 
     def _in_flight(self) -> list[InFlight]:
-        return [*self._held, self._fresh] if self._fresh else [*self._held]
-
-    def _hold_behind(self, rows: InFlight) -> None:
-        joined = self._held[-1].joined(rows) if self._held else rows
-        if joined is None:
-            self._held.append(rows)
-        else:
-            self._held[-1:] = [joined]
+        return [*self._aside, self._fresh] if self._fresh else [*self._aside]
 
     def _next(self) -> InFlight | None:
-        if sum(one.batch.nbytes for one in self._held) * 2 > self.queue_bytes:
+        if self._aside.nbytes * 2 > self.queue_bytes:
             return None
         with self.changed:
             self.check_owner()
@@ -333,21 +338,6 @@ class Backlog:
                         self._fresh = InFlight(batch, True, self._clock(), True)
                     return self._fresh
         return None
-
-    def _behind_held(self, fresh: InFlight) -> InFlight | None:
-        """Puts rows behind held ones of their key; returns the others."""
-        if not self._held:
-            return fresh
-        waiting = set().union(*(one.batch.keys() for one in self._held))
-        keys = fresh.batch.keys()
-        behind = [row for row in fresh.rows() if keys[row] in waiting]
-        if not behind:
-            return fresh
-        free = [row for row in fresh.rows() if keys[row] not in waiting]
-        with self.changed:
-            self._hold_behind(fresh.part(behind))
-            self._fresh = fresh.part(free) if free else None
-            return self._fresh
 
     def _decode(self, spool: Spool, frame: Frame) -> FlowBatch | None:
         """A spool frame as a batch. What this version cannot read is kept beside, and lost."""

@@ -247,7 +247,7 @@ class Delivery:
         """Files: the reader waits for the store, and for what an earlier run left in its spool."""
         backlog = self.backlog
         while not self._deadline.passed and not self.health.over:
-            recovering = self._counters["spooled"] > 0 and not self._always
+            recovering = not self._always and backlog.recovering
             if not recovering and backlog.queue.nbytes < backlog.queue_bytes:
                 break
             self._wait_once()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sender of one delivery: connects, and gives the store what waits, round after round.
 
-A round tries the held rows if they are due, then the next rows of the backlog; what fails is held, or kept.
+A round tries rows that were set aside and are due, then the next rows of the backlog; what fails is set aside, or kept.
 """
 
 from __future__ import annotations
@@ -14,10 +14,16 @@ from aicore.delivery.backlog import Backlog, Gone
 from aicore.delivery.connection import Connection, describe
 from aicore.delivery.health import Health
 from aicore.delivery.inflight import InFlight, Outcome
+from aicore.delivery.suspects import STRIKES
 from aicore.delivery.timing import TICK, Backoff, Clock, Deadline
 from aicore.delivery.writer import Halt, Writer
 from aicore.errors import AicoreError, RowError
 from aicore.record.batch import FlowBatch
+
+#: Batches that are set aside after a write that raised, before something has to be delivered.
+UNPROVEN = 3
+#: Pause before the next batch, where one was set aside, in seconds at most.
+ASIDE_SECONDS = 1.0
 
 
 class Sender:
@@ -43,6 +49,7 @@ class Sender:
         self._clock = clock
         self._writer = Writer(self._write, self, backoff)
         self._ending = False
+        self._unproven = 0  # times that a whole batch made the write raise since something was delivered
 
     def no_more(self) -> None:
         """Nothing more comes: ends as soon as everything is delivered."""
@@ -86,32 +93,56 @@ class Sender:
 
     def _round(self) -> bool:
         """False if there was nothing to do now."""
-        worked = False
+        backlog, worked = self._backlog, False
         self._connection.reload()
-        if held := self._backlog.due():
+        if group := backlog.due():
             worked = True
-            self._writer.deliver(held, fresh=False)
-            self._backlog.hold(held)
-        if (fresh := self._backlog.take()) and not self._deadline.passed:
+            if self._writer.deliver(group.first, fresh=False):
+                self._unproven = 0
+            backlog.tried(group)
+        if (fresh := backlog.take()) and not self._deadline.passed:
             worked = True
-            if self._writer.deliver(fresh, fresh=True):
-                self._backlog.hold(fresh)
-            else:
-                self._backlog.keep(fresh)
-                self.pause(self._backoff.seconds(max(1, self._writer.fails)))
-        if self._ending and self._backlog.only_held and (held := self._backlog.held):
-            self._writer.judge_last(held, self._health.failing_for)
-            self._backlog.forget_closed()
+            self._try_fresh(fresh)
+        if self._ending and backlog.only_aside and (aside := backlog.aside()):
+            self._writer.judge_last(aside, self._health.failing_for)
+            backlog.forget_closed()
         self._backlog.free()
         with self._backlog.changed:
             self._backlog.changed.notify_all()
         return worked
 
+    def _try_fresh(self, fresh: InFlight) -> None:
+        if self._writer.deliver(fresh, fresh=True):
+            self._unproven = 0
+            self._backlog.set_aside(fresh)
+            return
+        seconds = self._backoff.seconds(max(1, self._writer.fails))
+        if self._may_wait_aside():
+            self._backlog.set_aside(fresh)
+            self.pause(min(seconds, ASIDE_SECONDS))
+        else:
+            self._backlog.keep(fresh)
+            self.pause(seconds)
+
+    def _may_wait_aside(self) -> bool:
+        """Of a batch nothing was taken: whether the next one is tried before it is tried again.
+
+        Always if the store answered, and named the rows. If the write raised, the next rows show who is to blame: a few
+        times at once, and then, as that is what an outage looks like too, each batch after five attempts. Never while
+        the store cannot be reached.
+        """
+        if self._writer.away:
+            return False
+        if not self._writer.raised:
+            return True
+        self._unproven += 1
+        return self._unproven <= UNPROVEN or (self._unproven - UNPROVEN) % STRIKES == 0
+
     def _idle(self) -> bool:
         """Waits: there is nothing to do now. False: nothing will ever be."""
         backlog = self._backlog
         with backlog.changed:
-            if self._ending and backlog.held is None and backlog.only_held:
+            if self._ending and backlog.empty:
                 return False
             backlog.changed.wait(max(0.001, backlog.until_due))
         return True

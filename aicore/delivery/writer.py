@@ -57,6 +57,8 @@ class Writer:
         self._share = RefusedShare()
         self.fails = 0
         self.delivered = False  # anything, ever
+        # Of the last deliver(): there was no way to the store, and a write raised something else.
+        self.away = self.raised = False
 
     def deliver(self, flight: InFlight, *, fresh: bool) -> bool:
         """Tries every open row once, or until there is no time left; what stays open waits for later.
@@ -65,12 +67,14 @@ class Writer:
         """
         keys = _Keys(flight.batch)
         before = flight.open.count(1)
+        self.away = self.raised = False
         self._suspects.forget_company()
         if fresh:
             self._share.next_group()
         try:
             self._try_all(flight, keys)
         except Away as error:  # the rows that were not tried wait, and nothing is held against the others
+            self.away = True
             self.fails += 1
             self._owner.failed(str(error), flight.open.count(1))
         self._bury(flight, keys)
@@ -95,13 +99,13 @@ class Writer:
             if stack and self.fails and not self._pause(lone):
                 break
 
-    def judge_last(self, flight: InFlight, failing_for: float) -> None:
+    def judge_last(self, flights: Sequence[InFlight], failing_for: float) -> None:
         """At the end of the input, when no other flow comes to show that the store takes rows.
 
         A row that made the adaptor raise is then poison if it failed again after others had gone through, or if it is
         the only one left and has failed for long. Several that never had such a witness are rather an outage.
         """
-        keys = {flight.batch.keys()[row] for row in flight.rows()}
+        keys = {flight.batch.keys()[row] for flight in flights for row in flight.rows()}
         for key in keys:
             suspect = self._suspects.get(key)
             if suspect is None or not suspect.alone or suspect.named:
@@ -109,7 +113,8 @@ class Writer:
             again = suspect.again and suspect.failures >= STRIKES and not suspect.weak
             if again or (len(keys) == 1 and self.delivered and failing_for >= LAST_ROW_PATIENCE):
                 suspect.strikes = WEAK_STRIKES
-        self._bury(flight, _Keys(flight.batch))
+        for flight in flights:
+            self._bury(flight, _Keys(flight.batch))
 
     def _parts(self, flight: InFlight, keys: _Keys) -> list[tuple[list[int], bool]]:
         """What to write, last first: rows, and whether they failed together before. No key is in two parts.
@@ -161,6 +166,7 @@ class Writer:
             weak = isinstance(error, OSError)
             for row in rows:
                 self._suspect(flight, row, keys, reason, alone=len(rows) == 1, weak=weak)
+            self.raised = True
             self.fails += 1
             self._owner.failed(reason, len(rows))
             return False
@@ -185,6 +191,7 @@ class Writer:
             self._delivered(flight, rows[:at], keys)  # first: it says nothing about what comes behind it
         key = keys[rows[at]]
         self._suspect(flight, rows[at], keys, reason, alone=True, weak=weak)
+        self.raised = True
         self.fails += 1
         self._owner.failed(reason, 1)
         if rest := [row for row in rows[at + 1 :] if keys[row] != key]:

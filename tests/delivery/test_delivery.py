@@ -913,6 +913,84 @@ def test_rows_held_from_the_spool_are_not_forgotten(tmp_path: Path) -> None:
     assert flow_id(3) in store.rows
 
 
+# -- rows that are refused alone -----------------------------------------------------------------------------------
+
+
+def refusing(flows: set[int], how: str) -> FaultyAdaptor:
+    """A store that refuses these flows for as long as they are in the set."""
+    store = FaultyAdaptor("all")
+    store.fate = lambda row: how if row["flow_id"] in map(flow_id, flows) else "ok"  # type: ignore[arg-type,return-value]
+    return store
+
+
+@pytest.mark.parametrize("how", ["retry", "raise"])
+@pytest.mark.parametrize("live", [True, False])
+def test_a_row_refused_alone_in_its_batch_holds_up_no_other_flow(how: str, live: bool) -> None:
+    flows = {0}
+    store = refusing(flows, how)
+    with balanced(delivery(store, live=live)) as one:
+        one.put(FlowBatch.from_rows([event("insert", 0, 1)]))
+        until(lambda: store.calls > 3)
+        for flow in range(1, 5):  # a quiet link: a row at a time
+            one.put(FlowBatch.from_rows([event("insert", flow, 10 * flow)]))
+            until(lambda flow=flow: flow_id(flow) in store.rows, 5)  # type: ignore[misc]
+        one.put(FlowBatch.from_rows([event("remove", 0, 100)]))
+        flows.clear()
+    assert [version for id_, _, version in store.log if id_ == flow_id(0)] in ([1, 100], [100]), "in order"
+    assert one.counters()["dead_lettered"] == one.counters()["lost"] == 0 or how == "raise"
+
+
+@pytest.mark.parametrize("how", ["retry", "raise"])
+def test_several_rows_refused_alone_hold_up_no_other_flow(how: str) -> None:
+    """More of those that raise than are set aside at once."""
+    flows = set(range(8))
+    store = refusing(flows, how)
+    with balanced(delivery(store, live=True)) as one:
+        for flow in range(9):
+            calls = store.calls
+            one.put(FlowBatch.from_rows([event("insert", flow, flow + 1)]))
+            until(lambda calls=calls: store.calls > calls)  # type: ignore[misc]
+        until(lambda: flow_id(8) in store.rows, 10)
+        flows.clear()
+    assert one.counters()["delivered"] + one.counters()["dead_lettered"] == 9
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_row_of_the_spool_that_is_refused_holds_up_neither_it_nor_the_new_run(tmp_path: Path, live: bool) -> None:
+    store = FaultyAdaptor("all")
+    store.down = ConnectionError("away")
+    with balanced(delivery(store, live=True, spool=spool(tmp_path), spool_always=True), seconds=0) as one:
+        for flow in range(5):
+            one.put(FlowBatch.from_rows([event("insert", flow, flow + 1)]))
+    assert one.counters()["spooled"] == 5
+    flows = {0}
+    store = refusing(flows, "retry")
+    with balanced(delivery(store, live=live, spool=spool(tmp_path), wait=1.0)) as one:
+        begin = time.monotonic()
+        one.put(FlowBatch.from_rows([event("insert", 7, 100), event("update", 0, 101)]))
+        assert time.monotonic() - begin < 1.0, "the reader does not wait for it"
+        until(lambda: len(store.rows) == 5, 5)
+        flows.clear()
+    assert [version for id_, _, version in store.log if id_ == flow_id(0)] == [1, 101]
+    assert one.counters()["spooled"] == 0
+
+
+def test_rows_that_stay_refused_at_the_end_are_waited_for_as_long_as_wait_says(tmp_path: Path) -> None:
+    store = refusing({0, 1}, "retry")
+    one = delivery(store, wait=0.3, spool=spool(tmp_path))
+    for flow in range(5):
+        one.put(FlowBatch.from_rows([event("insert", flow, flow + 1)]))
+    begin = time.monotonic()
+    with balanced(one, seconds=None):
+        pass
+    assert 0.2 < time.monotonic() - begin < 5
+    assert (one.counters()["delivered"], one.counters()["spooled"]) == (3, 2)
+    assert one.state == "closed"
+    with balanced(delivery(store := FaultyAdaptor("all"), spool=spool(tmp_path))):
+        pass
+    assert {flow_id(0), flow_id(1)} == store.rows.keys()
+
+
 # -- plugins that misbehave ----------------------------------------------------------------------------------------
 
 

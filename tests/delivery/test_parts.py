@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aicore.delivery import Spool
+from aicore.delivery.aside import GROUPS
 from aicore.delivery.backlog import Backlog, Gone
 from aicore.delivery.connection import STUCK_SECONDS, Connection
 from aicore.delivery.counters import Counters, balance
@@ -69,7 +70,7 @@ def test_a_live_run_sends_memory_first_and_a_run_on_files_the_spool(
     while flight := one.take():
         taken += flows(flight.batch)
         one.resolve(flight, flight.rows(), "delivered")
-        one.hold(flight)
+        one.set_aside(flight)
     assert taken == ([0, 1, 10, 11] if memory_first else [10, 11, 0, 1])
     one.free()
     assert one.spool is not None
@@ -77,24 +78,57 @@ def test_a_live_run_sends_memory_first_and_a_run_on_files_the_spool(
     assert balance({**one.counters.copy(), "accepted": 4}) == 0
 
 
-def test_rows_of_a_held_key_join_the_held_ones(clock: Clock) -> None:
+def test_rows_of_a_key_that_was_set_aside_wait_behind_it(clock: Clock) -> None:
     one = backlog(clock)
     one.push(make_batch(3))
     first = one.take()
     assert first is not None
     one.resolve(first, [0, 2], "delivered")
-    one.hold(first)
+    one.set_aside(first)
     one.push(make_batch(3, version=10))
     fresh = one.take()
     assert fresh is not None
     assert flows(fresh.batch) == [0, 2]
-    assert one.held is not None
-    assert list(zip(flows(one.held.batch), one.held.batch.column("version"), strict=True)) == [(1, 2), (1, 11)]
+    (aside,) = one.aside()
+    assert list(zip(flows(aside.batch), aside.batch.column("version"), strict=True)) == [(1, 2), (1, 11)]
     one.resolve(fresh, fresh.rows(), "delivered")
-    one.hold(fresh)
+    one.set_aside(fresh)
     one.push(make_batch(1, first=1, version=20))
-    assert one.take() is None, "all of it waits behind the held row"
-    assert len(one.held.batch) == 3
+    assert one.take() is None, "all of it waits behind the first row"
+    (aside,) = one.aside()
+    assert len(aside.batch) == 3
+
+
+def test_each_group_that_was_set_aside_has_a_time_of_its_own(clock: Clock) -> None:
+    one = backlog(clock)
+    for first in range(0, 2 * GROUPS, 2):
+        one.push(make_batch(1, first=first))
+        flight = one.take()
+        assert flight is not None
+        one.set_aside(flight)
+        clock.now += 0.1
+    assert len(one.aside()) == GROUPS
+    tries = []
+    for _ in range(20):  # the first group again and again: it is due less and less often, and delays no other
+        clock.now += 100.0
+        group = one.due()
+        assert group is not None
+        tries += flows(group.first.batch)
+        if tries[-1] != 0:
+            one.resolve(group.first, group.first.rows(), "delivered")
+        one.tried(group)
+    assert set(tries) == set(range(0, 2 * GROUPS, 2))
+    assert flows(one.aside()[0].batch) == [0]
+
+
+def test_groups_that_were_set_aside_are_bounded(clock: Clock) -> None:
+    one = backlog(clock)
+    for first in range(3 * GROUPS):
+        one.push(make_batch(1, first=first))
+        flight = one.take()
+        assert flight is not None
+        one.set_aside(flight)
+    assert [len(group.batch) for group in one.aside()] == [1] * (GROUPS - 1) + [2 * GROUPS + 1]
 
 
 def test_what_failed_as_a_whole_is_taken_again(clock: Clock) -> None:
@@ -104,7 +138,7 @@ def test_what_failed_as_a_whole_is_taken_again(clock: Clock) -> None:
     assert first is not None
     one.keep(first)
     assert one.take() is first
-    assert one.held is None
+    assert one.aside() == []
 
 
 def test_after_retire_the_sender_has_nothing_and_the_spool_all_in_order(tmp_path: Path, clock: Clock) -> None:
@@ -129,7 +163,7 @@ def test_after_retire_the_sender_has_nothing_and_the_spool_all_in_order(tmp_path
     while flight := again.take():
         taken += flows(flight.batch)
         again.resolve(flight, flight.rows(), "delivered")
-        again.hold(flight)
+        again.set_aside(flight)
     assert taken == [1, 10, 11, 20, 21, 30, 31]
 
 
