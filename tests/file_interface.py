@@ -14,7 +14,8 @@ class FileInterface(Source):
 
     @classmethod
     def of(cls, source: Any, **_: Any) -> FileInterface:
-        return cls((os.fspath(source),), live=True)
+        """A path, or a list of them."""
+        return cls(tuple(source) if isinstance(source, list | tuple) else (os.fspath(source),), live=True)
 
     def open(self, engine: Any) -> None:
         engine.open_files(self.names, self.filter)

@@ -21,6 +21,7 @@ import pytest
 from captures.build import dns
 from captures.files import Capture, talks
 from commandline import invoke, start
+from file_interface import FileInterface
 
 from aicore.delivery import DeadLetters, Spool
 from aicore.testing import make_batch
@@ -114,6 +115,29 @@ def no_room(capture: Path) -> Seen:
     return goes_away(capture, "--spool-free", 100)
 
 
+def one_of_two_away(long_capture: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    monkeypatch.setattr("aicore.cli.run_setup.Source", FileInterface)
+    monkeypatch.setattr("aicore.delivery.health.START_SECONDS", 1.0)
+    seen = run(long_capture, "--to", "exec:false?queue=1&events=all", "--to", "sqlite:x.db", "--no-spool")
+    with sqlite3.connect("x.db") as store:
+        assert store.execute("SELECT count(*) FROM flows WHERE end_reason != ''").fetchone() == (5_000,)
+    store.close()
+    return seen
+
+
+def ends_the_run(folder: Path, visits: Capture) -> Seen:
+    stores = ("--to", AWAY + ",stop", "--to", "sqlite:x.db")
+    with start(folder, "run", "-", *stores, stdin=subprocess.PIPE) as one:
+        feed(one, visits)  # and more could come
+        one.wait(20)
+        out, err = one.communicate()
+    with sqlite3.connect("x.db") as store:
+        assert store.execute("SELECT count(*) FROM flows").fetchone() == (FLOWS,)
+    store.close()
+    assert sum(waiting()) >= FLOWS, "and with it every event that was read"
+    return Seen(one.returncode, out + err)
+
+
 def two_runs(capture: Path) -> Seen:
     run(capture, "--to", AWAY)
     (first,) = Path("state/aicore/spool").glob("exec-*")
@@ -180,6 +204,21 @@ def deleted(folder: Path, visits: Capture) -> Seen:
     assert int(lost[1]) >= FLOWS
     assert f"{sum(waiting())} waiting in the spool" in out
     return Seen(one.returncode, out + err)
+
+
+def refused_for_now(capture: Path) -> Seen:
+    Path("store.sh").write_text("""
+while read -r line; do
+    if [ -n "$line" ]; then printf '%s\\n' "$line" >> batch; continue; fi
+    rows=$(awk '/40003/ { printf "%s{\\"row\\": %d, \\"kind\\": \\"retry\\"}", comma, NR - 1; comma = "," }' batch)
+    grep -v 40003 batch >> log
+    rm batch
+    echo "{\\"errors\\": [$rows]}"
+done
+""")
+    seen = run(capture, "--to", AWAY, "--batch-rows", 2)
+    assert (logged(), waiting()) == (FLOWS - 1, [1])
+    return seen
 
 
 def refused(capture: Path) -> Seen:
@@ -417,12 +456,15 @@ SCENARIOS: dict[str, Callable[..., Seen]] = {
     "the same, with `--no-spool`": without_spool,
     "the store goes away later": goes_away_with_a_spool,
     "and the spool has no room": no_room,
+    "the same, live": one_of_two_away,
+    "a store with `wait=": ends_the_run,
     "two runs at a time": two_runs,
     "a spool of the store cannot": not_opened,
     "the spool is damaged": damaged,
     "the spool is of another version": another_version,
     "somebody deletes the spool": deleted,
-    "the store refuses": refused,
+    "the store refuses a record for now": refused_for_now,
+    "the store refuses a record for good": refused,
     "dead letters are replayed": replayed_over_newer,
     "the same, and the store cannot tell": replayed_into_lines,
     "the reader of a pipe": reader_goes_away,
@@ -453,13 +495,19 @@ def test_every_row_is_run() -> None:
 
 @pytest.mark.parametrize("row", table(), ids=lambda row: row.what)
 def test_a_row_of_the_table(
-    row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capture_file: Path, visits: Capture
+    row: Row,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capture_file: Path,
+    long_capture: Path,
+    visits: Capture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     Path("store.sh").write_text(STORE)
     function = scenario(row)
-    given = {"capture": capture_file, "folder": tmp_path, "visits": visits}
+    given = {"capture": capture_file, "folder": tmp_path, "visits": visits, "long_capture": long_capture}
+    given["monkeypatch"] = monkeypatch
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     seen = function(**{name: given[name] for name in names})
     assert seen.code == row.code, seen.text

@@ -64,11 +64,16 @@ def test_errors(given: dict[str, Any], message: str) -> None:
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("value", ["abc", "-1", "nan", "inf", "", "1_0", "\u0663"])
+@pytest.mark.parametrize(
+    "value", ["abc", "-1", "nan", "inf", "", "1_0", "5,", ",stop", "5,drop", "forever,stop", "\u0663"]
+)
 def test_the_time_to_wait_is_named_in_words(value: str) -> None:
     with pytest.raises(UsageError) as caught:
         DELIVERY_OPTIONS["wait"].check("wait", value)
-    assert str(caught.value) == f"wait must be a number of seconds, or forever, not {value!r}"
+    assert (
+        str(caught.value)
+        == f"wait must be a number of seconds, or forever, or seconds with ,stop behind them, not {value!r}"
+    )
 
 
 def test_a_secret_is_not_quoted() -> None:

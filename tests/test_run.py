@@ -349,7 +349,10 @@ def test_a_spool_that_cannot_be_written_keeps_the_run_from_starting(capture_file
         ({"buffer_bytes": 1 << 40}, "buffer_bytes must be at most 2147483647"),
         ({"immediate": 1}, "immediate must be yes or no, not 1"),
         ({"queue": None}, r"queue \(MiB\) must be a whole number, not None"),
-        ({"wait": None}, "wait must be a number of seconds, or forever, not None"),
+        (
+            {"wait": "soon"},
+            "wait must be a number of seconds, or forever, or seconds with ,stop behind them, not 'soon'",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(wrong: dict[str, Any], message: str, capture_file: Path) -> None:
@@ -446,12 +449,14 @@ def test_the_queue_has_a_bound(capture_file: Path) -> None:
         aicore.PacketDispatcher(capture_file, queue=0)
 
 
-@pytest.mark.parametrize("wait", [0, 2.5, math.inf, "forever"])
+@pytest.mark.parametrize("wait", [0, 2.5, math.inf, "forever", "2.5", "2.5,stop"])
 def test_wait_is_a_number_of_seconds_or_for_ever(capture_file: Path, wait: Any) -> None:
-    assert aicore.PacketDispatcher(capture_file, wait=wait)._wait == (math.inf if wait == "forever" else wait)
+    expected = {"forever": (math.inf, False), "2.5": (2.5, False), "2.5,stop": (2.5, True)}.get(wait, (wait, False))
+    assert aicore.PacketDispatcher(capture_file, wait=wait)._wait == expected
+    assert aicore.PacketDispatcher(capture_file)._wait is None
 
 
-@pytest.mark.parametrize("wait", [True, False, None, -1, math.nan, "for ever"])
+@pytest.mark.parametrize("wait", [True, False, -1, math.nan, "for ever"])
 def test_the_time_to_wait_is_a_number_of_seconds(capture_file: Path, wait: Any) -> None:
     with pytest.raises(aicore.UsageError, match="wait must be"):
         aicore.PacketDispatcher(capture_file, wait=wait)

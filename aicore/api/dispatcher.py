@@ -7,9 +7,9 @@ import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from aicore.delivery import START_SECONDS, SpoolSettings, checked_wait
+from aicore.delivery import SpoolSettings, checked_wait
 from aicore.errors import Fatal, SourceError, UsageError
 from aicore.plugins.options import DELIVERY_OPTIONS, Option
 from aicore.run.context import RunSummary
@@ -29,8 +29,9 @@ class PacketDispatcher:
     `follow` it remembers below `followed` which captures were read; without a spool that is forgotten at the end.
     spool_size: MiB of it for each store. spool_free: percent of the disk that is left to others. spool_always: all
     goes through it, and not only what memory has no room for.
-    queue: MiB of memory for each store. wait: seconds for which a run on files waits for a store that takes nothing
-    from the start on, or "forever". capture: snaplen, buffer_bytes, promiscuous, immediate, for interfaces.
+    queue: MiB of memory for each store. wait: as `wait=` of a store's URL, for stores that have none: seconds for
+    which one that takes nothing is waited for, "forever", or "30,stop". capture: snaplen, buffer_bytes, promiscuous,
+    immediate, for interfaces.
     SourceError if there is no such source, UsageError for a setting that cannot be.
     """
 
@@ -45,7 +46,7 @@ class PacketDispatcher:
         spool_free: float = 5.0,
         spool_always: bool = False,
         queue: int = 64,
-        wait: float | Literal["forever"] = START_SECONDS,
+        wait: float | str | None = None,
         **capture: Any,
     ) -> None:
         checks = DELIVERY_OPTIONS
@@ -58,7 +59,7 @@ class PacketDispatcher:
         always = Option(bool).check("spool_always", spool_always)
         self._spool_settings = SpoolSettings(spool_size << 20, spool_free / 100, always)
         self._queue_bytes = queue << 20
-        self._wait = checked_wait(wait)
+        self._wait = None if wait is None else checked_wait(wait)
         self._run: Run | None = None
         self._stopped = False
         self._closed = False

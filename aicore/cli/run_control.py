@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aicore.cli import signals
 from aicore.cli.exits import Exit
-from aicore.delivery import START_SECONDS
+from aicore.delivery import checked_wait
 from aicore.plugins.discovery import open_adaptor
 from aicore.run.loop import Run
 
@@ -40,7 +39,7 @@ def run(job: Job, progress: Progress, *, queue_bytes: int, wait: bool, metrics: 
         spool_settings=job.spool_settings,
         ledgers=job.ledgers,
         queue_bytes=queue_bytes,
-        wait=math.inf if wait else START_SECONDS,
+        wait=checked_wait("forever") if wait else None,
     )
     with ExitStack() as stack:
         stack.callback(running.close)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from aicore.delivery.counters import balance
 from aicore.delivery.deadletter import DeadLetters, deadletter_list
 from aicore.delivery.delivery import Delivery
-from aicore.delivery.health import START_SECONDS, State, checked_wait
+from aicore.delivery.health import State, checked_wait
 from aicore.delivery.selection import Selection
 from aicore.delivery.spool import Spool, SpoolInUse
 from aicore.delivery.spools import (
@@ -31,7 +31,6 @@ from aicore.delivery.spools import (
 )
 
 __all__ = [
-    "START_SECONDS",
     "DeadLetters",
     "Delivery",
     "Selection",

@@ -18,7 +18,7 @@ from aicore.delivery.backlog import Backlog
 from aicore.delivery.connection import Connection
 from aicore.delivery.counters import Counters
 from aicore.delivery.deadletter import DeadLetters
-from aicore.delivery.health import Health, State, checked_wait
+from aicore.delivery.health import Health, State
 from aicore.delivery.overload import Overload
 from aicore.delivery.selection import Selection
 from aicore.delivery.sender import Sender
@@ -32,10 +32,10 @@ class Delivery:
     `transports`) takes, in order by flow.
 
     `live`: put() never waits, and what does not fit is merged, spooled or shed, in that order, and counted. Otherwise
-    put() waits while the queue is over its bound, and a store that has taken nothing for `wait` seconds since the start
-    (see checked_wait), or for `later` seconds after that (None: LATER_SECONDS), is given up. `earlier`
-    are further spools of the store, which runs have left; `spools_unusable` is how many there are beside them. `stays`
-    says where all rows are in any case: what is counted as lost is there.
+    put() waits while the queue is over its bound. A store that has taken nothing for `wait` seconds (None:
+    START_SECONDS since the start, LATER_SECONDS afterwards, and in a live run for ever until its input has ended) is
+    given up. `earlier` are further spools of the store, which runs have left; `spools_unusable` is how many there are
+    beside them. `stays` says where all rows are in any case: what is counted as lost is there.
     """
 
     def __init__(
@@ -55,8 +55,7 @@ class Delivery:
         spool_always: bool = False,
         deadletters: DeadLetters | None = None,
         stays: str = "",
-        wait: float = health.START_SECONDS,
-        later: float | None = None,
+        wait: float | None = None,
         backoff: tuple[float, float] = (0.1, 30.0),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,10 +90,8 @@ class Delivery:
             clock=clock,
         )
         self.connection = Connection(name, adaptor, url, clock)
-        patience = math.inf if live else checked_wait(wait)
-        if later is None:
-            later = math.inf if patience == math.inf else health.LATER_SECONDS
-        later = math.inf if live else later
+        self._at_the_end = (health.START_SECONDS, health.LATER_SECONDS) if wait is None else (wait, wait)
+        patience, later = (math.inf, math.inf) if live and wait is None else self._at_the_end
         self.health = Health(
             name, connects=url is not None, patience=patience, later=later, changed=changed, clock=clock, rare=rare
         )
@@ -137,6 +134,7 @@ class Delivery:
         """
         if seconds is not None:
             self.hurry(seconds)
+        self.health.ends(*self._at_the_end)
         self.sender.no_more()
         thread = self.sender.thread
         while thread.is_alive() and not self._deadline.passed and not self._hopeless():

@@ -9,11 +9,12 @@ import time
 from typing import Literal
 
 from aicore.delivery.timing import Clock, RareLog, log
-from aicore.plugins.options import Option, seconds_or_forever
+from aicore.plugins.options import Option, Wait, wait
 
 State = Literal["connecting", "ok", "retrying", "spooling", "fatal", "stuck", "closed"]
 
-#: A store of a file run that takes nothing for so long at the start has refused, unless something else is said.
+#: A store that takes nothing for so long at the start has refused, unless `wait` says something else. A live run waits
+#: for ever, until its input has ended.
 START_SECONDS = 5.0
 #: The same for one that has taken something: a full disk, or a server that is started again.
 LATER_SECONDS = 300.0
@@ -21,18 +22,18 @@ LATER_SECONDS = 300.0
 _SAY_SECONDS = 60.0
 
 
-def checked_wait(seconds: object) -> float:
-    """How long a run on files waits for a store that takes nothing from the start on; "forever" and math.inf: for ever.
-    UsageError for anything else: of True nobody knows whether 1 s or for ever is meant."""
-    return Option(seconds_or_forever).check("wait", seconds)  # type: ignore[no-any-return]
+def checked_wait(given: object) -> Wait:
+    """What a program or an option says. UsageError for what is none: of True nobody knows whether 1 s or for ever is
+    meant."""
+    return Option(wait).check("wait", given)  # type: ignore[no-any-return]
 
 
 class Health:
     """What the sender learns, and whoever waits for it looks at. `changed` is the delivery's lock.
 
     `patience`: seconds after which a store that has taken nothing since the start is given up, `later`: one that has
-    taken something; math.inf for a live run. The first is an error, of the command rather than of now; after the second
-    what is not delivered waits in the spool, or is lost.
+    taken something. The first is an error, of the command rather than of now; after the second what is not delivered
+    waits in the spool, or is lost.
     """
 
     def __init__(
@@ -57,10 +58,16 @@ class Health:
         self._rare = rare or RareLog(name, clock)
         self._delivered = False  # anything, ever
         self._started = clock()
+        self._not_before = math.inf if patience == math.inf else 0.0  # it is not given up earlier, by the clock
         self._failing_since: float | None = None
 
     def started(self) -> None:
         self._started = self._clock()
+
+    def ends(self, patience: float, later: float) -> None:
+        """Nothing more comes: from now on these hold. A store that has been away for longer still gets `patience`."""
+        self._patience, self._later = patience, later
+        self._not_before = min(self._not_before, self._clock() + patience)
 
     @property
     def over(self) -> bool:
@@ -107,8 +114,8 @@ class Health:
         why = self.error or "no answer"
         if self._delivered:
             self._wait_on(waited, why)
-        elif waited >= self._patience:
-            self.give_up(f"the store has taken nothing for {self._patience:.0f} s since the start: {why}")
+        elif waited >= self._patience and self._clock() >= self._not_before:
+            self.give_up(f"the store has taken nothing for {waited:.0f} s since the start: {why}")
         else:
             self._say_waiting(waited, self._patience, why)
         return self.over
@@ -119,7 +126,7 @@ class Health:
             self._wait_on(seconds, "write() does not return")
 
     def _wait_on(self, waited: float, why: str) -> None:
-        if waited < self._later:
+        if waited < self._later or self._clock() < self._not_before:
             self._say_waiting(waited, self._later, why)
             return
         with self._changed:
@@ -134,8 +141,10 @@ class Health:
         if waited - self._said < _SAY_SECONDS:
             return
         self._said = waited
-        until = "" if patience == math.inf else f", for {patience - waited:.0f} s more"
-        log.warning("%s: has been waiting for the store for %.0f s%s: %s", self._name, waited, until, why)
+        until = "" if patience == math.inf else f", for {max(patience - waited, 0):.0f} s more"
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() - waited))
+        text = "%s: has been waiting for the store for %.0f s, since %s%s: %s"
+        log.warning(text, self._name, waited, since, until, why)
 
     def give_up(self, reason: str) -> None:
         with self._changed:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from aicore.errors import UsageError
@@ -21,13 +21,24 @@ from aicore.plugins.secrets import looks_secret, remember_secret
 _BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 
-def seconds_or_forever(text: Any) -> float:
-    if text in ("forever", math.inf):
-        return math.inf
+class Wait(NamedTuple):
+    """How long a store that takes nothing is waited for, and what then."""
+
+    #: math.inf: for ever.
+    seconds: float
+    #: The run ends; else it goes on without the store.
+    stop: bool = False
+
+
+def wait(given: Any) -> Wait:
+    """Of `30`, `30,stop` or `forever`."""
+    if given in ("forever", math.inf):
+        return Wait(math.inf)
+    text, comma, then = given.partition(",") if isinstance(given, str) else (given, "", "")
     seconds: float = Option(float).check("", text)
-    if not 0 <= seconds < math.inf:
+    if not 0 <= seconds < math.inf or (comma and then != "stop"):
         raise ValueError
-    return seconds
+    return Wait(seconds, bool(comma))
 
 
 _NAMES: Mapping[Callable[[Any], Any], str] = {
@@ -36,7 +47,7 @@ _NAMES: Mapping[Callable[[Any], Any], str] = {
     float: "a number",
     bool: "yes or no",
     list: "a comma-separated list",
-    seconds_or_forever: "a number of seconds, or forever",
+    wait: "a number of seconds, or forever, or seconds with ,stop behind them",
 }
 
 
@@ -121,8 +132,9 @@ DELIVERY_OPTIONS: Mapping[str, Option] = {
     ),
     "queue": Option(int, minimum=1, maximum=1 << 20, help="MiB of records kept in memory for this store"),
     "wait": Option(
-        seconds_or_forever,
-        help="seconds for which a run on files waits for this store while it takes nothing, or forever",
+        wait,
+        help="seconds for which this store is waited for while it takes nothing, before the run goes on without it or, "
+        "with ,stop behind them, ends; or forever",
     ),
     "spool": Option(
         str, choices=("full", "always"), help="what goes through the spool: what memory has no room for, or everything"
@@ -142,8 +154,7 @@ class DeliveryOptions:
     every: int | None = None
     #: MiB
     queue: int | None = None
-    #: Seconds; math.inf: for ever.
-    wait: float | None = None
+    wait: Wait | None = None
     #: Everything goes through the spool.
     spool_always: bool | None = None
     #: MiB

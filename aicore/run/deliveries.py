@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aicore.delivery import DeadLetters, Delivery, Selection, SpoolSettings, open_spools, spool_path, store_shown
 from aicore.plugins.adaptor import DatabaseAdaptor, events_of
 from aicore.plugins.discovery import Plugins
+from aicore.plugins.options import Wait
 from aicore.record.batch import FlowBatch
 from aicore.run.context import AdaptorSummary, RunContext
 from aicore.run.stores import Store
@@ -24,6 +25,8 @@ class _Delivered(NamedTuple):
     #: For people: the URL without secrets, or the class of a program's object.
     target: str
     by_url: bool
+    #: The run ends with it.
+    stop: bool
 
 
 class Deliveries:
@@ -46,10 +49,10 @@ class Deliveries:
         spool: Path | None,
         settings: SpoolSettings,
         queue_bytes: int,
-        wait: float,
+        wait: Wait | None,
     ) -> None:
-        """`selection` is what it gets, `spool` the directory in which stores opened by URL have theirs, with `settings`
-        unless the URL says otherwise; `queue_bytes` and `wait` are as Delivery takes them."""
+        """`selection` is what it gets, `spool` the directory in which stores opened by URL have theirs. `settings`,
+        `queue_bytes` of memory, and `wait` hold unless the URL says otherwise."""
         adaptor, url = store.adaptor, store.url
         if isinstance(adaptor, DatabaseAdaptor):
             adaptor.context = context
@@ -58,7 +61,8 @@ class Deliveries:
         same = sum(one.delivery.name.partition("#")[0] == kind for one in self._all)
         name = f"{kind}#{same + 1}" if same else kind
         settings = settings.of(adaptor.delivery) if url else settings
-        store_wait = adaptor.delivery.wait if url else None
+        if url and adaptor.delivery.wait is not None:
+            wait = adaptor.delivery.wait
         spools = open_spools(spool, url, settings) if spool is not None and url is not None else None
         letters = None
         if spool is not None and url is not None and spools is not None:
@@ -78,8 +82,7 @@ class Deliveries:
             events=events_of(adaptor),
             selection=selection,
             queue_bytes=queue_bytes if store.queue is None else store.queue << 20,
-            wait=wait if store_wait is None else store_wait,
-            later=store_wait,
+            wait=None if wait is None else wait.seconds,
             spool=spools.own if spools is not None else None,
             earlier=spools.earlier if spools is not None else (),
             spools_unusable=spools.unusable if spools is not None else 0,
@@ -87,7 +90,9 @@ class Deliveries:
             deadletters=letters,
             url=url,
         )
-        self._all.append(_Delivered(delivery, url.redacted if url else own, url is not None))
+        self._all.append(
+            _Delivered(delivery, url.redacted if url else own, url is not None, wait is not None and wait.stop)
+        )
         plugins.register(f"adaptor:{name}", delivery)
 
     def start(self) -> None:
@@ -101,7 +106,9 @@ class Deliveries:
 
     def nobody_left(self, live: bool) -> bool:
         """No store takes anything more: their readers have gone (`| head`), or have failed for good. A live run goes on
-        all the same, as the spools take what they can."""
+        all the same, as the spools take what they can. Or one has ended with which the run is to end."""
+        if any(one.stop and one.delivery.state in ("fatal", "closed") for one in self._all):
+            return True
         return bool(self._all) and all(
             (one.by_url and getattr(one.delivery.adaptor, "ended", False))
             or (not live and one.delivery.state == "fatal")

@@ -18,9 +18,10 @@ from types import FrameType
 from typing import Any
 
 from aicore import _core
-from aicore.delivery import START_SECONDS, SpoolSettings
+from aicore.delivery import SpoolSettings
 from aicore.errors import UsageError
 from aicore.plugins.discovery import Plugins
+from aicore.plugins.options import Wait
 from aicore.record.batch import FlowBatch, Kind
 from aicore.run.context import AdaptorSummary, RunContext, RunSummary
 from aicore.run.deliveries import Deliveries
@@ -68,12 +69,12 @@ class Run:
         spool_settings: SpoolSettings | None = None,
         ledgers: Path | None = None,
         queue_bytes: int = 64 << 20,
-        wait: float = START_SECONDS,
+        wait: Wait | None = None,
     ) -> None:
         """Opens plugins and source. `events`: kinds that the caller of next_batch() wants itself. `top`: keep the lists
         of the summary. `spool`: directory of the stores' spools, `spool_settings` theirs. `ledgers`: directory in which
-        a source that follows remembers what was read. `queue_bytes`: memory of each store. `wait`: seconds for which a
-        run on files waits for a store that has taken nothing yet."""
+        a source that follows remembers what was read. `queue_bytes`: memory of each store. `wait`: how long a
+        store that takes nothing is waited for, unless its URL says it."""
         self.source = source
         self.summary: RunSummary | None = None  # once it is over, also if run() raised
         self._progress = progress

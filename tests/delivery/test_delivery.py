@@ -766,7 +766,7 @@ def test_a_spool_whose_disk_is_full_of_other_things_costs_a_healthy_store_nothin
 @pytest.mark.parametrize("spooled", [True, False])
 def test_a_run_on_files_gives_up_a_store_that_stopped_taking(tmp_path: Path, how: str, spooled: bool) -> None:
     store = FaultyAdaptor("all")
-    one = delivery(store, later=0.3, spool=spool(tmp_path) if spooled else None, queue_bytes=10_000)
+    one = delivery(store, wait=0.3, spool=spool(tmp_path) if spooled else None, queue_bytes=10_000)
     one.connection._clock = lambda: time.monotonic() * (20 if how == "hangs" else 1)  # hanging is noticed after 5 s
     one.put(make_batch(10))
     until(lambda: one.counters()["delivered"] == 10)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -292,8 +293,9 @@ def test_one_that_goes_away_later_is_given_up_later_and_the_wait_is_said_every_m
             clock.now += 1.0
             assert not one.given_up()
         said = [text for text in caplog.messages if "has been waiting" in text]
-        assert said == [
-            f"test: has been waiting for the store for {waited} s, for {200 - waited} s more: No space left on device"
+        assert [re.sub("since [0-9: -]+ UTC", "since then", text) for text in said] == [
+            f"test: has been waiting for the store for {waited} s, since then, for {200 - waited} s more:"
+            " No space left on device"
             for waited in (60, 120, 180)
         ]
     clock.now += 1.0
@@ -314,8 +316,27 @@ def test_a_live_store_is_waited_for_without_end_but_not_without_a_word(
     one.delivered()
     for seconds in (10.0, 70.0, 80.0):
         one.hangs(seconds)
-    assert caplog.messages[-1] == "test: has been waiting for the store for 70 s: write() does not return"
+    assert re.fullmatch(
+        "test: has been waiting for the store for 70 s, since [0-9]{4}-[0-9 :-]+ UTC: write[(][)] does not return",
+        caplog.messages[-1],
+    )
     assert one.phase == "ok"
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_a_store_that_was_away_in_a_live_run_has_a_last_chance_when_that_ends(clock: Clock, delivered: bool) -> None:
+    one = Health("test", connects=False, patience=math.inf, changed=threading.Condition(), clock=clock)
+    if delivered:
+        one.delivered()
+    one.failed("away")
+    clock.now += 1000.0
+    assert not one.given_up()
+    one.ends(5.0, 300.0)
+    clock.now += 4.9
+    assert not one.given_up()
+    clock.now += 0.1
+    assert one.given_up()
+    assert one.phase == ("closed" if delivered else "fatal")
 
 
 # -- evidence --------------------------------------------------------------------------------------------------------
