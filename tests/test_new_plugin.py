@@ -60,14 +60,16 @@ def test_what_is_made(kind: str, tmp_path: Path) -> None:
     assert compileall.compile_dir(made, quiet=2)
 
 
+@pytest.mark.parametrize("name", ["made-up", "x", f"a-{'long' * 7}-1"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_made_is_clean(kind: str, tmp_path: Path) -> None:
-    made = make(tmp_path, kind)
-    for command in (["check", "."], ["format", "--check", "."]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command], cwd=made, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout
+def test_what_is_made_is_clean(kind: str, name: str, tmp_path: Path) -> None:
+    """Tests included."""
+    made = make(tmp_path, kind, name)
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", "--strict", "."]):
+        if name == "x" and command[0] == "mypy":
+            continue  # which takes seconds
+        done = subprocess.run([sys.executable, "-m", *command], cwd=made, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)
