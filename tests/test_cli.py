@@ -299,7 +299,10 @@ def test_fields_show_the_whole_record() -> None:
     names = [field["name"] for field in fields]
     assert names[: len(schema.CORE)] == [field.name for field in schema.CORE]
     assert {"httphost", "sslhost", "dnsdomain"} <= set(names)
-    assert set(fields[0]) == {"name", "type", "meaning", "unit", "ecs", "protocol", "width"}
+    assert set(fields[0]) == {"name", "type", "meaning", "unit", "ecs", "protocol", "width", "needs"}
+    for field in fields:
+        kind, _, name = field["protocol"].partition(":")
+        assert field["needs"] == (f"--plugin {name}" if kind in ("hook", "meter") else None)
     text = invoke("fields").stdout.splitlines()
     assert len(text) == len(fields) + 1
     without = json.loads(invoke("fields", "--json", "--no-plugin", "tls").stdout)

@@ -64,7 +64,11 @@ def test_the_embedded_plugins_are_listed_like_all_others() -> None:
         assert name == f"{row['kind']}:{name.partition(':')[2]}"
     table = invoke("list-plugins").stdout.splitlines()
     assert table[0].split() == HEADER
-    assert len(table) == len(found) + 1
+    rest = table[len(found) + 1 :]
+    named = any(row["kind"] in ("meter", "hook") for row in found.values())
+    assert rest == (["Meters and hooks are only in runs that name them: --plugin NAME."] if named else [])
+    assert found["adaptor:sqlite"]["use"] == "--to sqlite:..."
+    assert found["protocol:tls"]["use"] is None
 
 
 def test_each_fate_is_a_row_with_its_reason(zoo: set[str]) -> None:
@@ -82,7 +86,11 @@ def test_each_fate_is_a_row_with_its_reason(zoo: set[str]) -> None:
     assert "99" in found["hook:new"]["error"]
     assert "aicore-twin-a" in found["hook:twin"]["error"]
     assert "aicore-twin-b" in found["hook:twin"]["error"]
-    assert list(found["hook:good"]) == [*map(str.lower, HEADER), "error"]
+    assert list(found["hook:good"]) == [*map(str.lower, HEADER), "error", "use"]
+    assert found["hook:good"]["use"] == "--plugin good"
+    assert invoke("list-plugins").stdout.endswith(
+        "\nMeters and hooks are only in runs that name them: --plugin NAME.\n"
+    )
 
 
 @pytest.mark.usefixtures("zoo")

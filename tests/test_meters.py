@@ -135,9 +135,9 @@ def test_only_a_run_that_names_a_meter_has_its_fields(capture_file: Path) -> Non
     assert not {field.name for field in aicore.record_fields()} & set(own)
     assert [field.name for field in aicore.record_fields(["entropy"]) if field.name in own] == list(own[:2])
     listed = json.loads(invoke("fields", "--json").stdout)
-    assert [(f["name"], f["type"], f["unit"], f["protocol"]) for f in listed if f["name"] in own] == [
-        ("src_entropy", "float", "bit", "meter:entropy"),
-        ("dst_entropy", "float", "bit", "meter:entropy"),
+    assert [(f["name"], f["type"], f["unit"], f["protocol"], f["needs"]) for f in listed if f["name"] in own] == [
+        ("src_entropy", "float", "bit", "meter:entropy", "--plugin entropy"),
+        ("dst_entropy", "float", "bit", "meter:entropy", "--plugin entropy"),
     ]  # the other one needs its option, and a warning says so
     flows = aicore.flows(capture_file, plugins=["entropy"])
     names = [name for name, _ in flows._fields()]  # what a reader of Arrow is told before the first packet

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")
 @click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Leave a plugin out, as in a run.")
 def command(as_json: bool, blocked: tuple[str, ...]) -> None:
-    """List the fields of a record: the core's, and what the installed protocols, meters and hook plugins declare."""
+    """List the fields of a record: the core's, and what the installed protocols, meters and hook plugins declare.
+
+    Those of meters and hook plugins are in a run that names the plugin; NEEDS says how.
+    """
     from aicore.plugins.discovery import Plugins
     from aicore.record import schema
     from aicore.run.loading import Chain
@@ -31,11 +34,20 @@ def command(as_json: bool, blocked: tuple[str, ...]) -> None:
         warn(f"warning: left out: {problem}")
     fields = [*chain.fields, *_meter_fields(plugins), *_hook_fields(plugins)]
     if as_json:
-        dump(schema.as_dicts(fields))
+        dump([{**as_dict, "needs": _needs(as_dict["protocol"])} for as_dict in schema.as_dicts(fields)])
         return
-    rows = [(field.name, field.type, field.unit, field.protocol, field.ecs, field.meaning) for field in fields]
-    for line in table(("NAME", "TYPE", "UNIT", "FROM", "ECS", "MEANING"), rows):
+    rows = [
+        (field.name, field.type, field.unit, field.protocol, _needs(field.protocol), field.ecs, field.meaning)
+        for field in fields
+    ]
+    for line in table(("NAME", "TYPE", "UNIT", "FROM", "NEEDS", "ECS", "MEANING"), rows):
         say(line)
+
+
+def _needs(origin: str) -> str | None:
+    """What a run needs on its command line to have a field; None for fields of every run."""
+    kind, colon, name = origin.partition(":")
+    return f"--plugin {name}" if colon and kind in ("meter", "hook") else None
 
 
 def _meter_fields(plugins: Plugins) -> Iterator[Field]:

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from click.shell_completion import CompletionItem
 
 from aicore.cli.exits import Exit
 from aicore.cli.terminal import dump, safe, say, table
+
+if TYPE_CHECKING:
+    from aicore.plugins.discovery import PluginRow
 
 
 def _hooks() -> list[str]:
@@ -29,6 +34,8 @@ def _complete_hooks(_ctx: click.Context, _parameter: click.Parameter, incomplete
 def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, ...], strict: bool) -> int:
     """List the installed plugins. The names are those that --no-plugin takes.
 
+    Every run has the protocols; adaptors, meters and hooks are in those that name them, with --to or --plugin.
+
     \b
     STATUS  ok
             blocked       by --no-plugin or AICORE_DISABLE_PLUGINS
@@ -48,7 +55,7 @@ def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, 
     if hook is not None:
         rows = [row for row in rows if hook in row.hooks]
     if as_json:
-        dump([asdict(row) for row in rows])
+        dump([{**asdict(row), "use": _use(row)} for row in rows])
     else:
         cells = [
             (row.name, row.kind, row.status, row.version, row.api, row.distribution, ", ".join(row.hooks))
@@ -59,7 +66,15 @@ def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, 
         for row in rows:
             if row.error:
                 say(safe(f"{row.status}: {row.error}"))
+        if any(row.kind in ("meter", "hook") for row in rows):
+            say("Meters and hooks are only in runs that name them: --plugin NAME.")
     return Exit.FAILED if strict and any(row.status not in ("ok", "blocked") for row in rows) else Exit.OK
+
+
+def _use(row: PluginRow) -> str | None:
+    """What a run needs on its command line to have the plugin; None for protocols, which every run has."""
+    name = row.name.partition(":")[2]
+    return {"adaptor": f"--to {name}:...", "protocol": None}.get(row.kind, f"--plugin {name}")
 
 
 def _check_hook(name: str) -> None:
