@@ -49,6 +49,8 @@ while read -r line; do
 done
 """
 AWAY = "exec:sh store.sh?wait=0.3"
+#: The same one, where it is there: a busy machine takes long to start it.
+THERE = "exec:sh store.sh?wait=30"
 
 
 class Row(NamedTuple):
@@ -88,7 +90,7 @@ def away(capture: Path) -> Seen:
     seen = run(capture, "--to", AWAY)
     assert waiting() == [FLOWS]
     Path("up").touch()
-    assert run(capture, "--to", AWAY).code == 0
+    assert run(capture, "--to", THERE).code == 0
     assert (waiting(), logged()) == ([0], FLOWS)
     return seen
 
@@ -100,7 +102,7 @@ def without_spool(capture: Path) -> Seen:
 def goes_away(capture: Path, *options: object) -> Seen:
     Path("up").touch()
     Path("once").touch()
-    seen = run(capture, "--to", AWAY, "--batch-rows", 16, *options)
+    seen = run(capture, "--to", "exec:sh store.sh?wait=2", "--batch-rows", 16, *options)
     assert logged() == 10
     return seen
 
@@ -126,7 +128,7 @@ def one_of_two_away(long_capture: Path, monkeypatch: pytest.MonkeyPatch) -> Seen
 
 
 def ends_the_run(folder: Path, visits: Capture) -> Seen:
-    stores = ("--to", AWAY + ",stop", "--to", "sqlite:x.db")
+    stores = ("--to", "exec:sh store.sh?wait=3,stop", "--to", "sqlite:x.db")
     with start(folder, "run", "-", *stores, stdin=subprocess.PIPE) as one:
         feed(one, visits)  # and more could come
         one.wait(20)
@@ -146,7 +148,7 @@ def two_runs(capture: Path) -> Seen:
     held.close()
     assert waiting() == [FLOWS, FLOWS]
     Path("up").touch()
-    seen = run(capture, "--to", AWAY)
+    seen = run(capture, "--to", THERE)
     assert waiting() == [0, 0]
     assert len(Path("log").read_text().splitlines()) == 3 * FLOWS
     return seen
@@ -164,7 +166,7 @@ def not_opened(capture: Path) -> Seen:
     lock = spoolful(capture) / "lock"
     lock.unlink()
     lock.mkdir()
-    seen = run(capture, "--to", AWAY)
+    seen = run(capture, "--to", THERE)
     lock.rmdir()
     assert sorted(waiting()) == [0, FLOWS]
     return seen
@@ -175,7 +177,7 @@ def damaged(capture: Path) -> Seen:
     data = bytearray(segment.read_bytes())
     data[100] ^= 1
     segment.write_bytes(data)
-    seen = run(capture, "--to", AWAY)
+    seen = run(capture, "--to", THERE)
     assert logged() == FLOWS
     assert FLOWS < len(Path("log").read_text().splitlines()) < 2 * FLOWS, "only one frame of two is lost"
     return seen
@@ -184,7 +186,7 @@ def damaged(capture: Path) -> Seen:
 def another_version(capture: Path) -> Seen:
     (segment,) = spoolful(capture).glob("*.seg")
     segment.with_name(f"{99:020d}.seg").write_bytes(b"AIS9 of another time")
-    return run(capture, "--to", AWAY)
+    return run(capture, "--to", THERE)
 
 
 def deleted(folder: Path, visits: Capture) -> Seen:
@@ -216,7 +218,7 @@ while read -r line; do
     echo "{\\"errors\\": [$rows]}"
 done
 """)
-    seen = run(capture, "--to", AWAY, "--batch-rows", 2)
+    seen = run(capture, "--to", "exec:sh store.sh?wait=2", "--batch-rows", 2)
     assert (logged(), waiting()) == (FLOWS - 1, [1])
     return seen
 
@@ -226,7 +228,7 @@ def refused(capture: Path) -> Seen:
         'while read -r line; do [ -z "$line" ] && echo '
         '\'{"errors": [{"row": 0, "kind": "poison", "reason": "too long"}]}\'; done'
     )
-    seen = run(capture, "--to", AWAY)
+    seen = run(capture, "--to", THERE)
     (file,) = json.loads(invoke("deadletter", "list", "--json").stdout)
     assert (file["rows"], file["store"].partition("?")[0]) == (1, "exec:sh store.sh")
     return seen
@@ -336,12 +338,14 @@ def torn_line(capture: Path) -> Seen:
 
 
 def killed(folder: Path, visits: Capture, capture: Path) -> Seen:
-    with start(folder, "run", "-", "--to", AWAY, "--spool-always", stdin=subprocess.PIPE) as one:
+    with start(
+        folder, "run", "-", "--to", "exec:sh store.sh?wait=forever", "--spool-always", stdin=subprocess.PIPE
+    ) as one:
         feed(one, visits)
         until(lambda: sum(waiting()) >= FLOWS)
         one.kill()
     Path("up").touch()
-    return run(capture, "--to", AWAY)
+    return run(capture, "--to", THERE)
 
 
 @contextmanager
