@@ -25,6 +25,14 @@ if importlib.util.find_spec("hypothesis"):
     settings.load_profile("aicore")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test leaves anything in the home directory of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def visits() -> Capture:
     """Twenty visits: a DNS question, then HTTP or TLS, each a flow of its own."""

@@ -500,7 +500,7 @@ def test_without_a_spool_what_is_not_delivered_is_lost(capture_file: Path, tmp_p
     result = invoke("run", capture_file, "--to", "failing:x?how=fatal", "--no-spool")
     assert result.exit_code == 4
     assert "30 lost" in result.stdout
-    assert not (tmp_path / "state").exists()
+    assert {path.name for path in (tmp_path / "state" / "aicore").iterdir()} == {"clock", "clock.lock"}
 
 
 @pytest.mark.usefixtures("failing")

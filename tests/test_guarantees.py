@@ -24,6 +24,7 @@ from commandline import invoke, start
 from file_interface import FileInterface
 
 from aicore.delivery import DeadLetters, Spool
+from aicore.run import versions
 from aicore.testing import make_batch
 
 FLOWS = 30  # of the fixture `visits`
@@ -138,6 +139,19 @@ def ends_the_run(folder: Path, visits: Capture) -> Seen:
     store.close()
     assert sum(waiting()) >= FLOWS, "and with it every event that was read"
     return Seen(one.returncode, out + err)
+
+
+def clock_back(capture: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    whole = capture.read_bytes()
+    Path("half.pcap").write_bytes(whole[: len(whole) // 2])
+    found = []
+    for path, store, days in ((capture, "right.db", 0), ("half.pcap", "x.db", 2), (capture, "x.db", 0)):
+        monkeypatch.setattr(versions, "_now", lambda days=days: time.time_ns() // 1000 + days * 86_400_000_000)
+        seen = run(path, "--to", f"sqlite:{store}")
+        with closing(sqlite3.connect(store)) as rows:
+            found.append(rows.execute("SELECT key, packets FROM flows ORDER BY key").fetchall())
+    assert found[0] == found[2] != found[1]
+    return seen
 
 
 def two_runs(capture: Path) -> Seen:
@@ -462,6 +476,7 @@ SCENARIOS: dict[str, Callable[..., Seen]] = {
     "and the spool has no room": no_room,
     "the same, live": one_of_two_away,
     "a store with `wait=": ends_the_run,
+    "the clock goes back": clock_back,
     "two runs at a time": two_runs,
     "a spool of the store cannot": not_opened,
     "the spool is damaged": damaged,
@@ -512,6 +527,7 @@ def test_a_row_of_the_table(
     function = scenario(row)
     given = {"capture": capture_file, "folder": tmp_path, "visits": visits, "long_capture": long_capture}
     given["monkeypatch"] = monkeypatch
+    given = {"capture": capture_file, "folder": tmp_path, "visits": visits, "monkeypatch": monkeypatch}
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     seen = function(**{name: given[name] for name in names})
     assert seen.code == row.code, seen.text

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from aicore.cli.exits import Exit
-from aicore.cli.state_directory import default_spool
 from aicore.cli.terminal import count, dump, say, size, table
+from aicore.run.state import default_spool
 
 
 @click.group("deadletter", no_args_is_help=True, short_help="Records that a store refused for good.")

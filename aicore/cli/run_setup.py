@@ -12,12 +12,12 @@ from typing import Any
 import click
 
 from aicore.cli.config import Config
-from aicore.cli.state_directory import default_spool
 from aicore.delivery import SpoolSettings
 from aicore.plugins.discovery import Plugins
 from aicore.plugins.url import AdaptorURL
 from aicore.run.source import Source
 from aicore.run.stack import StackLan, Use
+from aicore.run.state import default_spool
 
 logger = logging.getLogger("aicore")
 

@@ -11,8 +11,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from aicore.cli.exits import Exit
-from aicore.cli.state_directory import default_spool
 from aicore.cli.terminal import count, dump, safe, say, size, table
+from aicore.run.state import default_spool
 
 
 @click.group("spool", no_args_is_help=True)

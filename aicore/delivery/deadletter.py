@@ -11,7 +11,7 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -127,7 +127,7 @@ def deadletter_list(directory: Path | str) -> list[dict[str, Any]]:
     return found
 
 
-def read_letters(path: Path | str) -> Iterable[dict[str, Any]]:
+def read_letters(path: Path | str) -> Iterator[dict[str, Any]]:
     """The letters of a file, in order; lines that are none (a torn last one) are skipped."""
     with open(path, "rb") as file:
         for line in file:

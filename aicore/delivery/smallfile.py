@@ -21,14 +21,23 @@ def read_small(path: Path, most: int = 4096) -> bytes:
         os.close(fd)
 
 
-def replace_small(path: Path, data: bytes) -> None:
-    """The old content or the new one, whenever the process ends. OSError if it cannot be written."""
+def replace_small(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """The old content or the new one, whenever the process ends; with `sync` the new one also after a power cut.
+    OSError if it cannot be written."""
     temporary = path.with_name(f"{path.name}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(temporary, flags, 0o600)
     try:
         if os.write(fd, data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
+        if sync:
+            os.fsync(fd)
     finally:
         os.close(fd)
     os.replace(temporary, path)
+    if sync:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

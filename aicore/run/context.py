@@ -20,7 +20,8 @@ class RunContext:
     """The run, for its hooks and adaptors. The same object everywhere.
 
     run_id: names this run among all: the start in µs since the epoch.
-    version_base: `version` of an event is this plus its seq.
+    version_base: `version` of an event is this plus its seq. It is higher than every version of the earlier runs with
+        stores, of this user on this machine, also where the clock has gone back.
     sensor: name of the vantage point; empty for files unless it was set.
     source: files or interfaces, in the order in which they were given; live: they are interfaces.
     fields: the record: core fields, those of the loaded protocols and meters, and those that hook plugins declare.

@@ -31,6 +31,7 @@ from aicore.run.loading import Chain
 from aicore.run.source import Source
 from aicore.run.stack import TCP, UDP, StackLan
 from aicore.run.stores import Needs, Store, check_detections
+from aicore.run.versions import Versions
 
 logger = logging.getLogger("aicore")
 
@@ -92,11 +93,13 @@ class Run:
         self.chain = Chain(plugins, stack.uses, limit=stack.plugin_limit)
         self._hooks = self.chain.hooks
         self._warnings += self.chain.problems
-        version_base = time.time_ns() // 1000
         options = stack.engine_options()
         options.setdefault("sensor", source.sensor)
         stores = [Store.of(one, plugins, at_rest=source.at_rest) for one in stack.attached()]
         check_detections(stores, {field.name for field in self.chain.fields})
+        self._versions = Versions() if stores else None
+        self._rows = 0  # of all batches
+        version_base = self._versions.start if self._versions else time.time_ns() // 1000
         updates = any(map(self._hooks.wanted, ("flow_batch", "flow_update")))
         needs = Needs.of(stores, {TCP: stack.every_tcp, UDP: stack.every_udp}, hooks=updates)
         try:
@@ -159,6 +162,11 @@ class Run:
         if self._follow is not None:
             self._follow.close()
         self._engine.close()
+        self._end_versions()
+
+    def _end_versions(self) -> None:
+        if self._versions is not None:
+            self._versions.close(self.context.version_base + self._rows)
 
     def run(self) -> RunSummary:
         """Runs until the source has ended or stop() was called, and the deliveries have drained.
@@ -279,6 +287,9 @@ class Run:
 
     def _process(self, batch: FlowBatch) -> None:
         hooks, context = self._hooks, self.context
+        self._rows += len(batch)
+        if self._versions is not None:
+            self._versions.reach(context.version_base + self._rows)
         self.chain.protocols.inspect(batch, self._engine)
         hooks.call("flow_enrich", units=len(batch), flows=batch, context=context)
         batch.seal()
@@ -341,6 +352,7 @@ class Run:
             self._follow.finish(summary.counters["batches"], summary.adaptors)
             self._follow.close()
         self._engine.close()
+        self._end_versions()
         self.chain.guard.close()
         return summary
 

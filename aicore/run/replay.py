@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from aicore.plugins.adaptor import DatabaseAdaptor, events_of
 from aicore.plugins.discovery import open_adaptor
 from aicore.record.batch import FlowBatch
 from aicore.run.standalone import standalone_context
+from aicore.run.versions import Versions
 
 _ROWS = 1000
 
@@ -69,16 +70,15 @@ def _compares(adaptor: Any) -> bool:
 
 
 def _letters(path: Path, force: bool) -> Iterator[list[dict[str, Any]]]:
-    version = time.time_ns() // 1000
-    records: list[dict[str, Any]] = []
-    for entry in read_letters(path):
-        record = dict(entry["record"])
-        if force:
-            version += 1
-            record["version"] = version
-        records.append(record)
-        if len(records) == _ROWS:
-            yield records
-            records = []
-    if records:
+    versions = Versions() if force else None
+    version = versions.start if versions else 0
+    letters = read_letters(path)
+    while records := [dict(entry["record"]) for entry in islice(letters, _ROWS)]:
+        if versions:
+            for record in records:
+                version += 1
+                record["version"] = version
+            versions.reach(version)
         yield records
+    if versions:
+        versions.close(version)
