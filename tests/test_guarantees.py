@@ -527,7 +527,6 @@ def test_a_row_of_the_table(
     function = scenario(row)
     given = {"capture": capture_file, "folder": tmp_path, "visits": visits, "long_capture": long_capture}
     given["monkeypatch"] = monkeypatch
-    given = {"capture": capture_file, "folder": tmp_path, "visits": visits, "monkeypatch": monkeypatch}
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     seen = function(**{name: given[name] for name in names})
     assert seen.code == row.code, seen.text
