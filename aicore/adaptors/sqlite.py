@@ -17,7 +17,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 from aicore.errors import Fatal
-from aicore.plugins.file_store import FileStore, keep_orphan
+from aicore.plugins.file_store import FileStore
 from aicore.plugins.files import check_file
 from aicore.plugins.options import Option
 from aicore.record import schema
@@ -76,7 +76,7 @@ class SqliteAdaptor(FileStore):
             raise Fatal(f"sqlite: {self.path}: there is no directory {directory}")
         self._names: Sequence[str] = ()  # columns of the last batch, which `_upsert` writes
         self._upsert = ""
-        keep_orphan(self.path, self.companion)
+        self.keep_orphan(self.companion)
         try:
             # isolation_level None: the transactions are ours, the module must not open any.
             db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)

@@ -101,6 +101,24 @@ class FileStore(DatabaseAdaptor):
         if self.path != "-" and stat.S_ISREG(os.stat(self.path).st_mode):
             self._watch = FileWatch(self.path, self.companion)
 
+    def keep_orphan(self, suffix: str, least: int = 1) -> None:
+        """For `open_file` of a database whose log is the path with `suffix`. A log without a database, or with one of
+        fewer than `least` bytes, was left when that was moved away without it; it may hold rows. A new database would
+        delete it or, worse, replay it: it is renamed, and the log says so."""
+        path = os.path.realpath(self.path)
+        log = path + suffix
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(log).st_size == 0 or (os.path.exists(path) and os.stat(path).st_size >= least):
+                return
+            number = 1
+            while os.path.exists(kept := f"{path}.{number}{suffix}"):
+                number += 1
+            os.rename(log, kept)
+            text = (
+                "%s: %s is of a database that was moved away without it, and may hold rows; it is kept as %s: give it"
+            )
+            logger.warning(f"{text} that database's name with %s, and open that", self.scheme, log, kept, suffix)
+
     def _look(self, level: int) -> None:
         if self._watch is not None and (what := self._watch.gone()):
             logger.log(level, "%s: %s; it is opened anew", self.scheme, what)
@@ -174,24 +192,3 @@ class FileWatch:
 
 def _identity(info: os.stat_result) -> tuple[int, int]:
     return info.st_dev, info.st_ino
-
-
-def keep_orphan(path: str, suffix: str) -> None:
-    """A database's log (`path` with `suffix`) that was left behind when the database was moved away without it: it may
-    hold rows. A new database would delete or, worse, replay it, so it is renamed, and named in the log."""
-    path = os.path.realpath(path)
-    log = path + suffix
-    with contextlib.suppress(FileNotFoundError):
-        if os.stat(log).st_size == 0 or (os.path.exists(path) and os.stat(path).st_size > 0):
-            return
-        number = 1
-        while os.path.exists(kept := f"{path}.{number}{suffix}"):
-            number += 1
-        os.rename(log, kept)
-        logger.warning(
-            "%s belongs to a database that was moved away without it, and may hold rows; it is kept as %s: give it the "
-            "database's name with %s, and open that",
-            log,
-            kept,
-            suffix,
-        )

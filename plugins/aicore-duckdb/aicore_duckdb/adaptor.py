@@ -7,11 +7,13 @@ ON CONFLICT took two to three times as long, DELETE and INSERT up to twice as lo
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aicore import AdaptorURL, DatabaseAdaptor, Fatal, Option, check_file, path_of
+from aicore import AdaptorURL, Fatal, FileStore, Option, check_file
+from aicore_duckdb.making import HEADERS, is_unfinished, make_whole, sweep
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,10 +25,13 @@ _FATAL = (
     "No such file or directory",
     "Permission denied",
     "not a valid DuckDB database",
+    "Could not read enough bytes",
     "Is a directory",
     "read-only",
     "Parser Error",
 )
+
+_TABLE = 'CREATE TABLE flows ("flow_id" VARCHAR NOT NULL, "version" UBIGINT NOT NULL)'
 
 
 def amount(text: str) -> str:
@@ -36,14 +41,16 @@ def amount(text: str) -> str:
     return text
 
 
-class DuckdbAdaptor(DatabaseAdaptor):
+class DuckdbAdaptor(FileStore):
     """Each record replaces its flow's row, unless that has a higher version: writing a batch again changes nothing."""
 
     options = {
+        **FileStore.options,
         "memory": Option(
             amount, default="512MB", help="DuckDB's memory_limit: what it may take beside aicore", tuning=True
         ),
     }
+    scheme = "duckdb"
     aicore_api = 1
 
     _db: duckdb.DuckDBPyConnection | None = None
@@ -51,32 +58,34 @@ class DuckdbAdaptor(DatabaseAdaptor):
     def check(self, url: AdaptorURL) -> None:
         check_file(url, beside=True, magic=b"DUCK", at=8)
 
-    def connect(self, connection_str: str) -> None:
-        """Opens or makes the file and the table. Fatal where the file cannot be DuckDB's."""
+    def open_file(self) -> None:
+        """Opens or makes the file and the table. Fatal where the file cannot be DuckDB's, or the table not aicore's."""
         import duckdb
 
-        self._path = path_of(connection_str, "duckdb")
+        directory = os.path.dirname(os.path.abspath(self.path))
+        if not os.path.isdir(directory):
+            raise Fatal(f"duckdb: {self.path}: there is no directory {directory}")
         self._columns: Sequence[str] = ()  # of the last batch, which `_merge` writes
         self._merge = ""
+        sweep(self.path)
         try:
-            self._db = duckdb.connect(self._path)
+            if is_unfinished(self.path):
+                self.keep_orphan(".wal", HEADERS)
+                make_whole(self.path, self._make)
+            self._db = duckdb.connect(self.path)
             self._db.execute("SET threads = 1")  # batches are small, and the capture needs the other cores
             self._db.execute(f"SET memory_limit = '{self.config['memory']}'")
-            self._db.execute(
-                'CREATE TABLE IF NOT EXISTS flows ("flow_id" VARCHAR NOT NULL, "version" UBIGINT NOT NULL)'
-            )
+            self._check_table(self._db)
         except duckdb.Error as error:
-            self.close()
             raise self._judged(error) from error
 
-    def write(self, batch: FlowBatch) -> None:
+    def write_file(self, batch: FlowBatch) -> None:
         """One transaction: when it returns, DuckDB has written and synced its log."""
         import duckdb
 
         from aicore_duckdb.tables import table_of
 
-        if self._db is None:
-            raise Fatal("duckdb: not connected")
+        assert self._db is not None
         rows = table_of(batch)
         try:
             self._db.register("batch", rows)
@@ -85,35 +94,71 @@ class DuckdbAdaptor(DatabaseAdaptor):
                 self._columns = rows.column_names
             self._db.execute(self._merge)
         except duckdb.FatalException as error:  # the database takes no more statements until it is opened again
-            raise Fatal(f"duckdb: {self._path}: {error}") from error
+            raise ConnectionError(f"duckdb: {self.path}: {' '.join(str(error).split())}") from error
         except duckdb.Error as error:
             raise self._judged(error) from error
         finally:
             self._db.unregister("batch")
 
-    def close(self) -> None:
+    def close_file(self, *, gone: bool) -> None:  # noqa: ARG002  # DuckDB brings its log home by itself, as it closes
         if self._db is not None:
             self._db.close()
             self._db = None
 
+    def _make(self, path: str) -> None:
+        import duckdb
+
+        with duckdb.connect(path) as db:
+            db.execute(_TABLE)
+
+    def _check_table(self, db: duckdb.DuckDBPyConnection) -> None:
+        """Makes the table, and refuses one that somebody else has made."""
+        kind = db.execute(
+            "SELECT table_type FROM information_schema.tables WHERE table_name = 'flows'"
+            " AND table_catalog = current_database() AND table_schema = current_schema()"
+        ).fetchone()
+        if kind is None:
+            db.execute(_TABLE)
+        elif kind[0] != "BASE TABLE":
+            raise Fatal(f"duckdb: flows of {self.path} is a {kind[0].lower()}, not a table")
+        missing = {"flow_id", "version"} - {name for name, _ in self._existing(db)}
+        if missing and not self.config["adopt"]:
+            raise Fatal(
+                f"duckdb: table flows of {self.path} is not aicore's: no column {', '.join(sorted(missing))}; "
+                "adopt=yes adds aicore's columns"
+            )
+
+    @staticmethod
+    def _existing(db: duckdb.DuckDBPyConnection) -> list[tuple[str, bool]]:
+        """Columns of the table, and whether they may be set to NULL; those that are computed have a default."""
+        return db.execute(
+            "SELECT column_name, is_nullable AND column_default IS NULL FROM duckdb_columns()"
+            " WHERE table_name = 'flows' AND database_name = current_database() AND schema_name = current_schema()"
+        ).fetchall()
+
     def _grow(self, db: duckdb.DuckDBPyConnection) -> None:
-        """Adds the columns that the table lacks, in DuckDB's own types for Arrow's, and makes the statement."""
-        names = []
-        for name, kind, *_ in db.execute("DESCRIBE batch").fetchall():
-            names.append(_quoted(name))
+        """Adds the columns that the table lacks, in DuckDB's own types for Arrow's, and makes the statement.
+
+        A record replaces the row: columns that it lacks, as those of a plugin that this run does not have, become NULL.
+        """
+        existing = self._existing(db)
+        columns = {name: kind for name, kind, *_ in db.execute("DESCRIBE batch").fetchall()}
+        for name, kind in columns.items():
             db.execute(f"ALTER TABLE flows ADD COLUMN IF NOT EXISTS {_quoted(name)} {kind}")
+        names = [_quoted(name) for name in columns]
+        values = [f"{name} = batch.{name}" for name in names]
+        values += [f"{_quoted(name)} = NULL" for name, may in existing if may and name not in columns]
         self._merge = (
             "MERGE INTO flows USING batch ON flows.flow_id = batch.flow_id"
-            " WHEN MATCHED AND batch.version >= flows.version THEN UPDATE SET "
-            + ", ".join(f"{name} = batch.{name}" for name in names)
-            + f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
-            + f" VALUES ({', '.join(f'batch.{name}' for name in names)})"
+            f" WHEN MATCHED AND batch.version >= flows.version THEN UPDATE SET {', '.join(values)}"
+            f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
+            f" VALUES ({', '.join(f'batch.{name}' for name in names)})"
         )
 
     def _judged(self, error: Any) -> Exception:
         text = " ".join(str(error).split())
         if any(words in text for words in _FATAL):
-            return Fatal(f"duckdb: {self._path}: {text}")
+            return Fatal(f"duckdb: {self.path}: {text}")
         return error  # type: ignore[no-any-return]
 
 

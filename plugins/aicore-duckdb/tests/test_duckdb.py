@@ -3,23 +3,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from aicore_duckdb import DuckdbAdaptor
+from aicore_duckdb.making import make_whole
 from aicore_duckdb.select import main
 from click.testing import CliRunner
 
 import aicore
-from aicore.testing import TYPED, event, lives, make_batch, write_capture
+from aicore.testing import TYPED, FileStoreContract, event, lives, make_batch, write_capture
 
 # A DNS query for www.example.org (RFC 1035 section 4.1).
 QUERY = bytes.fromhex("2a2a01000001000000000000") + b"\x03www\x07example\x03org\0\0\x01\0\x01"
@@ -88,7 +93,7 @@ def test_limits_of_memory(tmp_path: Path) -> None:
     for memory in ("64MB", "0.25GiB", "70000 kb"):
         opened(f"duckdb:{tmp_path}/flows.duckdb?memory={memory}").close()
     for memory in ("lots'", "64", "MB", "1MB' --"):
-        with pytest.raises(aicore.UsageError, match="option memory must be"):
+        with pytest.raises(aicore.UsageError, match="option memory cannot be"):
             aicore.open_adaptor(f"duckdb:{tmp_path}/flows.duckdb?memory={memory}")
 
 
@@ -121,6 +126,150 @@ def test_it_writes_on_another_thread_than_it_was_made_on(tmp_path: Path) -> None
     thread.join()
     with duckdb.connect(str(tmp_path / "flows.duckdb")) as db:
         assert db.sql("SELECT count(*) FROM flows").fetchall() == [(2,)]
+
+
+# -- the file -----------------------------------------------------------------------------------------------------
+
+
+class TestFile(FileStoreContract):
+    url = "duckdb:{path}"
+
+    def held(self, path: Path) -> list[str]:
+        return [flow for (flow,) in query(path, "SELECT flow_id FROM flows")]
+
+
+def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(path)) as db:
+        return db.sql(sql).fetchall()
+
+
+def test_a_record_replaces_the_row_also_in_columns_that_its_run_does_not_have(tmp_path: Path) -> None:
+    path = tmp_path / "flows.duckdb"
+    for batch in (make_batch(2, country="NL", asn=3333), make_batch(1, version=10), make_batch(1, first=1, version=0)):
+        adaptor = opened(f"duckdb:{path}")
+        adaptor.write(batch)
+        adaptor.close()
+    assert query(path, "SELECT version, country, asn FROM flows ORDER BY version") == [
+        (2, "NL", 3333),
+        (10, None, None),
+    ]
+
+
+def test_a_table_of_somebody_else(tmp_path: Path) -> None:
+    path = tmp_path / "flows.duckdb"
+    with duckdb.connect(str(path)) as db:
+        db.execute("CREATE TABLE flows (name VARCHAR, long AS (length(name)), must VARCHAR NOT NULL DEFAULT '-')")
+        db.execute("INSERT INTO flows (name) VALUES ('a')")
+    with pytest.raises(aicore.Fatal, match=f"flows of {path} is not aicore's: no column flow_id, version; adopt=yes"):
+        opened(f"duckdb:{path}")
+    assert len(query(path, "DESCRIBE flows")) == 3
+    for version in (1, 10):
+        adaptor = opened(f"duckdb:{path}?adopt=yes")
+        adaptor.write(make_batch(1, version=version))
+        adaptor.close()
+    found = query(path, "SELECT name, long, must, version FROM flows ORDER BY version NULLS FIRST")
+    assert found == [("a", 1, "-", None), (None, None, "-", 10)]
+
+
+def test_a_view_of_somebody_else(tmp_path: Path) -> None:
+    path = tmp_path / "flows.duckdb"
+    with duckdb.connect(str(path)) as db:
+        db.execute("CREATE VIEW flows AS SELECT 'x' AS flow_id, 1 AS version")
+    for options in ("", "?adopt=yes"):
+        with pytest.raises(aicore.Fatal, match=f"flows of {path} is a view"):
+            opened(f"duckdb:{path}{options}")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/null", path), os.mkdir])
+def test_what_is_no_file_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(aicore.UsageError, match=r"it is a (pipe|device|directory)"):
+        aicore.open_adaptor(f"duckdb:{tmp_path}/x")
+
+
+@pytest.mark.parametrize("size", [0, 4096, 8192, 3 * 4096 - 1])
+def test_a_file_that_was_only_begun(size: int, tmp_path: Path) -> None:
+    """As a process leaves it that is killed between the headers. DuckDB cannot open it, and it has no rows."""
+    path = tmp_path / "flows.duckdb"
+    duckdb.connect(str(path)).close()
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(duckdb.IOException):
+        duckdb.connect(str(path))
+    (tmp_path / "flows.duckdb.wal").write_bytes(b"of another")  # of what was at this path before
+    adaptor = opened(f"duckdb:{path}")
+    adaptor.write(make_batch(3))
+    adaptor.close()
+    assert query(path, "SELECT count(*) FROM flows") == [(3,)]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["flows.duckdb", "flows.duckdb.1.wal"]
+
+
+def test_a_file_that_is_shorter_than_it_was_is_fatal(tmp_path: Path) -> None:
+    path = tmp_path / "flows.duckdb"
+    adaptor = opened(f"duckdb:{path}")
+    adaptor.write(make_batch(1000))
+    adaptor.close()
+    path.write_bytes(path.read_bytes()[:50_000])
+    with pytest.raises(aicore.Fatal, match="Could not read enough bytes"):
+        opened(f"duckdb:{path}")
+
+
+def test_what_others_do_with_the_file_while_it_is_made(tmp_path: Path) -> None:
+    """Another process was faster, with or without an empty file in the place; it has rows by now."""
+    path, other = tmp_path / "flows.duckdb", tmp_path / "other"
+    adaptor = opened(f"duckdb:{other}")
+    adaptor.write(make_batch(7))
+    adaptor.close()
+
+    def make(aside: str) -> None:
+        duckdb.connect(aside).close()
+        other.rename(path)
+
+    make_whole(str(path), make)
+    assert query(path, "SELECT count(*) FROM flows") == [(7,)]
+    path.rename(other)
+    path.touch()
+    make_whole(str(path), make)
+    assert query(path, "SELECT count(*) FROM flows") == [(7,)]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def start_and_write(url: str, ready: int) -> None:
+    """In a process of its own."""
+    os.write(ready, b".")
+    adaptor = opened(url)
+    adaptor.write(make_batch(20))
+    adaptor.close()
+    os.write(ready, b".")
+
+
+def test_killed_at_each_millisecond_of_the_start(tmp_path: Path) -> None:
+    """Whatever it leaves, the next one works, and nothing of it stays."""
+    import pyarrow  # noqa: F401  # not in each of the processes
+
+    for delay in range(60):
+        folder = tmp_path / str(delay)
+        folder.mkdir()
+        url = f"duckdb:{folder}/flows.duckdb"
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(read)
+            start_and_write(url, write)
+            os._exit(0)
+        os.close(write)
+        assert os.read(read, 1) == b"."
+        time.sleep(delay / 1000)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(read)
+        after = os.fork()
+        if after == 0:
+            with contextlib.suppress(BaseException):
+                start_and_write(url, os.open(os.devnull, os.O_WRONLY))
+                os._exit(0)
+            os._exit(1)
+        assert os.waitpid(after, 0)[1] == 0, f"after {delay} ms"
+        assert [entry.name for entry in folder.iterdir()] == ["flows.duckdb"], f"after {delay} ms"
 
 
 # -- aicore-select ------------------------------------------------------------------------------------------------
