@@ -73,7 +73,9 @@ class Backlog:
         self._clock = clock
         self._aside = Aside(backoff, clock)
         self._fresh: InFlight | None = None  # taken, not tried to an end
-        self._retiring = threading.RLock()  # taken before `changed`: who comes second waits until all is stored
+        # Taken before `changed`. Who retires second waits until all is stored; who retires while the sender reads the
+        # spool, or frees segments of it, waits for that: prepending changes which segments there are.
+        self._retiring = threading.RLock()
         self._retired = False
         found = sum(one.rows for one in self.spools)
         counters.add(accepted=found, spooled=found, recovered=found)
@@ -179,12 +181,13 @@ class Backlog:
         spool = self.spool
         if spool is None:
             return
-        with self.changed:
-            self.check_owner()  # nothing would be open any more, and that would not mean that all is delivered
-            pending = any(any(one.spooled) for one in self._in_flight())
-        if not pending:
-            for one in self.spools:
-                one.ack()
+        with self._retiring:
+            with self.changed:
+                self.check_owner()  # nothing would be open any more, and that would not mean that all is delivered
+                pending = any(any(one.spooled) for one in self._in_flight())
+            if not pending:
+                for one in self.spools:
+                    one.ack()
         spool.sync_if_due()
         self._count_vanished()
 
@@ -313,11 +316,12 @@ class Backlog:
     def _next(self) -> InFlight | None:
         if self._aside.nbytes * 2 > self.queue_bytes:
             return None
-        with self.changed:
-            self.check_owner()
-        if self._memory_first:
-            return self._next_in_memory() or self._next_in_spool()
-        return self._next_in_spool() or self._next_in_memory()
+        with self._retiring:
+            with self.changed:
+                self.check_owner()
+            if self._memory_first:
+                return self._next_in_memory() or self._next_in_spool()
+            return self._next_in_spool() or self._next_in_memory()
 
     def _next_in_memory(self) -> InFlight | None:
         with self.changed:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,43 @@ def test_rows_of_a_key_that_was_set_aside_wait_behind_it(clock: Clock) -> None:
     assert one.take() is None, "all of it waits behind the first row"
     (aside,) = one.aside()
     assert len(aside.batch) == 3
+
+
+@pytest.mark.parametrize("step", ["ack", "read"])
+def test_the_end_of_a_run_waits_while_the_sender_is_in_the_spool(tmp_path: Path, clock: Clock, step: str) -> None:
+    """What was in memory goes before all that waits there, and was taken for a segment that the store has."""
+    spool = Spool(tmp_path / "s", min_free=0.0)
+    one = backlog(clock, spool)
+    assert one.spill(make_batch(2, first=10)) is None
+    if step == "ack":
+        flight = one.take()
+        assert flight is not None
+        one.resolve(flight, flight.rows(), "delivered")
+        one.set_aside(flight)
+    end = threading.Thread(target=one.retire)
+    original = getattr(spool, step)
+
+    def at_the_end() -> Any:
+        if not end.ident:
+            one.push(make_batch(3, first=20, version=20))
+            end.start()
+            end.join(0.2)
+        return original()
+
+    setattr(spool, step, at_the_end)
+    if step == "ack":
+        one.free()
+    else:
+        one.take()
+    end.join(10)
+    with suppress(Gone):
+        one.free()
+    waits = 3 if step == "ack" else 5
+    assert (one.counters["spooled"], one.counters["lost"]) == (waits, 0)
+    one.close()
+    again = Spool(tmp_path / "s", min_free=0.0)
+    assert (again.rows, again.lost_rows) == (waits, 0)
+    again.close()
 
 
 def test_each_group_that_was_set_aside_has_a_time_of_its_own(clock: Clock) -> None:
