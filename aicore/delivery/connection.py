@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from aicore.delivery.faults import Tracebacks
 from aicore.delivery.timing import Clock, log
 from aicore.errors import AicoreError, Fatal, PartialWrite, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor, write_batch, write_rows
@@ -40,6 +41,7 @@ class Connection:
         self._reload = False  # set by any thread
         self._call: tuple[str, float] | None = None  # what the adaptor is in, since when
         self._named = False  # that call, in the log
+        self._tracebacks = Tracebacks(name)
 
     @property
     def needs_connect(self) -> bool:
@@ -139,6 +141,9 @@ class Connection:
         self._call = (what, self._clock())
         try:
             yield
+        except Exception as error:
+            self._tracebacks.note(what, error)
+            raise
         finally:
             self._call = None
 

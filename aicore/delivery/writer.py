@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from aicore.delivery.connection import Away, describe
+from aicore.delivery.faults import FLOWS, CodeFaults
 from aicore.delivery.inflight import InFlight, Outcome
 from aicore.delivery.suspects import STRIKES, WEAK_STRIKES, RefusedShare, Suspects
 from aicore.delivery.timing import Backoff
@@ -55,10 +56,12 @@ class Writer:
         self._backoff = backoff
         self._suspects = Suspects()
         self._share = RefusedShare()
+        self._faults = CodeFaults()
         self.fails = 0
         self.delivered = False  # anything, ever
         # Of the last deliver(): there was no way to the store, and a write raised something else.
         self.away = self.raised = False
+        self._reason = ""  # of the last write that raised
 
     def deliver(self, flight: InFlight, *, fresh: bool) -> bool:
         """Tries every open row once, or until there is no time left; what stays open waits for later.
@@ -78,7 +81,11 @@ class Writer:
             self.fails += 1
             self._owner.failed(str(error), flight.open.count(1))
         self._bury(flight, keys)
-        return before > flight.open.count(1)
+        if before > flight.open.count(1):
+            return True
+        if self.raised and self._faults.attempt():
+            raise Halt(f"its write() fails by an error of its code: {self._reason}")
+        return False
 
     def _try_all(self, flight: InFlight, keys: _Keys) -> None:
         stack = self._parts(flight, keys)
@@ -159,10 +166,12 @@ class Writer:
                 self._delivered(flight, rows[: error.delivered], keys)
                 raise Halt(describe(cause)) from cause
             at, weak = min(error.delivered, len(rows) - 1), isinstance(cause, OSError)
+            self._faults.failed(cause or error, [keys[rows[at]]])
             self._stopped_at(flight, rows, at, describe(cause or error), keys, stack, weak)
             return True
         except (Exception, SystemExit) as error:
-            reason = describe(error)
+            self._reason = reason = describe(error)
+            self._faults.failed(error, [keys[row] for row in rows[:FLOWS]])
             weak = isinstance(error, OSError)
             for row in rows:
                 self._suspect(flight, row, keys, reason, alone=len(rows) == 1, weak=weak)
@@ -192,6 +201,7 @@ class Writer:
         key = keys[rows[at]]
         self._suspect(flight, rows[at], keys, reason, alone=True, weak=weak)
         self.raised = True
+        self._reason = reason
         self.fails += 1
         self._owner.failed(reason, 1)
         if rest := [row for row in rows[at + 1 :] if keys[row] != key]:
@@ -236,6 +246,7 @@ class Writer:
 
     def _delivered(self, flight: InFlight, rows: list[int], keys: _Keys) -> None:
         self.fails = 0
+        self._faults.delivered()
         self.delivered = True
         if self._suspects:
             done = set(rows)

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import random
+import re
 import shutil
 import stat
 import threading
@@ -989,6 +990,68 @@ def test_rows_that_stay_refused_at_the_end_are_waited_for_as_long_as_wait_says(t
     with balanced(delivery(store := FaultyAdaptor("all"), spool=spool(tmp_path))):
         pass
     assert {flow_id(0), flow_id(1)} == store.rows.keys()
+
+
+# -- adaptors whose code is wrong ----------------------------------------------------------------------------------
+
+
+class Broken(FaultyAdaptor):
+    """Its code fails in the call of that name; in `write` from the batch on that has that flow."""
+
+    def __init__(self, call: str, first: int = 0) -> None:
+        super().__init__("all")
+        self.call, self.first, self.failing = call, first, False
+
+    def connect(self, connection_str: str) -> None:
+        self.calls += 1
+        if self.call == "connect":
+            self.connection = connection_str.host  # type: ignore[attr-defined]
+        super().connect(connection_str)
+
+    def write(self, batch: FlowBatch) -> Any:
+        self.failing = self.failing or flow_id(self.first) in batch.column("flow_id")
+        if self.call == "write" and self.failing:
+            self.calls += 1
+            return len(None)  # type: ignore[arg-type]
+        return super().write(batch)
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(("call", "first"), [("connect", 0), ("write", 0), ("write", 10)])
+def test_an_adaptor_whose_code_is_wrong_is_ended_with_its_traceback(
+    tmp_path: Path, call: str, first: int, live: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Broken(call, first)
+    one = delivery(store, url="test://x", live=live, wait=math.inf, spool=spool(tmp_path))
+    with balanced(one):
+        one.put(make_batch(10))
+        if first:
+            until(lambda: len(store.rows) == 10)
+        one.put(make_batch(10, first=10, version=100))
+        until(lambda: one.state == "fatal")
+    assert re.match(f"its {call}[(][)] fails by an error of its code: (Type|Attribute)Error", one.error or "")
+    assert one.counters()["lost"] == one.counters()["dead_lettered"] == 0
+    assert one.counters()["spooled"] == 20 - len(store.rows)
+    assert store.calls < 100
+    assert caplog.text.count("Traceback (most recent call last)") == 1
+    assert ("return len(None)" if call == "write" else "connection_str.host") in caplog.text
+
+
+def test_an_error_of_code_for_one_row_is_that_rows(caplog: pytest.LogCaptureFixture) -> None:
+    class Careless(FaultyAdaptor):
+        def write(self, batch: FlowBatch) -> Any:
+            if flow_id(3) in batch.column("flow_id"):
+                raise KeyError("no such column")
+            return super().write(batch)
+
+    store = Careless("all")
+    with balanced(delivery(store, live=True)) as one:
+        for flow in range(3, 10):
+            one.put(FlowBatch.from_rows([event("insert", flow, flow)]))
+        until(lambda: len(store.rows) == 6)
+        assert one.state != "fatal"
+    assert caplog.text.count("no such column") >= 1
+    assert caplog.text.count("Traceback (most recent call last)") == 1
 
 
 # -- plugins that misbehave ----------------------------------------------------------------------------------------
