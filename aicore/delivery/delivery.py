@@ -93,7 +93,14 @@ class Delivery:
         self._at_the_end = (health.START_SECONDS, health.LATER_SECONDS) if wait is None else (wait, wait)
         patience, later = (math.inf, math.inf) if live and wait is None else self._at_the_end
         self.health = Health(
-            name, connects=url is not None, patience=patience, later=later, changed=changed, clock=clock, rare=rare
+            name,
+            connects=url is not None,
+            patience=patience,
+            later=later,
+            changed=changed,
+            answered=lambda: bool(getattr(adaptor, "answered", False)),
+            clock=clock,
+            rare=rare,
         )
         self._overload = Overload(self.backlog, rare, always=self._always) if live else None
         self.sender = Sender(

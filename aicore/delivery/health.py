@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Literal
 
 from aicore.delivery.timing import Clock, RareLog, log
@@ -32,8 +33,8 @@ class Health:
     """What the sender learns, and whoever waits for it looks at. `changed` is the delivery's lock.
 
     `patience`: seconds after which a store that has taken nothing since the start is given up, `later`: one that has
-    taken something. The first is an error, of the command rather than of now; after the second what is not delivered
-    waits in the spool, or is lost.
+    taken something, or has `answered` at all. The first is an error, of the command rather than of now; after the
+    second what is not delivered waits in the spool, or is lost.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Health:
         patience: float,
         later: float = math.inf,
         changed: threading.Condition,
+        answered: Callable[[], bool] = lambda: False,
         clock: Clock = time.monotonic,
         rare: RareLog | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class Health:
         self._patience = patience
         self._later = later
         self._said = 0.0  # seconds waited at the last line about it
+        self._answered = answered
         self._changed = changed
         self._clock = clock
         self._rare = rare or RareLog(name, clock)
@@ -112,7 +115,7 @@ class Health:
             return self.over
         waited = self._clock() - since
         why = self.error or "no answer"
-        if self._delivered:
+        if self._delivered or self._answered():
             self._wait_on(waited, why)
         elif waited >= self._patience and self._clock() >= self._not_before:
             self.give_up(f"the store has taken nothing for {waited:.0f} s since the start: {why}")

@@ -38,6 +38,9 @@ class DatabaseAdaptor:
     #: Of a flow's records the store keeps the one with the highest version, in whatever order they come. False where it
     #: keeps the last: dead letters, which are old, are then not replayed unless somebody insists.
     versions: bool = True
+    #: Set it as soon as the server has answered anything, if only that it is not ready yet: a run on files then waits
+    #: for it as for a store that has taken something, and does not give up after seconds as where nobody is.
+    answered: bool = False
     #: Set by `aicore.open_adaptor`. A run connects and closes only what was opened by URL.
     url: AdaptorURL | None = None
     #: What its URL says of the delivery.
@@ -66,9 +69,10 @@ class DatabaseAdaptor:
 
     def connect(self, connection_str: str) -> None:
         """Opens the store. Gets `self.url` when opened by URL, in a program whatever the program passes;
-        `AdaptorURL.of(connection_str, "scheme:")` is the same of both.
+        `AdaptorURL.of(connection_str, "scheme:")` is the same of both, and holds what the files of the URL hold now.
 
-        Any exception is retried, `aicore.Fatal` is not.
+        Any exception is retried, `aicore.Fatal` is not. Credentials that a server refuses after it took them are no
+        reason for that: they are being changed.
         """
 
     def insert(self, key: str) -> None:

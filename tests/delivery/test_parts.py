@@ -307,6 +307,28 @@ def test_a_store_that_takes_nothing_from_the_start_is_given_up_unless_we_wait(cl
     assert "refused" in str(one.error)
 
 
+def test_a_server_that_is_not_ready_is_waited_for_longer_than_one_that_is_not_there(clock: Clock) -> None:
+    answered = False
+    one = Health(
+        "test",
+        connects=True,
+        patience=5.0,
+        later=200.0,
+        changed=threading.Condition(),
+        answered=lambda: answered,
+        clock=clock,
+    )
+    one.failed("no answer yet")
+    clock.now += 4.9
+    assert not one.given_up()
+    answered = True  # it loads its data
+    clock.now += 195.0
+    assert not one.given_up()
+    clock.now += 0.1
+    assert one.given_up()
+    assert (one.phase, one.error) == ("closed", "given up after 200 s: no answer yet")
+
+
 def test_a_store_that_took_something_is_not_given_up(clock: Clock) -> None:
     one = Health("test", connects=False, patience=5.0, changed=threading.Condition(), clock=clock)
     one.delivered()

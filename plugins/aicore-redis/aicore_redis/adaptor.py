@@ -52,6 +52,8 @@ class RedisAdaptor(DatabaseAdaptor):
     aicore_api = 1
 
     _connection: Any = None
+    #: The server has let us in: credentials that it refuses later are being changed.
+    _let_in = False
     _warned = False
     #: How the server calls the last connection: what it still has of that must not be written after what comes now.
     _known_as: tuple[str, str] | None = None
@@ -74,17 +76,24 @@ class RedisAdaptor(DatabaseAdaptor):
         Target.of(url, self.config)
 
     def connect(self, connection_str: str) -> None:
-        """Fatal for wrong credentials or an unverified certificate, UsageError for a URL that cannot be;
-        ConnectionError, TimeoutError or what redis-py raises where another attempt makes sense."""
+        """Fatal for wrong credentials or an unverified certificate, unless the server has let us in before; UsageError
+        for a URL that cannot be; ConnectionError, TimeoutError or what redis-py raises where another attempt makes
+        sense."""
         from aicore_redis import client
 
         target = Target.of(AdaptorURL.of(connection_str, "redis://"), self.config)
         connection = client.open_connection(target)
         connection.known_as = self._known_as
+        connection.let_in = self._let_in
         if not self._warned:  # connect is called until the server is there
             client.warn(target)
             self._warned = True
-        client.connect(connection)
+        try:
+            client.connect(connection)
+        except ConnectionError as error:
+            self.answered = self.answered or client.answered(error)
+            raise
+        self.answered = self._let_in = connection.let_in = True
         self._connection = connection
         self._known_as = connection.known_as
 

@@ -50,6 +50,8 @@ _FINAL = (exceptions.NoPermissionError, exceptions.AskError)
 class _Known:
     #: Number and address of this connection at the server; None before the first, or where the server does not say.
     known_as: tuple[str, str] | None = None
+    #: The server has let us in, perhaps through an earlier connection.
+    let_in = False
 
 
 class _Forgetting(_Known):
@@ -114,6 +116,11 @@ def connect(connection: RedisConnection) -> None:
     send(connection, [Command(("PING",), ())])
 
 
+def answered(error: ConnectionError) -> bool:
+    """The server is there, but not ready: it loads its data."""
+    return isinstance(error.__cause__, exceptions.BusyLoadingError)
+
+
 def send(connection: RedisConnection, commands: Iterable[Command]) -> list[RowError]:
     """Sends commands as they are made, connecting if need be, then reads the replies; the answer names rows that were
     not delivered. What is raised leaves all of them unknown: an OSError if the connection is lost or too slow."""
@@ -128,6 +135,8 @@ def send(connection: RedisConnection, commands: Iterable[Command]) -> list[RowEr
     except BaseException as error:
         connection.disconnect()  # else the next batch would read this one's replies
         if isinstance(error, exceptions.RedisError) and (reason := _final(error)):
+            if connection.let_in:
+                raise ConnectionError(f"{reason} (it let us in before)") from error
             raise Fatal(f"redis: {reason}") from error
         if isinstance(error, exceptions.ConnectionError):
             raise ConnectionError(str(error)) from error
@@ -235,7 +244,7 @@ def _text(error: Exception) -> str:
 
 
 def _final(error: exceptions.RedisError) -> str | None:
-    """Why no later attempt can succeed, if so."""
+    """Why no later attempt can succeed, if so: not unless credentials, rights or certificates change."""
     if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError) or "DB index" in str(error):
         return _text(error)
     cause: BaseException | None = error

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_replicas_are_missing(server: Server) -> None:
     assert errors[0].reason.startswith("NOREPLICAS ")
 
 
-def test_loading(server: Server) -> None:
+def test_loading(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with server.client() as client:
         client.mset({f"key:{n}": "value" for n in range(4000)})
     server.ask("BGREWRITEAOF")
@@ -106,16 +107,25 @@ def test_loading(server: Server) -> None:
     server.kill()
     server.start(wait=False, key_load_delay=500, loading_process_events_interval_bytes=1024)
     adaptor = aicore.open_adaptor(server.url)
-    refused = set()
     while True:
-        try:
+        with pytest.raises(ConnectionError) as error:  # it listens only now
             adaptor.connect(adaptor.url)
+        loads = isinstance(error.value.__cause__, exceptions.BusyLoadingError)
+        assert adaptor.answered is loads
+        if loads:
             break
-        except ConnectionError as error:
-            refused.add(type(error.__cause__))
         time.sleep(0.02)
-    assert exceptions.BusyLoadingError in refused
-    assert adaptor.write(make_batch(1)) == []
+    # A run on files waits for it, though it waits for nobody who is not there.
+    monkeypatch.setattr("aicore.delivery.health.START_SECONDS", 0.1)
+    other = aicore.open_adaptor(server.url)
+    delivery = Delivery("redis", other, live=False, events="net", transports={6}, url=other.url, backoff=(0.01, 0.05))
+    delivery.start()
+    delivery.put(make_batch(1))
+    delivery.finish(20)
+    assert (delivery.counters()["delivered"], delivery.error) == (
+        1,
+        "ConnectionError: Redis is loading the dataset in memory",
+    )
 
 
 def test_a_user_without_the_right(server: Server) -> None:
@@ -132,8 +142,44 @@ def test_a_password_that_is_changed_while_connected(server: Server) -> None:
     server.ask("CONFIG", "SET", "requirepass", "other")
     with server.client(password="other") as client:
         client.client_kill_filter(_type="normal", skipme=True)
-    with pytest.raises(Fatal, match="NOAUTH"):
+    with pytest.raises(ConnectionError, match="NOAUTH"):  # it let us in before
         adaptor.write(make_batch(1))
+    with pytest.raises(ConnectionError, match="NOAUTH"):
+        adaptor.connect(adaptor.url)
+    with pytest.raises(Fatal, match="NOAUTH"):
+        connected(server.url)
+
+
+def test_a_rotated_password_is_read_again(server: Server, tmp_path: Path) -> None:
+    """The store is away for as long as the file has the old one, and then goes on."""
+    file = tmp_path / "password"
+    file.write_text("canary-old\n")
+    server.ask("ACL", "SETUSER", "flows", "on", ">canary-old", "~*", "+@all")
+    adaptor = aicore.open_adaptor(server.url.replace("//", f"//flows:${{file:{file}}}@") + "?ended=keep")
+    delivery = Delivery(
+        "redis", adaptor, live=True, events="net", transports={6}, url=adaptor.url, backoff=(0.01, 0.05)
+    )
+    delivery.start()
+    try:
+        delivery.put(make_batch(10))
+        until(lambda: delivery.counters()["delivered"] == 10)
+        server.ask("ACL", "SETUSER", "flows", "resetpass", ">canary-new")
+        server.ask("CLIENT", "KILL", "USER", "flows")
+        delivery.put(make_batch(10, first=10))
+        until(lambda: "WRONGPASS" in str(delivery.error))
+        assert delivery.state == "retrying"
+        file.write_text("canary-new\n")
+        until(lambda: delivery.counters()["delivered"] == 20)
+    finally:
+        delivery.finish(5)
+    assert (delivery.counters()["lost"], server.ask("HLEN", "tcpflows")) == (0, 20)
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_cluster_is_not_followed(redis_program: str, tmp_path: Path) -> None:
