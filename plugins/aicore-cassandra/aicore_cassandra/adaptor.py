@@ -24,6 +24,7 @@ class CassandraAdaptor(DatabaseAdaptor):
 
     options = {
         "create": Option(bool, default=False, help="make keyspace, tables and columns that are missing", tuning=True),
+        "adopt": Option(bool, default=False, help="add columns also to a table that is not aicore's", tuning=True),
         "table": Option(plain_name, default="flows", help="table of the flows; that of the hosts is TABLE_by_host"),
         "by_host": Option(bool, default=True, help="also write the table by host, for both ends of each flow"),
         "ended": Option(str, default="keep", choices=("keep", "delete"), help="what becomes of ended flows"),
@@ -48,6 +49,8 @@ class CassandraAdaptor(DatabaseAdaptor):
     aicore_api = 1
 
     _store: Store | None = None
+    #: The server has let us in: credentials that it refuses later are being changed.
+    _let_in = False
 
     def check(self, url: AdaptorURL) -> None:
         parse_target(url)
@@ -55,23 +58,35 @@ class CassandraAdaptor(DatabaseAdaptor):
             raise UsageError("cassandra: option by_host means nothing with preset=seed")
 
     def connect(self, connection_str: str) -> None:
-        """Fatal for wrong credentials, rights or tables, UsageError for a URL that cannot be; what the driver
-        raises where another attempt makes sense."""
+        """Fatal for wrong rights or tables, and for credentials unless the server has let us in before; UsageError for
+        a URL that cannot be; what the driver raises, and ConnectionError, where another attempt makes sense."""
+        from aicore_cassandra.link import NotLetIn, answered
         from aicore_cassandra.store import Store
 
-        target = parse_target(connection_str)
+        parse_target(connection_str)
         seed = self.config["preset"] == "seed"
         table = self.config["table"]
         self.close()
-        self._store = Store(
-            target,
-            seed_layout(table) if seed else flows_layout(table, self.config["by_host"]),
-            create=self.config["create"],
-            delete=self.config["ended"] == "delete",
-            ttl=self.config["ttl"],
-            consistency=self.config["consistency"],
-            replication=self.config["replication"],
-        )
+        try:
+            self._store = Store(
+                lambda: parse_target(connection_str),
+                seed_layout(table) if seed else flows_layout(table, self.config["by_host"]),
+                create=self.config["create"],
+                adopt=self.config["adopt"],
+                delete=self.config["ended"] == "delete",
+                ttl=self.config["ttl"],
+                consistency=self.config["consistency"],
+                replication=self.config["replication"],
+            )
+        except NotLetIn as error:
+            self.answered = True
+            if self._let_in:
+                raise
+            raise Fatal(str(error)) from error
+        except Exception as error:
+            self.answered = self.answered or answered(error)
+            raise
+        self.answered = self._let_in = True
 
     def write(self, batch: FlowBatch) -> Sequence[RowError]:
         """A few batches of statements, several in flight; the answer names rows of which any statement failed."""

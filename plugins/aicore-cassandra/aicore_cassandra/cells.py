@@ -19,6 +19,8 @@ Cell = Any
 
 #: The name of the marker in USING TIMESTAMP ?
 TIMESTAMP = "[timestamp]"
+#: The timestamp before that of the row.
+BEFORE = "[before]"
 
 _DAY = 86_400 * 1_000_000_000  # ns
 _DATE_ZERO = 2**31  # 1970-01-01 as the protocol counts days
@@ -53,6 +55,8 @@ class Cells:
             days = [time // _DAY for time in self.first_seen]
             known = {day: serialize(day + _DATE_ZERO, version) for day in set(days)}
             return [known[day] for day in days]
+        if name == BEFORE:
+            return [serialize(value - 1, version) for value in self.batch.column("version").tolist()]
         if name == "first_seen":
             return [serialize(time, version) for time in self.first_seen]
         if name == "bucket":

@@ -15,6 +15,7 @@ from cassandra import (
     DriverException,
     FunctionFailure,
     InvalidRequest,
+    OperationTimedOut,
     ProtocolVersion,
     Unauthorized,
 )
@@ -48,12 +49,14 @@ class _Connection(DefaultConnection):  # type: ignore[misc]  # the driver has no
 
 
 class Statement(BoundStatement):  # type: ignore[misc]  # the driver has no types
-    """A prepared statement with cells that are serialised already, for one row of the batch."""
+    """A prepared statement with cells that are serialised already, for one row of the batch. `clear` is another one, of
+    the same partition, that goes with it."""
 
-    def __init__(self, prepared: Any, cells: Sequence[Cell], row: int) -> None:
+    def __init__(self, prepared: Any, cells: Sequence[Cell], row: int, clear: Statement | None = None) -> None:
         super().__init__(prepared)
         self.values = self.raw_values = cells
         self.row = row
+        self.clear = clear
 
 
 @dataclass(eq=False, slots=True)
@@ -61,18 +64,24 @@ class Request:
     statements: Sequence[Statement]
 
     def make(self) -> Any:
-        if len(self.statements) == 1:
+        if len(self.statements) == 1 and self.statements[0].clear is None:
             return self.statements[0]
         # Rows of one partition are one write to the server anyway. A logged batch would write them twice, for an
         # atomicity that nobody needs here.
         batch = BatchStatement(BatchType.UNLOGGED)
         for statement in self.statements:
+            if statement.clear is not None:
+                batch.add(statement.clear)
             batch.add(statement)
         return batch
 
 
+class NotLetIn(ConnectionError):
+    """The server refuses the credentials."""
+
+
 class Link:
-    """A session. Fatal for wrong credentials, the driver's NoHostAvailable where no host answers."""
+    """A session. NotLetIn for wrong credentials, the driver's NoHostAvailable where no host answers."""
 
     def __init__(self, target: Target, consistency: str) -> None:
         auth = PlainTextAuthProvider(target.user, target.password) if target.user is not None else None
@@ -99,7 +108,7 @@ class Link:
         except BaseException as error:
             self._cluster.shutdown()
             if isinstance(error, NoHostAvailable) and (reason := refused(error)):
-                raise Fatal(f"cassandra: {reason}") from error
+                raise NotLetIn(f"cassandra: {reason}") from error
             raise
         self.protocol_version: int = self._cluster.protocol_version
 
@@ -165,10 +174,11 @@ def _busy(error: Exception) -> bool:
 
 
 def judge(error: Exception) -> Literal["retry", "poison", "fatal"]:
-    """What an exception of a request means. Timeouts, overload, replicas that are missing, lost connections: later."""
+    """What an exception of a request means. Timeouts, overload, replicas that are missing, lost connections, a password
+    that was changed: later."""
     if isinstance(error, InvalidRequest | FunctionFailure):
         return "poison"
-    if isinstance(error, Unauthorized | AuthenticationFailed | SyntaxException):
+    if isinstance(error, Unauthorized | SyntaxException):
         return "fatal"
     return "retry"
 
@@ -179,6 +189,14 @@ def refused(error: NoHostAvailable) -> str | None:
         if isinstance(cause, AuthenticationFailed) and "Unable to perform authentication" not in str(cause):
             return text_of(cause)
     return None
+
+
+def answered(error: Exception) -> bool:
+    """A server is there, though it does not let us begin yet: its system tables are not loaded, or it is too slow."""
+    causes = (
+        error.errors.values() if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) else (error,)
+    )
+    return any(isinstance(cause, OperationTimedOut | AuthenticationFailed | ErrorMessage) for cause in causes)
 
 
 def text_of(error: Exception) -> str:

@@ -2,7 +2,7 @@
 """Keyspace and tables as they must be, and the way of a batch into them.
 
 Every statement carries the version as its timestamp and the whole record, so that none of them minds being sent twice,
-late or in another order.
+late or in another order. With the record goes a deletion of what is older: a row is one record, never several at once.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from cassandra import AlreadyExists, InvalidRequest
+from cassandra import AlreadyExists, AuthenticationFailed, InvalidRequest
 from cassandra.cluster import NoHostAvailable
+from cassandra.query import UNSET_VALUE
 
 from aicore.errors import Fatal, RowError
 from aicore_cassandra import tables
-from aicore_cassandra.cells import Cells
+from aicore_cassandra.cells import BEFORE, TIMESTAMP, Cells
 from aicore_cassandra.link import PASSING, Link, Request, Statement, judge, text_of
 from aicore_cassandra.tables import CQL_TYPES, Part, Table
 from aicore_cassandra.target import Target
@@ -45,23 +46,26 @@ class _Plan(NamedTuple):
 
 
 class Store:
-    """Connects when made: Fatal for wrong credentials, rights or tables; the driver's exceptions otherwise."""
+    """Connects when made: NotLetIn for wrong credentials, Fatal for rights or tables; the driver's exceptions
+    otherwise. `where` is asked at each connection, as a password may change."""
 
     def __init__(
         self,
-        target: Target,
+        where: Callable[[], Target],
         parts: Sequence[Part],
         *,
         create: bool,
+        adopt: bool,
         delete: bool,
         ttl: int,
         consistency: str,
         replication: int,
     ) -> None:
-        self._target = target
-        self._keyspace = target.keyspace
+        self._where = where
+        self._keyspace = where().keyspace
         self._parts = parts
         self._create = create
+        self._adopt = adopt
         self._delete = delete
         self._ttl = ttl
         self._consistency = consistency
@@ -102,7 +106,7 @@ class Store:
     # -- connection and tables ----------------------------------------------------------------------------------
 
     def _open(self) -> Link:
-        link = Link(self._target, self._consistency)
+        link = Link(self._where(), self._consistency)
         try:
             self._known: dict[str, dict[str, str]] = {}
             self._plans: dict[tuple[tuple[str, str], ...], _Plan] = {}
@@ -119,7 +123,7 @@ class Store:
     def _forget(self, error: Exception) -> None:
         """Without any host the next write connects anew. The driver would come back by itself too, but not after a
         server that, still starting, could not check its password."""
-        if isinstance(error, NoHostAvailable):
+        if isinstance(error, NoHostAvailable | AuthenticationFailed):
             self.close()
 
     def _has_keyspace(self, link: Link) -> bool:
@@ -136,13 +140,24 @@ class Store:
             link.execute(tables.create_table(self._keyspace, table, self._delete))
             found, keys = self._columns(link, table)
         missing, wrong = tables.differences(table, found, keys)
-        if missing and not self._create:
-            wrong.insert(0, f"columns are missing: {', '.join(missing)} (?create=yes adds them)")
+        if missing and (reason := self._lacking(link, table, missing)):
+            wrong.insert(0, reason)
         if wrong:
             raise Fatal(f"cassandra: table {name}: {'; '.join(wrong)}")
         self._known[table.name] = found
         if missing:
             self._add(link, table, missing)
+
+    def _lacking(self, link: Link, table: Table, missing: Iterable[str]) -> str | None:
+        """Why columns that are missing are not added, if so."""
+        names = f"columns are missing: {', '.join(missing)}"
+        if not self._create:
+            return f"{names} (?create=yes adds them)"
+        query = "SELECT comment FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+        comments = [row.comment for row in link.execute(query, self._keyspace, table.name)]
+        if self._adopt or comments == [tables.OWNER]:
+            return None
+        return f"{names}, and it is not aicore's (adopt=yes adds them)"
 
     def _columns(self, link: Link, table: Table) -> tuple[dict[str, str], list[str]]:
         """Columns with their types, and the primary key, as they are."""
@@ -182,11 +197,8 @@ class Store:
                 added = {name: CQL_TYPES[kind] for name, kind in fields if name not in table.columns}
                 known = self._known[table.name]
                 if missing := {name: kind for name, kind in added.items() if name not in known}:
-                    if not self._create:
-                        raise Fatal(
-                            f"cassandra: table {self._keyspace}.{table.name}: columns are missing:"
-                            f" {', '.join(missing)} (?create=yes adds them)"
-                        )
+                    if reason := self._lacking(link, table, missing):
+                        raise Fatal(f"cassandra: table {self._keyspace}.{table.name}: {reason}")
                     self._add(link, table, missing)
                 for name, kind in added.items():
                     if known[name] == kind or (known[name], kind) == ("double", "bigint"):
@@ -210,13 +222,13 @@ class Store:
         for part, insert, delete in zip(self._parts, plan.inserts, plan.deletes, strict=True):
             todo: list[Statement] = []
             if kept:
-                todo += _bind(insert, cells, part, ends if part.ends_only else kept)
+                todo += _records(insert, delete, cells, part, ends if part.ends_only else kept)
             if gone:
-                todo += _bind(delete, cells, part, gone)
+                todo += _deletions(delete, cells, part, gone)
             if moved:
                 before = [moved.get(row, time) for row, time in enumerate(cells.first_seen)]
-                old = _bind(delete, Cells(batch, link.protocol_version, before), part, moved)
-                todo += _elsewhere(old, _bind(delete, cells, part, moved))
+                old = _deletions(delete, Cells(batch, link.protocol_version, before), part, moved)
+                todo += _elsewhere(old, _deletions(delete, cells, part, moved))
             yield from _grouped(todo, part)
 
     def _fit(self, plan: _Plan, batch: FlowBatch, fail: Fail) -> list[int]:
@@ -262,11 +274,25 @@ class Store:
         return others + link.send(Request([statement]) for request in refused for statement in request.statements)
 
 
-def _bind(prepared: Any, cells: Cells, part: Part, rows: Iterable[int]) -> list[Statement]:
-    bound = cells.rows(
-        [(part.source.get(column.name, column.name), column.type) for column in prepared.column_metadata]
-    )
-    return [Statement(prepared, bound[row], row) for row in rows]
+def _records(insert: Any, delete: Any, cells: Cells, part: Part, rows: Iterable[int]) -> list[Statement]:
+    """Rows that become the records, and nothing but them."""
+    bound = cells.rows(_columns(insert, part))
+    if part.shared:
+        nulls = {row: [None if cell is UNSET_VALUE else cell for cell in bound[row]] for row in rows}
+        return [Statement(insert, cells_of_row, row) for row, cells_of_row in nulls.items()]
+    older = cells.rows(_columns(delete, part, BEFORE))
+    return [Statement(insert, bound[row], row, Statement(delete, older[row], row)) for row in rows]
+
+
+def _deletions(delete: Any, cells: Cells, part: Part, rows: Iterable[int]) -> list[Statement]:
+    bound = cells.rows(_columns(delete, part))
+    return [Statement(delete, bound[row], row) for row in rows]
+
+
+def _columns(prepared: Any, part: Part, timestamp: str = TIMESTAMP) -> list[tuple[str, Any]]:
+    """What a statement's markers are filled from, with their types."""
+    source = {**part.source, TIMESTAMP: timestamp}
+    return [(source.get(column.name, column.name), column.type) for column in prepared.column_metadata]
 
 
 def _elsewhere(old: list[Statement], new: list[Statement]) -> list[Statement]:

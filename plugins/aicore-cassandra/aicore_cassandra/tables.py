@@ -41,6 +41,9 @@ _OF_HOST = (
     "end_reason",
 )
 
+#: The comment of tables that aicore has made.
+OWNER = "aicore"
+
 # With ended=delete. Hints for a node that is down are kept for 3 h unless configured otherwise; one that was away for
 # longer must be repaired. Over the ten days of the default, deleted flows would fill their partitions.
 _GC_GRACE_SECONDS = 10_800
@@ -73,6 +76,10 @@ class Part:
     ends_only: bool = False
     #: A batch may hold rows of several partitions, which are small here.
     mixed: bool = False
+    #: The row may have columns that are not ours: what a record has not got is written as null. Otherwise the whole row
+    #: is deleted with the timestamp before the record's: one deletion in place of a tombstone for each absent field,
+    #: which readers would have to skip.
+    shared: bool = False
 
 
 def _core(name: str) -> str:
@@ -95,7 +102,7 @@ def flows_layout(name: str, by_host: bool) -> tuple[Part, ...]:
 def seed_layout(name: str) -> tuple[Part, ...]:
     """The table of the seed's program: by key, with three columns."""
     columns = {"key": "text", "bytes": "bigint", "layer7": "text", "layer7info": "text"}
-    return (Part(Table(name, ("key",), (), columns), mixed=True),)
+    return (Part(Table(name, ("key",), (), columns), mixed=True, shared=True),)
 
 
 def quoted(name: str) -> str:
@@ -112,8 +119,11 @@ def create_keyspace(keyspace: str, replication: int) -> str:
 def create_table(keyspace: str, table: Table, deletes: bool) -> str:
     columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in table.columns.items())
     key = ", ".join([f"({', '.join(map(quoted, table.partition))})", *map(quoted, table.clustering)])
-    grace = f" WITH gc_grace_seconds = {_GC_GRACE_SECONDS}" if deletes else ""
-    return f"CREATE TABLE IF NOT EXISTS {keyspace}.{table.name} ({columns}, PRIMARY KEY ({key})){grace}"
+    grace = f" AND gc_grace_seconds = {_GC_GRACE_SECONDS}" if deletes else ""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {keyspace}.{table.name} ({columns}, PRIMARY KEY ({key}))"
+        f" WITH comment = '{OWNER}'{grace}"
+    )
 
 
 def add_columns(keyspace: str, table: Table, columns: Mapping[str, str]) -> str:

@@ -25,7 +25,7 @@ from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessa
 from conftest import Keyspace
 from support import connected, kinds
 
-from aicore import FlowBatch
+from aicore import FlowBatch, open_adaptor
 from aicore.delivery import Delivery, balance
 from aicore.testing import event, flow_id, make_batch
 
@@ -44,7 +44,7 @@ from aicore.testing import event, flow_id, make_batch
         (NoHostAvailable("", {}), "retry"),
         (InvalidRequest(""), "poison"),
         (Unauthorized(""), "fatal"),
-        (AuthenticationFailed(""), "fatal"),
+        (AuthenticationFailed(""), "retry"),
         (SyntaxException(0x2000, "", None), "fatal"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
@@ -147,8 +147,10 @@ def test_a_server_that_stands_still_at_connect(keyspace: Keyspace) -> None:
     keyspace.server.freeze()
     try:
         begun = time.monotonic()
+        adaptor = open_adaptor(keyspace.url)
         with pytest.raises(NoHostAvailable):
-            connected(keyspace.url)
+            adaptor.connect(adaptor.url)
         assert time.monotonic() - begun < TIMEOUT + 2
+        assert adaptor.answered, "it took the connection: a run on files waits for it"
     finally:
         keyspace.server.thaw()

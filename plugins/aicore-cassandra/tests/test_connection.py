@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,16 @@ from captures.build import dns, http, tls
 from captures.files import talks
 from cassandra.cluster import NoHostAvailable
 from commandline import call, environment
-from conftest import Keyspace
-from servers.cassandra.server import free_port
+from conftest import Keyspace, connect
+from servers.cassandra.server import CassandraServer, free_port
 from support import connected, kinds, write
 
 import aicore
 from aicore import Option, open_adaptor
+from aicore.delivery import Delivery
 from aicore.errors import Fatal, UsageError
 from aicore.testing import lives, make_batch
+from aicore.testing.proxy import CutProxy
 
 CANARY = "canary-4711-p/w@d"
 
@@ -44,7 +47,7 @@ def test_hosts_keyspace_and_login() -> None:
         ("cassandra://h:99999/flows", "hosts are written as"),
         ("cassandra://h,,i/flows", "hosts are written as"),
         ("cassandra://me@h/flows", "a user needs a password"),
-        ("cassandra://h/flows?table=x;y", "table must be"),
+        ("cassandra://h/flows?table=x;y", "option table cannot be"),
         ("cassandra://h/flows?ended=drop", "ended must be one of keep, delete"),
         ("cassandra://h/flows?ttl=-1", "ttl must be at least 0"),
         ("cassandra://h/flows?consistency=most", "consistency must be one of"),
@@ -65,9 +68,11 @@ def test_not_connected() -> None:
 
 def test_nobody_listens() -> None:
     begun = time.monotonic()
+    adaptor = open_adaptor(f"cassandra://127.0.0.1:{free_port()}/flows")
     with pytest.raises(NoHostAvailable, match=r"Connection refused"):
-        connected(f"cassandra://127.0.0.1:{free_port()}/flows")
+        adaptor.connect(adaptor.url)
     assert time.monotonic() - begun < 5
+    assert not adaptor.answered
 
 
 def test_a_wrong_password_is_fatal_and_never_shown(keyspace: Keyspace, caplog: pytest.LogCaptureFixture) -> None:
@@ -78,6 +83,54 @@ def test_a_wrong_password_is_fatal_and_never_shown(keyspace: Keyspace, caplog: p
         adaptor.connect(adaptor.url)
     assert CANARY not in f"{error.value!r} {caplog.text} {adaptor!r} {vars(adaptor)!r}"
     assert "canary" not in f"{error.value!r} {caplog.text} {adaptor!r} {vars(adaptor)!r}"
+
+
+def test_a_rotated_password_is_read_again(keyspace: Keyspace, tmp_path: Path) -> None:
+    """The store is away for as long as the file has the old one, and then goes on."""
+    file = tmp_path / "password"
+    file.write_text("canary-old\n")
+    write(keyspace.url, make_batch(1))
+    keyspace.ask("CREATE ROLE IF NOT EXISTS rotating WITH PASSWORD = 'canary-old' AND LOGIN = true")
+    keyspace.ask("GRANT ALL ON KEYSPACE {} TO rotating")
+    server = keyspace.server
+    with CutProxy(server.host, server.port) as proxy:
+        adaptor = open_adaptor(f"cassandra://rotating:${{file:{file}}}@127.0.0.1:{proxy.port}/{keyspace.name}")
+        delivery = Delivery("x", adaptor, live=True, events="net", url=adaptor.url, backoff=(0.05, 0.2))
+        delivery.start()
+        try:
+            delivery.put(make_batch(10))
+            until(lambda: delivery.counters()["delivered"] == 10)
+            keyspace.ask("ALTER ROLE rotating WITH PASSWORD = 'canary-new'")
+            until(lambda: not lets_in(server, "rotating", "canary-old"))
+            proxy.cut()
+            proxy.mend()
+            delivery.put(make_batch(10, first=10))
+            until(lambda: "incorrect" in str(delivery.error))
+            assert delivery.state == "retrying"
+            assert "canary" not in str(delivery.error)
+            file.write_text("canary-new\n")
+            until(lambda: delivery.counters()["delivered"] == 20)
+        finally:
+            delivery.finish(5)
+    assert len(keyspace.records()) == 20
+
+
+def lets_in(server: CassandraServer, user: str, password: str) -> bool:
+    cluster = connect(server, user, password)
+    try:
+        cluster.connect()
+    except NoHostAvailable:
+        return False
+    finally:
+        cluster.shutdown()
+    return True
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_no_login_is_fatal(keyspace: Keyspace) -> None:

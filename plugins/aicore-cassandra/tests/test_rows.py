@@ -75,6 +75,22 @@ def test_an_older_version_changes_nothing_and_an_equal_one_is_written_again(keys
     assert keyspace.ask("SELECT version, layer7 FROM {}.flows") == [{"version": 11, "layer7": "new"}]
 
 
+def test_a_record_replaces_the_row(keyspace: Keyspace) -> None:
+    """In both tables nothing of an earlier record stays, nor of a run that had more fields."""
+    early = event("remove", 1, 10, vlan=7, httphost="old.example", end_reason="fin", fromplugin="x", layer7="http")
+    late = event("insert", 1, 11, sslhost=None, layer7=None)
+    write(keyspace.url, FlowBatch.from_rows([early]))
+    write(keyspace.url, FlowBatch.from_rows([late]))
+    (found,) = keyspace.records()
+    (ends,) = of_host(keyspace, "10.0.0.1")
+    assert found == {name: value for name, value in FlowBatch.from_rows([late]).row(0).items() if value is not None}
+    assert (ends["version"], ends["layer7"], ends["end_reason"]) == (11, None, None)
+    # What comes late, in whatever order, changes nothing.
+    write(keyspace.url, FlowBatch.from_rows([early]))
+    assert keyspace.records() == [found]
+    assert of_host(keyspace, "10.0.0.1") == [ends]
+
+
 def test_rows_live_as_long_as_asked(keyspace: Keyspace) -> None:
     write(f"{keyspace.url}&ttl=1000", lives(range(3)))
     for table in ("flows", "flows_by_host"):

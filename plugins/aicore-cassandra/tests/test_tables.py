@@ -11,7 +11,7 @@ from support import connected, kinds, write
 
 from aicore import FlowBatch, schema
 from aicore.errors import Fatal
-from aicore.testing import event, flow_id, lives, make_batch
+from aicore.testing import TYPED, event, flow_id, lives, make_batch
 
 FLOWS = "day date, bucket text, flow_id text, version bigint"
 
@@ -42,6 +42,34 @@ def test_tables_come_from_the_schema(keyspace: Keyspace) -> None:
         "class": "org.apache.cassandra.locator.NetworkTopologyStrategy",
         "datacenter1": "1",
     }
+
+
+def test_fields_of_every_type_have_columns_of_their_own(keyspace: Keyspace) -> None:
+    row = event("update", 1, 1, **{field.name: EXAMPLES[field.type] for field in TYPED})
+    write(keyspace.url, FlowBatch.from_rows([row], TYPED))
+    found = columns(keyspace)
+    assert {field.type: found[field.name] for field in TYPED} == {
+        "str": "text",
+        "int": "bigint",
+        "float": "double",
+        "bool": "boolean",
+        "time": "bigint",
+        "list[str]": "frozen<list<text>>",
+        "list[int]": "frozen<list<bigint>>",
+        "list[float]": "frozen<list<double>>",
+    }
+
+
+EXAMPLES = {
+    "str": "a",
+    "int": 1,
+    "float": 0.5,
+    "bool": True,
+    "time": 1,
+    "list[str]": ["a"],
+    "list[int]": [1],
+    "list[float]": [0.5],
+}
 
 
 def test_replication_is_of_a_keyspace_that_is_made(keyspace: Keyspace) -> None:
@@ -167,6 +195,38 @@ def test_the_seeds_table_as_pycassa_left_it(keyspace: Keyspace) -> None:
     keyspace.ask("CREATE TABLE {}.flows (key text PRIMARY KEY, bytes bigint, layer7 text, layer7info text, note text)")
     write(plain(keyspace) + "&preset=seed", make_batch(3))
     assert len(keyspace.ask("SELECT key FROM {}.flows")) == 3
+
+
+def test_a_record_replaces_the_row_of_the_seeds_table_but_not_what_is_its_owners(keyspace: Keyspace) -> None:
+    keyspace.make()
+    keyspace.ask("CREATE TABLE {}.flows (key text PRIMARY KEY, bytes bigint, layer7 text, layer7info text, note text)")
+    url = plain(keyspace) + "&preset=seed"
+    write(url, make_batch(1, version=1))
+    keyspace.ask("UPDATE {}.flows USING TIMESTAMP 1 SET note = 'mine' WHERE key = '10.0.0.0:1024:6:192.0.2.1:443'")
+    write(url, make_batch(1, version=2, layer7=None, sslhost=None))
+    assert keyspace.ask("SELECT bytes, layer7, layer7info, note FROM {}.flows") == [
+        {"bytes": 200, "layer7": None, "layer7info": None, "note": "mine"}
+    ]
+
+
+def test_a_table_that_is_not_ours_gets_no_columns_unless_told(keyspace: Keyspace) -> None:
+    keyspace.make()
+    keyspace.ask("CREATE TABLE {}.flows (key text PRIMARY KEY, value blob)")
+    url = f"{keyspace.url}&preset=seed"
+    with pytest.raises(Fatal, match=r"flows: columns are missing: bytes, layer7, layer7info, and it is not aicore's"):
+        connected(url)
+    assert columns(keyspace).keys() == {"key", "value"}
+    write(f"{url}&adopt=yes", make_batch(3))
+    assert columns(keyspace).keys() == {"key", "value", "bytes", "layer7", "layer7info"}
+    # Nor later, for a field of a plugin that was added.
+    keyspace.ask("DROP TABLE {}.flows")
+    write(keyspace.url, make_batch(1))
+    keyspace.ask("ALTER TABLE {}.flows WITH comment = 'mine'")
+    adaptor = connected(keyspace.url)
+    with pytest.raises(Fatal, match=r"columns are missing: country, and it is not aicore's \(adopt=yes adds them\)"):
+        adaptor.write(make_batch(1, country="NL"))
+    adaptor.close()
+    write(f"{keyspace.url}&adopt=yes", make_batch(1, country="NL"))
 
 
 def test_in_the_seeds_table_the_key_belongs_to_the_last_flow_of_it(keyspace: Keyspace) -> None:

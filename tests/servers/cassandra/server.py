@@ -184,6 +184,7 @@ class CassandraServer:
             # A right that was taken away is felt soon. With 0 each statement of a batch looks it up.
             "permissions_validity": "500ms",
             "roles_validity": "500ms",
+            "credentials_validity": "500ms",
             "data_file_directories": [str(folder / "data")],
             "commitlog_directory": str(folder / "commitlog"),
             "saved_caches_directory": str(folder / "saved_caches"),
