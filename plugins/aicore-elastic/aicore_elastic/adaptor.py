@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aicore import AdaptorURL, DatabaseAdaptor, Option, record_fields
 from aicore.errors import Fatal, RowError, UsageError
 from aicore_elastic.clients import Address, Client, ElasticsearchClient, Login, OpensearchClient, status_of
-from aicore_elastic.documents import Documents
+from aicore_elastic.documents import META, Documents
 
 if TYPE_CHECKING:
     from aicore import FlowBatch
@@ -51,6 +51,12 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
         "template": Option(
             bool, default=True, help="write the mapping, and an index template if there is none", tuning=True
         ),
+        "adopt": Option(
+            bool,
+            default=False,
+            help="replace a mapping, and write into indices, that are not aicore's",
+            tuning=True,
+        ),
         "api_key": Option(str, secret=True, help="API key, base64 as the server gives it"),
         "ca": Option(str, help="PEM file of the authority that signed the server's certificate", tuning=True),
         "insecure": Option(bool, default=False, help="do not verify the certificate", tuning=True),
@@ -64,6 +70,8 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
     _prefix: ClassVar[str] = "elasticsearch://"
     _client: Client | None = None
     _pool: ThreadPoolExecutor | None = None
+    #: The server has let us in: credentials that it refuses later are being changed.
+    _let_in = False
 
     def check(self, url: AdaptorURL) -> None:
         """UsageError also for a CA file that is not there, and for credentials in clear text."""
@@ -72,7 +80,8 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
             raise UsageError(f"{url.scheme}: ca: there is no file {login.ca}")
 
     def connect(self, connection_str: str) -> None:
-        """Logs in and writes the template. Fatal where the server refuses us; no answer is worth another attempt."""
+        """Logs in and writes the template. Fatal where the server refuses us, unless it let us in before; no answer is
+        worth another attempt."""
         self.close()
         address, login = self._where(AdaptorURL.of(connection_str, self._prefix))
         if address.https and login.insecure:
@@ -135,7 +144,8 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
 
     def _where(self, url: AdaptorURL) -> tuple[Address, Login]:
         address = Address.of(url)
-        login = Login(self.config["api_key"], self.config["ca"], self.config["insecure"])
+        # A key may stand in a file, which the URL has read once more.
+        login = Login(url.options.get("api_key", self.config["api_key"]), self.config["ca"], self.config["insecure"])
         secret = address.user is not None or login.api_key is not None
         if secret and not (address.https or address.loopback or self.config["allow_plaintext"]):
             raise UsageError(
@@ -161,18 +171,51 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
                 if status_of(error) != 403:  # known, but without the right to look at the cluster
                     raise
             if self.config["template"]:
-                client.put_component(f"{name}-mappings", {"mappings": self._documents.mappings()})
-                if not client.has_template(name):
+                template = client.template(name)
+                if not self.config["adopt"]:
+                    self._see_owners(client, template)
+                mappings = {"mappings": self._documents.mappings()}
+                client.put_component(f"{name}-mappings", {"template": mappings, "_meta": META})
+                if template is None:
                     # By century, because NAME-* would claim another's indices, too.
-                    patterns = [name, f"{name}-1*", f"{name}-2*"]
-                    body = {"index_patterns": patterns, "composed_of": [f"{name}-mappings"], "priority": 200}
+                    body = {
+                        "index_patterns": [name, f"{name}-1*", f"{name}-2*"],
+                        "composed_of": [f"{name}-mappings"],
+                        "priority": 200,
+                        "_meta": META,
+                    }
                     client.put_template(name, body)
         except Exception as error:
             self.close()
             status = status_of(error)
+            self.answered = self.answered or status is not None
             if status is None or status >= 500 or status in (408, 429):
                 raise
-            raise Fatal(f"the server refuses us: {error}") from error
+            raise self._refused(error) from error
+        self.answered = self._let_in = True
+
+    def _see_owners(self, client: Client, template: Mapping[str, Any] | None) -> None:
+        """Fatal for what somebody else has made under the names that we use."""
+        name, component = self._index, f"{self._index}-mappings"
+        found = client.component(component)
+        if found is not None and found.get("_meta") != META:
+            raise Fatal(f"the component template {component} is not aicore's; adopt=yes replaces it")
+        if template is not None and component not in template.get("composed_of", ()):
+            raise Fatal(
+                f"the index template {name} is not aicore's: it has not got the mapping {component}; adopt=yes leaves"
+                " it as it is"
+            )
+        for index, meta in client.indices(f"{name}-1*,{name}-2*" if self._suffix else name).items():
+            if not self._suffix and index != name:
+                raise Fatal(f"{name} is an alias or a data stream of {index}; adopt=yes writes to it")
+            if meta != META:
+                raise Fatal(f"the index {index} is not aicore's; adopt=yes writes into it")
+
+    def _refused(self, error: Exception) -> Exception:
+        """Where the answer is that we may not."""
+        if self._let_in and status_of(error) == 401:
+            return ConnectionError(f"the server refuses the log-in that it took before: {error}")
+        return Fatal(f"the server refuses us: {error}")
 
     def _name(self, day: int) -> str | None:
         """The index of a day since the epoch. None if the run has used as many as it may: a capture with wild times
@@ -246,7 +289,7 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
             if status == 413:
                 return [RowError(actions[0][0], "poison", "the document alone is too large for the server")]
             if status in (401, 403, 404):
-                raise Fatal(f"the server refuses us: {error}") from error
+                raise self._refused(error) from error
             raise
         items = answer.get("items", ())
         if len(items) != len(actions):

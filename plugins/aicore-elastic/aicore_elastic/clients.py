@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two drivers behind one small interface: where the store is, how to log in, the four requests that are made.
+"""The two drivers behind one small interface: where the store is, how to log in, the few requests that are made.
 
 Retries of the drivers are off: the delivery repeats what failed, and a call must end within its time.
 """
@@ -21,6 +21,8 @@ TIMEOUT = 5  # seconds for each request
 _SHARD_TIMEOUT = "4s"
 # Not items.*.error alone: items that went well would be left out, and with them the positions.
 _ANSWER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+# Of an index; the uuid so that one without `_meta` is in the answer, too.
+_OF_INDEX = "*.mappings._meta,*.settings.index.uuid"
 _PORT = 9200
 # What the servers take as index name, less what would be awkward in a pattern.
 _INDEX = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
@@ -82,9 +84,13 @@ class Client(Protocol):
     """What the adaptor needs of a driver. Safe for several threads. Errors are the driver's: see `status_of`."""
 
     def info(self) -> object: ...
-    def put_component(self, name: str, template: Mapping[str, Any]) -> object: ...
-    def has_template(self, name: str) -> bool: ...
+    def component(self, name: str) -> Mapping[str, Any] | None: ...
+    def put_component(self, name: str, body: Mapping[str, Any]) -> object: ...
+    def template(self, name: str) -> Mapping[str, Any] | None: ...
     def put_template(self, name: str, body: Mapping[str, Any]) -> object: ...
+    def indices(self, names: str) -> Mapping[str, Any]:
+        """Those that match, by their own names: `_meta` of their mappings, where they have one."""
+
     def bulk(self, body: bytes) -> Mapping[str, Any]: ...
     def close(self) -> None: ...
 
@@ -93,6 +99,16 @@ def status_of(error: BaseException) -> int | None:
     """The HTTP status of a driver's exception; None where there was no answer."""
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else None
+
+
+def _found(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """None where there is no such thing."""
+    try:
+        return ask()
+    except Exception as error:
+        if status_of(error) == 404:
+            return None
+        raise
 
 
 class Unreachable(Exception):
@@ -129,14 +145,29 @@ class ElasticsearchClient:
         except UnsupportedProductError:
             raise Fatal("the server is not Elasticsearch; the scheme for OpenSearch is opensearch://") from None
 
-    def put_component(self, name: str, template: Mapping[str, Any]) -> object:
-        return self._answer(self._client.cluster.put_component_template, name=name, template=template)
+    def component(self, name: str) -> Mapping[str, Any] | None:
+        found = _found(lambda: self._answer(self._client.cluster.get_component_template, name=name))
+        return found and found["component_templates"][0]["component_template"]
 
-    def has_template(self, name: str) -> bool:
-        return bool(self._answer(self._client.indices.exists_index_template, name=name))
+    def put_component(self, name: str, body: Mapping[str, Any]) -> object:
+        return self._answer(self._client.cluster.put_component_template, name=name, body=body)
+
+    def template(self, name: str) -> Mapping[str, Any] | None:
+        found = _found(lambda: self._answer(self._client.indices.get_index_template, name=name))
+        return found and found["index_templates"][0]["index_template"]
 
     def put_template(self, name: str, body: Mapping[str, Any]) -> object:
-        return self._answer(self._client.indices.put_index_template, name=name, **body)
+        return self._answer(self._client.indices.put_index_template, name=name, body=body)
+
+    def indices(self, names: str) -> Mapping[str, Any]:
+        answer = self._answer(
+            self._client.indices.get,
+            index=names,
+            ignore_unavailable=True,
+            expand_wildcards="all",
+            filter_path=_OF_INDEX,
+        )
+        return _metas(answer.body)
 
     def bulk(self, body: bytes) -> Mapping[str, Any]:
         answer = self._answer(self._client.bulk, operations=body, filter_path=_ANSWER, timeout=_SHARD_TIMEOUT)
@@ -177,14 +208,23 @@ class OpensearchClient:
     def info(self) -> object:
         return self._client.info()
 
-    def put_component(self, name: str, template: Mapping[str, Any]) -> object:
-        return self._client.cluster.put_component_template(name=name, body={"template": template})
+    def component(self, name: str) -> Mapping[str, Any] | None:
+        found = _found(lambda: self._client.cluster.get_component_template(name=name))
+        return found and found["component_templates"][0]["component_template"]
 
-    def has_template(self, name: str) -> bool:
-        return bool(self._client.indices.exists_index_template(name=name))
+    def put_component(self, name: str, body: Mapping[str, Any]) -> object:
+        return self._client.cluster.put_component_template(name=name, body=body)
+
+    def template(self, name: str) -> Mapping[str, Any] | None:
+        found = _found(lambda: self._client.indices.get_index_template(name=name))
+        return found and found["index_templates"][0]["index_template"]
 
     def put_template(self, name: str, body: Mapping[str, Any]) -> object:
         return self._client.indices.put_index_template(name=name, body=body)
+
+    def indices(self, names: str) -> Mapping[str, Any]:
+        params = {"ignore_unavailable": "true", "expand_wildcards": "all", "filter_path": _OF_INDEX}
+        return _metas(self._client.indices.get(index=names, params=params))
 
     def bulk(self, body: bytes) -> Mapping[str, Any]:
         # The driver takes `timeout` for its own unless that is given, too.
@@ -193,6 +233,10 @@ class OpensearchClient:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _metas(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: found.get("mappings", {}).get("_meta") for name, found in answer.items()}
 
 
 def _headers(address: Address, login: Login) -> dict[str, str]:

@@ -32,6 +32,9 @@ _ECS_TYPES = {"network.iana_number": "keyword", "network.vlan.id": "keyword", "n
 
 _OWN = ("core", "dns", "http", "tls")  # of aicore itself
 
+#: `_meta` of what aicore makes in a cluster: templates, and by their mappings the indices.
+META = {"owner": "aicore"}
+
 
 class Documents:
     """Knows where each field stands in a document. Used by one thread."""
@@ -51,6 +54,7 @@ class Documents:
     def mappings(self) -> dict[str, Any]:
         """The mapping of the fields known so far, and how others become mapped."""
         return {
+            "_meta": META,
             # A host name that looks like a date would decide the type of a plugin's field for everyone.
             "date_detection": False,
             "dynamic_templates": [

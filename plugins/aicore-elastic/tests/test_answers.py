@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from servers.elastic.reading import records, search
 from servers.elastic.server import Node
 
-from aicore import DatabaseAdaptor, FlowBatch
+from aicore import DatabaseAdaptor, FlowBatch, open_adaptor
+from aicore.delivery import Delivery
 from aicore.errors import Fatal
 from aicore.testing import event, flow_id, lives, make_batch
 from aicore.testing.contract import Store, connected
@@ -83,12 +85,56 @@ def test_a_full_disk_is_worth_a_retry(node: Node, index: str, connect: Open) -> 
 
 
 def test_a_shard_that_is_away_is_worth_a_retry(node: Node, index: str, connect: Open) -> None:
+    adaptor = connect("")
     nowhere = {"settings": {"index.routing.allocation.require._name": "nobody"}}
     node.request("PUT", f"/{index}-2023.11.15?wait_for_active_shards=0", nowhere)
-    errors = connect("").write(days(0, 1)) or []
+    errors = adaptor.write(days(0, 1)) or []
     assert [(error.row, error.kind) for error in errors] == [(0, "retry")]
     assert "503" in errors[0].reason
     assert ids(node, f"{index}-2023.11.16") == {flow_id(1)}
+
+
+def test_a_closed_index_is_worth_a_retry_for_its_rows_alone(node: Node, index: str, connect: Open) -> None:
+    adaptor = connect("")
+    assert not adaptor.write(days(0))
+    node.request("POST", f"/{index}-2023.11.15/_close")
+    errors = adaptor.write(days(0, 1, 0, 1)) or []
+    assert [(error.row, error.kind) for error in errors] == [(0, "retry"), (2, "retry")]
+    assert ids(node, f"{index}-2023.11.16") == {flow_id(1), flow_id(3)}
+    node.request("POST", f"/{index}-2023.11.15/_open?wait_for_active_shards=1")
+    assert not adaptor.write(days(0, 1, 0, 1))
+    assert ids(node, index) == {flow_id(n) for n in range(4)}
+
+
+def test_yesterdays_index_is_closed_and_todays_flows_are_delivered(node: Node, index: str, connect: Open) -> None:
+    """On a quiet link, where the row that has to wait is alone in its batch."""
+    first = connect("")
+    assert not first.write(days(0))
+    node.request("POST", f"/{index}-2023.11.15/_close")
+    adaptor = open_adaptor(f"{node.url}/{index}")
+    delivery = Delivery("x", adaptor, live=True, events="net", url=adaptor.url)
+    delivery.start()
+    try:
+        delivery.put(days(0))
+        until(lambda: delivery.counters()["retried"] > 2)
+        for n in range(1, 6):
+            begin = time.monotonic()
+            delivery.put(days(*[0] * n, 1).take([n]))
+            until(lambda n=n: delivery.counters()["delivered"] == n)
+            assert time.monotonic() - begin < 3
+        assert delivery.counters()["dead_lettered"] == 0
+        node.request("POST", f"/{index}-2023.11.15/_open?wait_for_active_shards=1")
+        until(lambda: delivery.counters()["delivered"] == 6)
+    finally:
+        delivery.finish(5)
+    assert ids(node, index) == {flow_id(n) for n in range(6)}
+
+
+def until(condition: Callable[[], bool], seconds: float = 40) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("block", ["index.blocks.write", "index.blocks.read_only"])

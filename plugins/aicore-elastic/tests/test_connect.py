@@ -7,7 +7,8 @@ import base64
 import logging
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from servers.elastic.reading import search
 from servers.elastic.server import Node, free_port
 
 from aicore import AdaptorURL, DatabaseAdaptor, open_adaptor
+from aicore.delivery import Delivery
 from aicore.errors import Fatal, UsageError
 from aicore.testing import make_batch
 
@@ -85,16 +87,29 @@ def test_a_server_that_is_not_there_is_worth_another_attempt() -> None:
         with pytest.raises(Exception, match="refused") as error:
             adaptor.connect(adaptor.url)
         assert not isinstance(error.value, Fatal)
+    assert not adaptor.answered
+    adaptor.close()
+
+
+@pytest.mark.parametrize("stranger", [503], indirect=True)
+def test_a_server_that_is_not_ready_has_answered(stranger: int) -> None:
+    """A run on files waits for it longer than for one that is not there."""
+    adaptor = open_adaptor(f"elasticsearch://127.0.0.1:{stranger}")
+    with pytest.raises(Exception, match="503") as error:
+        adaptor.connect(adaptor.url)
+    assert not isinstance(error.value, Fatal)
+    assert adaptor.answered
     adaptor.close()
 
 
 @pytest.fixture
-def stranger() -> Iterator[int]:
+def stranger(request: pytest.FixtureRequest) -> Iterator[int]:
     """A web server that is something else."""
+    status = getattr(request, "param", 200)
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", "2")
             self.end_headers()
@@ -167,11 +182,34 @@ class TestTls:
             adaptor.close()
         assert "not verified" in caplog.text
 
-    def test_a_right_that_is_taken_away_stops_the_adaptor(self, node: Node, index: str, pem: Path) -> None:
-        with tls_front(node, pem, "ApiKey a") as front:
-            adaptor = opened(f"{node.kind}+https://localhost:{front.port}/{index}?ca={pem}&api_key=a")
-            assert not adaptor.write(make_batch(3))
-            front.allowed = "ApiKey b"
+    def test_a_rotated_key_is_read_again(self, node: Node, index: str, pem: Path, tmp_path: Path) -> None:
+        """The store is away for as long as the file has the old one, and then goes on."""
+        file = tmp_path / "key"
+        file.write_text("canary-old\n")
+        with tls_front(node, pem, "ApiKey canary-old") as front:
+            where = f"{node.kind}+https://localhost:{front.port}/{index}?ca={pem}&api_key=${{file:{file}}}"
+            adaptor = open_adaptor(where)
+            delivery = Delivery("x", adaptor, live=True, events="net", url=adaptor.url, backoff=(0.01, 0.05))
+            delivery.start()
+            try:
+                delivery.put(make_batch(3))
+                until(lambda: delivery.counters()["delivered"] == 3)
+                front.allowed = "ApiKey canary-new"
+                delivery.put(make_batch(3, first=3))
+                until(lambda: "401" in str(delivery.error))
+                assert delivery.state == "retrying"
+                assert "canary" not in str(delivery.error)
+                file.write_text("canary-new\n")
+                until(lambda: delivery.counters()["delivered"] == 6)
+            finally:
+                delivery.finish(5)
+            file.write_text("canary-old\n")
             with pytest.raises(Fatal, match="401"):
-                adaptor.write(make_batch(3))
-            adaptor.close()
+                opened(where)
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
