@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aicore import AdaptorURL, DatabaseAdaptor, Fatal, Option, UsageError, check_file, path_of, record_fields, schema
+from aicore import AdaptorURL, Fatal, FileStore, Option, UsageError, check_file, record_fields, schema
 
 if TYPE_CHECKING:
     from aicore import FlowBatch
@@ -22,10 +22,11 @@ _TAKEN = ("name", "l7", "layer7info", "version", "cut", "present")
 _MIB = 1 << 20
 
 
-class Hdf5Adaptor(DatabaseAdaptor):
+class Hdf5Adaptor(FileStore):
     """See README.md for the tables, and for what a killed process leaves."""
 
     options = {
+        **FileStore.options,
         "fields": Option(list, default=[], help="fields of plugins that get a column"),
         "compress": Option(
             int, default=1, minimum=0, maximum=9, help="level of compression of a closed file; 0: none", tuning=True
@@ -41,6 +42,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
             int, default=0, minimum=0, help="seconds after which a new file begins; 0: never", tuning=True
         ),
     }
+    scheme = "hdf5"
     events = "net"
     aicore_api = 1
 
@@ -55,42 +57,43 @@ class Hdf5Adaptor(DatabaseAdaptor):
         that cannot have a column; what the library raises where another attempt makes sense."""
         from aicore_hdf5.columns import layout
 
-        self._path = Path(path_of(connection_str, "hdf5"))
         self._wanted = self.config["fields"]
         self._check_fields()
         self.cut = 0  # strings of this object's rows that were too long
         self._seen: list[schema.Field] = []
         self._layout, self._unknown = layout(self._wanted, self._fields())
-        self.close()
+        super().connect(connection_str)
+
+    def open_file(self) -> None:
+        self._path = Path(self.path)
         self._check_path()
-        self._open()
+        self._open_tables()
 
     def _check_fields(self) -> None:
         for name in self.config["fields"]:
             if name in _TAKEN:
                 raise UsageError(f"hdf5: a field cannot be called {name}: the tables have a column of that name")
 
-    def write(self, batch: FlowBatch) -> None:
+    def write_file(self, batch: FlowBatch) -> None:
         """Appends the rows and flushes: a process that is killed then loses none of them."""
-        if getattr(self, "_path", None) is None:
-            raise Fatal("hdf5: not connected")
         if self._unknown:
             self._learn(batch)
         if self._file is None:  # the last write failed
-            self._open()
+            self._open_tables()
         parts = [(proto, self._layout.rows(rows)) for proto, rows in _by_transport(batch)]
         self._locked(lambda file: self._append(file, parts))
         self.cut += sum(int(rows["cut"].sum()) for _, rows in parts)
 
-    def close(self) -> None:
-        """Compresses the file; if that fails its rows stand in it as they were written."""
+    def close_file(self, *, gone: bool) -> None:
+        """Compresses the file; if that fails its rows stand in it as they were written, and so they do where it has
+        gone: a copy cannot take its place."""
         if self._file is None:
             return
         from tables import HDF5ExtError
 
         try:
-            self._locked(lambda file: file.close())
-        except (OSError, HDF5ExtError) as error:
+            self._locked(lambda file: file.close(pack=not gone))
+        except (OSError, HDF5ExtError, Fatal) as error:
             _log.warning("hdf5: %s is not compressed: %s", self._path, _one_line(error))
         self._file = None
         if self.cut:
@@ -112,6 +115,7 @@ class Hdf5Adaptor(DatabaseAdaptor):
         file.close(pack=False)
         set_aside(self._path, self.config["compress"])
         self._file = self._new_file()
+        self.watch_file()
         return self._file
 
     def _learn(self, batch: FlowBatch) -> None:
@@ -124,24 +128,25 @@ class Hdf5Adaptor(DatabaseAdaptor):
             self._layout, self._unknown = layout(self._wanted, self._fields(), self._seen)
             if self._file is not None:
                 self._locked(lambda file: file.close(pack=False))
-            self._open()  # the file has another layout now, and is set aside if it has rows
+            self._open_tables()  # the file has another layout now, and is set aside if it has rows
 
     def _fields(self) -> tuple[schema.Field, ...]:
         """Of the run's records."""
         return self.context.fields if self.context else record_fields()
 
-    def _open(self) -> None:
+    def _open_tables(self) -> None:
         from aicore_hdf5.file import LOCK
 
         self._file = None
         with LOCK:
             self._file = self._judged(self._new_file)
+        self.watch_file()
 
     def _new_file(self) -> FlowFile:
         from aicore_hdf5.file import FlowFile
 
         limit = self.config["rotate_size"] * _MIB
-        return FlowFile(self._path, self._layout, self.config["compress"], limit)
+        return FlowFile(self._path, self._layout, self.config["compress"], limit, adopt=self.config["adopt"])
 
     def _locked(self, do: Callable[[FlowFile], None]) -> None:
         """Whatever fails, the file is opened anew for the next attempt: HDF5 may hold what it could not write."""
@@ -184,6 +189,8 @@ class Hdf5Adaptor(DatabaseAdaptor):
             raise Fatal(f"hdf5: {self._path}: is a directory")
         if not os.access(self._path, os.R_OK | os.W_OK):
             raise Fatal(f"hdf5: {self._path}: no right to read and write it")
+        if not self._path.stat().st_size:
+            return
         from tables import is_hdf5_file
 
         from aicore_hdf5.file import LOCK

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import threading
 import time
 from contextlib import suppress
@@ -39,28 +40,44 @@ _CLOSE_SECONDS = 3.0
 class FlowFile:
     """An HDF5 file with the tables of a layout. Not thread-safe: hold `LOCK`."""
 
-    def __init__(self, path: Path, layout: Layout, level: int, limit: int) -> None:
-        """Opens or makes it. One of another layout, or of more than `limit` bytes of rows, is set aside first.
-        OSError, tables.HDF5ExtError."""
+    def __init__(self, path: Path, layout: Layout, level: int, limit: int, *, adopt: bool = False) -> None:
+        """Opens or makes it. One of another layout, or of more than `limit` bytes of rows, is set aside first. `adopt`:
+        the tables may be added to a file that somebody else has made. OSError, tables.HDF5ExtError."""
         self.path, self._layout, self._level = path, layout, level
         _copy_of(path).unlink(missing_ok=True)  # of a process that was killed
-        if path.exists() and not self._ready(limit):
-            set_aside(path, level)
-        if not path.exists():
+        if _has_content(path):
+            self._claim(adopt)
+            if not self._ready(limit):
+                set_aside(path, level)
+        if not _has_content(path):
             self._make()
         self._file = tables.open_file(str(path), "a")
         self._tables = {proto: self._file.root.flows[name] for proto, name in TABLES.items()}
 
+    def _claim(self, adopt: bool) -> None:
+        """Refuses a file that is not of flows, or adds the tables, in a copy that then takes its place."""
+        with tables.open_file(str(self.path), "r") as file:
+            if all(f"/flows/{name}" in file for name in TABLES.values()):
+                return
+            taken = "/flows" in file
+        if taken or not adopt:
+            what = "its /flows is not aicore's" if taken else "an HDF5 file, but not of flows; adopt=yes adds them"
+            raise Fatal(f"hdf5: {self.path}: {what}")
+        copy = _copy_of(self.path)
+        shutil.copy(self.path, copy)
+        with tables.open_file(str(copy), "a") as file:
+            self._add_tables(file)
+        os.replace(copy, self.path)
+
     def _ready(self, limit: int) -> bool:
         """The file can be appended to, and its rows are not compressed any more."""
         with tables.open_file(str(self.path), "r") as file:
-            if any(f"/flows/{name}" not in file for name in TABLES.values()):
-                raise Fatal(f"hdf5: {self.path}: an HDF5 file, but not of flows")
             found = [file.root.flows[name] for name in TABLES.values()]
             if any(table.dtype != self._layout.dtype for table in found):
                 return False
             size, packed = sum(map(_size, found)), any(table.filters.complevel for table in found)
-        if limit and size >= limit:
+            mixed = _has_others(file)
+        if (limit and size >= limit) or (packed and mixed):
             return False
         if packed:
             repack(self.path, _copy_of(self.path), 0)
@@ -70,14 +87,26 @@ class FlowFile:
         """Elsewhere, as a file that a killed process has only begun does not open."""
         copy = _copy_of(self.path)
         with tables.open_file(str(copy), "w") as file:
-            group = file.create_group("/", "flows", "Flows")
-            group._v_attrs.created = time.time()
-            group._v_attrs.fields = ",".join(f"{field.name}:{field.type}" for field in self._layout.fields)
-            for name in TABLES.values():
-                file.create_table(
-                    group, name, self._layout.dtype, "Flow table", tables.Filters(0), chunkshape=(_CHUNK_ROWS,)
-                )
-        os.replace(copy, self.path)
+            self._add_tables(file)
+        if self.path.exists():  # empty, as logrotate makes it
+            os.replace(copy, self.path)
+            return
+        try:
+            os.link(copy, self.path)  # another process may have been faster
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            copy.rename(self.path)
+        copy.unlink(missing_ok=True)
+
+    def _add_tables(self, file: tables.File) -> None:
+        group = file.create_group("/", "flows", "Flows")
+        group._v_attrs.created = time.time()
+        group._v_attrs.fields = ",".join(f"{field.name}:{field.type}" for field in self._layout.fields)
+        for name in TABLES.values():
+            file.create_table(
+                group, name, self._layout.dtype, "Flow table", tables.Filters(0), chunkshape=(_CHUNK_ROWS,)
+            )
 
     @property
     def created(self) -> float:
@@ -116,23 +145,38 @@ def _copy_of(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def _size(table: Any) -> int:
     return int(table.nrows) * int(table.rowsize)
 
 
+def _has_others(file: tables.File) -> bool:
+    """Somebody has put more into the file than our tables."""
+    ours = {"/flows", *(f"/flows/{name}" for name in TABLES.values())}
+    return any(node._v_pathname not in ours for node in file.walk_nodes("/") if node._v_pathname != "/")
+
+
 def repack(path: Path, copy: Path, level: int, seconds: float = math.inf) -> None:
-    """Puts a copy with this level of compression in the file's place. If it fails the file is as it was: TimeoutError
-    where it takes longer, OSError, tables.HDF5ExtError."""
+    """Puts a copy with this level of compression in the file's place, unless the file has more than our tables. If it
+    fails the file is as it was: TimeoutError where it takes longer, OSError, tables.HDF5ExtError."""
     until = time.monotonic() + seconds
     try:
         with tables.open_file(str(path), "r") as source, tables.open_file(str(copy), "w") as target:
+            if _has_others(source):
+                copy.unlink()
+                return
+            source.root._v_attrs._f_copy(target.root)
             group = target.create_group("/", "flows", "Flows")
             source.root.flows._v_attrs._f_copy(group)
             filters = tables.Filters(level, "blosc:lz4", shuffle=True)
-            for table in source.root.flows._f_iter_nodes("Table"):
+            for table in (source.root.flows[name] for name in TABLES.values()):
                 packed = target.create_table(
                     group, table.name, table.dtype, table.title, filters, chunkshape=(_CHUNK_ROWS,)
                 )
+                table.attrs._f_copy(packed)
                 for start in range(0, table.nrows, _COPY_ROWS):
                     packed.append(table.read(start, start + _COPY_ROWS))
                     if time.monotonic() > until:

@@ -72,7 +72,9 @@ def _winners(files: list[Path]) -> Iterator[Any]:
 
 
 def _tables(file: Any) -> list[Any]:
-    return list(file.root.flows._f_iter_nodes("Table")) if "/flows" in file else []
+    from aicore_hdf5.file import TABLES
+
+    return [file.root.flows[name] for name in TABLES.values() if f"/flows/{name}" in file]
 
 
 def _layout(table: Any) -> Layout:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from commandline import call
 from support import opened, write
 
 from aicore import Fatal, FlowBatch, UsageError, open_adaptor, record_fields
-from aicore.testing import event, flow_id, make_batch
+from aicore.testing import FileStoreContract, event, flow_id, make_batch
 
 DEMO = Path(__file__).resolve().parents[3] / "tests" / "captures" / "demo.pcap"
 #: A folder of real captures, which are not the project's to give away.
@@ -244,6 +244,91 @@ def test_fields_that_no_plugin_declares_have_the_type_they_come_with(tmp_path: P
 def test_a_field_cannot_have_the_name_of_a_column(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="version"):
         opened(store(tmp_path, "?fields=version"))
+
+
+class TestFile(FileStoreContract):
+    url = "hdf5:{path}"
+
+    def held(self, path: Path) -> list[str]:
+        with tables.open_file(str(path)) as file:
+            return [flow.decode() for flow in file.root.flows.table_tcp.col("flow_id")]
+
+
+def test_rotation_is_no_surprise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The adaptor moves its own file away."""
+    test_rotation_by_size(tmp_path)
+    assert "moved away" not in caplog.text
+
+
+# -- what is somebody else's ------------------------------------------------------------------------------------------
+
+
+def foreign(path: Path) -> None:
+    with tables.open_file(str(path), "w") as file:
+        file.create_array("/", "notes", [1, 2, 3])
+
+
+def notes(path: Path) -> list[int]:
+    with tables.open_file(str(path)) as file:
+        return list(file.root.notes.read())
+
+
+def test_a_file_of_somebody_else(tmp_path: Path) -> None:
+    path = tmp_path / "flows.h5"
+    foreign(path)
+    before = path.read_bytes()
+    with pytest.raises(Fatal, match=f"{path}: an HDF5 file, but not of flows; adopt=yes"):
+        opened(store(tmp_path))
+    assert path.read_bytes() == before
+    for n in range(3):
+        write(store(tmp_path, "?adopt=yes"), make_batch(2, first=2 * n, version=2 * n + 1))
+    assert len(list(latest(path))) == 6
+    assert notes(path) == [1, 2, 3]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_group_of_somebody_else_is_never_taken(tmp_path: Path) -> None:
+    path = tmp_path / "flows.h5"
+    with tables.open_file(str(path), "w") as file:
+        file.create_array("/", "flows", [1])
+    for options in ("", "?adopt=yes"):
+        with pytest.raises(Fatal, match="its /flows is not aicore's"):
+            opened(store(tmp_path, options))
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_what_somebody_adds_to_our_file_stays(tmp_path: Path, level: int) -> None:
+    """A compressed copy has our tables alone, so that such a file is not copied."""
+    path = tmp_path / "flows.h5"
+    write(store(tmp_path, f"?compress={level}"), make_batch(2))
+    with tables.open_file(str(path), "a") as file:
+        file.create_array("/", "notes", [1, 2, 3])
+        file.create_table("/flows", "extra", {"x": tables.Int32Col()})
+    write(store(tmp_path), make_batch(2, first=2, version=3))
+    write(store(tmp_path), make_batch(2, first=4, version=5))
+    assert len(list(latest(path))) == 6
+    (kept,) = aside(tmp_path) or [path]
+    assert notes(kept) == [1, 2, 3]
+
+
+def test_attributes_of_somebody_else_stay(tmp_path: Path) -> None:
+    path = tmp_path / "flows.h5"
+    write(store(tmp_path), make_batch(2))
+    with tables.open_file(str(path), "a") as file:
+        for node in (file.root, file.root.flows, file.root.flows.table_tcp):
+            node._v_attrs.mine = "mine"
+    write(store(tmp_path), make_batch(2, first=2, version=3))
+    with tables.open_file(str(path)) as file:
+        for node in (file.root, file.root.flows, file.root.flows.table_tcp):
+            assert node._v_attrs.mine == "mine"
+        assert file.root.flows.table_tcp.nrows == 4
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/null", path), os.mkdir])
+def test_what_is_no_file_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(UsageError, match=r"it is a (pipe|device|directory)"):
+        open_adaptor(f"hdf5:{tmp_path}/x")
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -77,6 +78,29 @@ def test_a_killed_writer_loses_no_row(tmp_path: Path, seconds: float) -> None:
 def test_a_writer_killed_while_its_files_are_set_aside(tmp_path: Path) -> None:
     run(tmp_path, "?rotate_size=1", 1.0)
     assert list(tmp_path.glob("flows-*-*.h5"))
+
+
+def test_killed_at_each_millisecond_of_the_start(tmp_path: Path) -> None:
+    """Whatever it leaves, the next one works, and nothing of it stays."""
+    for delay in range(40):
+        folder = tmp_path / str(delay)
+        folder.mkdir()
+        url = f"hdf5:{folder}/flows.h5"
+        read, ready = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(ready, b".")
+            write(url, make_batch(20))
+            os._exit(0)
+        assert os.read(read, 1) == b"."
+        time.sleep(delay / 1000)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(ready)
+        write(url, make_batch(3))
+        assert len(list(latest(folder / "flows.h5"))) in (3, 20), f"after {delay} ms"
+        assert [entry.name for entry in folder.iterdir()] == ["flows.h5"], f"after {delay} ms"
 
 
 @pytest.mark.fault
