@@ -29,7 +29,7 @@ class DeliveryModel(RuleBasedStateMachine):
 
     At the end, after the store is well: every flow's last row is in the store, unless it is a dead letter; no flow's
     rows came out of order within one run, nor twice unless a row of its key was refused for now, behind which later
-    ones are written again; every event is accounted for.
+    ones are written again, all of them, so that no flow goes back; every event is accounted for.
     """
 
     one: Delivery
@@ -128,11 +128,16 @@ class DeliveryModel(RuleBasedStateMachine):
         assert balance(counters) == 0, counters
         assert min(counters.values()) >= 0, counters
         assert counters["queued"] == counters["lost"] == counters["shed"] == 0, counters
-        last: dict[str, int] = {}
+        seen: dict[str, list[int]] = {}  # versions of a flow, in the order in which they were written first
+        now: dict[str, int] = {}
         for name, _, version in self.store.log:
-            repeat = version == last.get(name, 0) and self.number[name] in self.refused_for_now
-            assert repeat or last.get(name, 0) < version, "a flow's rows came out of order, or twice"
-            last[name] = version
+            versions = seen.setdefault(name, [0])
+            repeat = version in versions and self.number[name] in self.refused_for_now
+            assert repeat or versions[-1] < version, "a flow's rows came out of order, or twice"
+            now[name] = version
+            if not repeat:
+                versions.append(version)
+        assert now == {name: versions[-1] for name, versions in seen.items()}, "a flow went back"
 
     def teardown(self) -> None:
         if not hasattr(self, "path"):
