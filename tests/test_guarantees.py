@@ -282,6 +282,26 @@ def replayed_into_lines() -> Seen:
     return seen
 
 
+def broken_adaptor(capture: Path, install: Callable[..., None]) -> Seen:
+    source = """
+import aicore
+
+class Broken(aicore.DatabaseAdaptor):
+    def connect(self, connection_str):
+        pass
+
+    def write(self, batch):
+        return len(None)
+
+    def close(self):
+        pass
+"""
+    install("aicore-broken", adaptors={"broken": "broken_adaptor:Broken"}, broken_adaptor=source)
+    seen = run(capture, "--to", "broken:x?wait=1", "--to", "sqlite:x.db")
+    assert sorted(waiting()) == [0, FLOWS]
+    return seen
+
+
 def reader_goes_away(capture: Path) -> Seen:
     os.mkfifo("pipe")
     Path("none.pcap").write_bytes(capture.read_bytes()[:24])
@@ -486,6 +506,7 @@ SCENARIOS: dict[str, Callable[..., Seen]] = {
     "the store refuses a record for good": refused,
     "dead letters are replayed": replayed_over_newer,
     "the same, and the store cannot tell": replayed_into_lines,
+    "the adaptor fails by": broken_adaptor,
     "the reader of a pipe": reader_goes_away,
     "nobody reads": nobody_reads,
     "the reader of standard output": head,
@@ -520,13 +541,14 @@ def test_a_row_of_the_table(
     capture_file: Path,
     long_capture: Path,
     visits: Capture,
+    install: Callable[..., None],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     Path("store.sh").write_text(STORE)
     function = scenario(row)
-    given = {"capture": capture_file, "folder": tmp_path, "visits": visits, "long_capture": long_capture}
-    given["monkeypatch"] = monkeypatch
+    given: dict[str, Any] = {"capture": capture_file, "long_capture": long_capture, "visits": visits}
+    given |= {"folder": tmp_path, "monkeypatch": monkeypatch, "install": install}
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     seen = function(**{name: given[name] for name in names})
     assert seen.code == row.code, seen.text

@@ -18,7 +18,8 @@ from aicore.delivery.deadletter import DeadLetters, deadletter_list
 from aicore.delivery.delivery import Delivery
 from aicore.delivery.health import State, checked_wait
 from aicore.delivery.selection import Selection
-from aicore.delivery.spool import Spool, SpoolInUse
+from aicore.delivery.spool import Spool
+from aicore.delivery.spoolfiles import SpoolInUse
 from aicore.delivery.spools import (
     SpoolSettings,
     StoreSpools,

@@ -9,7 +9,6 @@ Segments of an earlier process are read but never appended to, so what damaged t
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import threading
@@ -18,6 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from aicore.delivery import spoolfiles
 from aicore.delivery.cursor import Cursor, write_cursor
 from aicore.delivery.recovery import Recovery, Segment, keep_bad
 from aicore.delivery.segment import HEADER_BYTES, Frame, header, read_frame, scan
@@ -28,10 +28,6 @@ SEGMENT_BYTES = 16 << 20
 SYNC_SECONDS = 1.0
 SYNC_FRAMES = 10
 FINAL_SHARE = 0.9  # the last tenth is for final rows
-
-
-class SpoolInUse(OSError):
-    """Another process has this spool open."""
 
 
 class Spool:
@@ -60,7 +56,7 @@ class Spool:
         self._unsynced = 0
         self._synced = time.monotonic()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock_fd = _lock(self.path)
+        self._lock_fd = spoolfiles.lock(self.path)
         found = Recovery(self.path, max_bad=max_bytes)
         try:
             found.run()
@@ -90,7 +86,7 @@ class Spool:
                 self._check_room(size, 1.0 if final else FINAL_SHARE)
                 if self._write_fd < 0 or self._segments[-1].size + size > self.segment_bytes:
                     self._new_segment()
-                _write(self._write_fd, header(payload, rows, self._next), payload, self._segments[-1].size)
+                spoolfiles.write(self._write_fd, header(payload, rows, self._next), payload, self._segments[-1].size)
             except OSError as error:
                 self.error = error.strerror or str(error)
                 return False
@@ -121,7 +117,7 @@ class Spool:
             try:
                 for payload, rows in frames:
                     self._check_room(size + HEADER_BYTES + len(payload), 1.0)
-                    _write(fd, header(payload, rows, safe), payload, size)
+                    spoolfiles.write(fd, header(payload, rows, safe), payload, size)
                     size += HEADER_BYTES + len(payload)
                     safe += rows
                 os.fdatasync(fd)
@@ -140,7 +136,7 @@ class Spool:
             fd = os.dup(self._write_fd)
             self._unsynced = 0
             self._synced = time.monotonic()
-        _sync(fd, self.path)
+        spoolfiles.sync(fd, self.path)
         os.close(fd)
 
     def sync_if_due(self) -> None:
@@ -263,32 +259,19 @@ class Spool:
 
     def _new_segment(self) -> None:
         if self._write_fd >= 0:
-            _sync(self._write_fd, self.path)
+            spoolfiles.sync(self._write_fd, self.path)
             os.close(self._write_fd)
             self._write_fd = -1
-        while (fd := self._create(path := self.path / f"{self._next:020d}.seg")) < 0:
+        while (fd := spoolfiles.create(path := self.path / f"{self._next:020d}.seg")) < 0:
             self._next += 1  # a leftover of that name, which cannot be read: numbers only have to rise
         self._write_fd = fd
         self._segments.append(Segment(path, self._next, False, 0, 0, time.time(), os.fstat(fd).st_ino))
 
     def _create_head(self) -> tuple[Path, int]:
         number = self._next
-        while (fd := self._create(path := self.path / f"head-{number:020d}.seg")) < 0:
+        while (fd := spoolfiles.create(path := self.path / f"head-{number:020d}.seg")) < 0:
             number += 1  # of a run whose rows are older
         return path, fd
-
-    def _create(self, path: Path) -> int:
-        """A descriptor; -1 if there is a file of that name."""
-        try:
-            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            return -1
-        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-        return fd
 
     def _ensure_there(self) -> None:
         """Begins anew where somebody has deleted the directory, or the segment that is written."""
@@ -302,8 +285,8 @@ class Spool:
         self._drop_missing()
         log.error("spool %s: it was deleted while in use, with %d events", self.path, self.vanished - before)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _inode(self.path / "lock") != os.fstat(self._lock_fd).st_ino:
-            lock = _lock(self.path)
+        if spoolfiles.inode(self.path / "lock") != os.fstat(self._lock_fd).st_ino:
+            lock = spoolfiles.lock(self.path)
             os.close(self._lock_fd)
             self._lock_fd = lock
 
@@ -311,7 +294,7 @@ class Spool:
         """Rows whose files are gone are not there any more, but for those that are read at this moment."""
         before = self.vanished
         for index, segment in enumerate(self._segments):
-            if not segment.rows or _inode(segment.path) == segment.inode:
+            if not segment.rows or spoolfiles.inode(segment.path) == segment.inode:
                 continue
             if index == self._at and self._read_fd >= 0:  # can be read to its end
                 continue
@@ -374,40 +357,3 @@ class Spool:
                 segment.path.unlink(missing_ok=True)
         del self._segments[:count]
         self._at = max(0, self._at - count)
-
-
-def _lock(path: Path) -> int:
-    fd = os.open(path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise SpoolInUse(error.errno, "the spool is in use by another process", str(path)) from None
-        raise
-    return fd
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return -1
-
-
-def _sync(fd: int, path: Path) -> None:
-    try:
-        os.fdatasync(fd)
-    except OSError as error:
-        log.warning("spool %s: fdatasync: %s", path, error.strerror)
-
-
-def _write(fd: int, head: bytes, payload: bytes, size: int) -> None:
-    """One write. A full disk shows as a short count first and as an error only the next time (measured on tmpfs)."""
-    try:
-        written = os.writev(fd, (head, payload))
-        if written != len(head) + len(payload):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError:
-        os.ftruncate(fd, size)
-        raise

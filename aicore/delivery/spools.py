@@ -19,7 +19,8 @@ from aicore.delivery.cursor import read_cursor
 from aicore.delivery.recovery import other_version, segment_files, segment_size
 from aicore.delivery.segment import Frame, scan
 from aicore.delivery.smallfile import read_small, replace_small
-from aicore.delivery.spool import Spool, SpoolInUse
+from aicore.delivery.spool import Spool
+from aicore.delivery.spoolfiles import SpoolInUse
 from aicore.errors import UsageError
 from aicore.plugins.options import DeliveryOptions, nearest
 from aicore.plugins.url import AdaptorURL

@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from aicore.delivery import spool_check, spool_list
 from aicore.delivery.segment import HEADER_BYTES, MAGIC, Frame, header, scan
-from aicore.delivery.spool import Spool, SpoolInUse
+from aicore.delivery.spool import Spool
+from aicore.delivery.spoolfiles import SpoolInUse
 
 
 def open_spool(path: Path, **options: object) -> Spool:
