@@ -265,6 +265,17 @@ class AdaptorContract:
         adaptor.close()
         assert self.held(store).keys() == {flow_id(n) for n in range(4)}
 
+    def test_a_record_replaces_what_was_there(self, store: Store, adaptor: DatabaseAdaptor) -> None:
+        """Another run has fewer plugins: what its records lack must not stay of the earlier ones."""
+        write(adaptor, make_batch(2, kind=self.last, dnsdomain="a.example", dnsips=["192.0.2.1"], newfield="x"))
+        later = make_batch(2, kind=self.last, version=10)
+        write(adaptor, later)
+        adaptor.close()
+        self.check(store, later)
+        for record in self.held(store).values():
+            for name in ("dnsdomain", "dnsips", "newfield"):
+                assert record.get(name) in (None, "", [], (), "[]"), f"{name} is of the earlier record"
+
     def test_closing_twice_and_opening_again(self, store: Store) -> None:
         for first in (0, 2):
             adaptor = connected(store)
