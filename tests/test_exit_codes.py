@@ -110,6 +110,7 @@ def test_a_signal_at_any_time_of_a_short_run(folder: Path, number: signal.Signal
 
 
 @pytest.mark.fault
+@pytest.mark.timeout(900)
 @pytest.mark.timing
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_at_each_millisecond_of_a_short_run(folder: Path, number: signal.Signals) -> None:

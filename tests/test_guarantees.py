@@ -197,6 +197,18 @@ def damaged(capture: Path) -> Seen:
     return seen
 
 
+def damaged_before(capture: Path) -> Seen:
+    (segment,) = spoolful(capture).glob("*.seg")
+    Path("up").unlink()
+    data = bytearray(segment.read_bytes())
+    data[100] ^= 1
+    segment.write_bytes(data)
+    first, seen = run(capture, "--to", AWAY), run(capture, "--to", AWAY)
+    assert (first.code, "was damaged" in first.text, "lost in a damaged spool" in first.text) == (4, True, True)
+    assert "damaged" not in seen.text
+    return seen
+
+
 def another_version(capture: Path) -> Seen:
     (segment,) = spoolful(capture).glob("*.seg")
     segment.with_name(f"{99:020d}.seg").write_bytes(b"AIS9 of another time")
@@ -500,6 +512,7 @@ SCENARIOS: dict[str, Callable[..., Seen]] = {
     "two runs at a time": two_runs,
     "a spool of the store cannot": not_opened,
     "the spool is damaged": damaged,
+    "the same at the next start": damaged_before,
     "the spool is of another version": another_version,
     "somebody deletes the spool": deleted,
     "the store refuses a record for now": refused_for_now,

@@ -161,6 +161,18 @@ def test_identity_says_what_is_written_where(tmp_path: Path, monkeypatch: pytest
     assert of("sqlite:flows.db") != before
 
 
+def test_a_store_is_the_same_with_its_default_port_written_out() -> None:
+    def of(url: str, port: int | None = 6379) -> str:
+        parsed = AdaptorURL.parse(url)
+        parsed.declare({}, port)
+        return parsed.identity
+
+    assert of("redis://h") == of("redis://h:6379") == of("redis://H")
+    assert of("redis://h") != of("redis://h:6380") != of("redis://h:6379")
+    assert of("es://a,b:9200", 9200) == of("es://b,a:9200", 9200)
+    assert of("x://h", None) != of("x://h:1", None)
+
+
 def test_identity_does_not_depend_on_how_an_option_is_spelt() -> None:
     def of(query: str) -> str:
         url = AdaptorURL.parse(f"x:y{query}")

@@ -34,7 +34,7 @@ def list_(directory: Path | None, as_json: bool) -> None:
             file["store"] or file["adaptor"],
             count(file["rows"]),
             size(file["bytes"]),
-            next(iter(file["reasons"]), ""),
+            f"cannot be read: {file['error']}" if file["error"] else next(iter(file["reasons"]), ""),
         )
         for file in files
     ]

@@ -7,10 +7,12 @@ One JSON object a line: time, adaptor, store (its URL without secrets), reason, 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -107,29 +109,38 @@ class DeadLetters:
 
 def deadletter_list(directory: Path | str) -> list[dict[str, Any]]:
     """Per file: path, adaptor, store (its URL without secrets), rows, bytes, the reasons with how often each, most
-    frequent first."""
+    frequent first; error: why it, or the rest of it, cannot be read, or ""."""
     found = []
     for path in sorted(Path(directory).glob("*.jsonl")):
         reasons: dict[str, int] = {}
         rows = 0
         adaptor = path.stem[: -len("-YYYY-MM-DD")]
-        store = ""
-        for entry in read_letters(path):
-            rows += 1
-            adaptor, store = str(entry.get("adaptor", adaptor)), str(entry.get("store", store))
-            reason = str(entry.get("reason"))
-            reasons[reason] = reasons.get(reason, 0) + 1
+        store = error = ""
+        size = 0
+        try:
+            size = path.stat().st_size
+            for entry in read_letters(path):
+                rows += 1
+                adaptor, store = str(entry.get("adaptor", adaptor)), str(entry.get("store", store))
+                reason = str(entry.get("reason"))
+                reasons[reason] = reasons.get(reason, 0) + 1
+        except OSError as problem:
+            error = problem.strerror or str(problem)
         top = dict(sorted(reasons.items(), key=lambda item: -item[1])[:10])
-        size = path.stat().st_size
         found.append(
             {"path": str(path), "adaptor": adaptor, "store": store, "rows": rows, "bytes": size, "reasons": top}
+            | {"error": error}
         )
     return found
 
 
 def read_letters(path: Path | str) -> Iterator[dict[str, Any]]:
-    """The letters of a file, in order; lines that are none (a torn last one) are skipped."""
-    with open(path, "rb") as file:
+    """The letters of a file, in order; lines that are none (a torn last one) are skipped. OSError if it is no file that
+    can be read."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # nobody waits for a pipe
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         for line in file:
             try:
                 entry = json.loads(line)

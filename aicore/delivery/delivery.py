@@ -125,6 +125,7 @@ class Delivery:
             if spool.lost_rows or spool.damaged_bytes:
                 text = "%s: the spool %s was damaged: %d events lost, %d bytes skipped"
                 log.error(text, self.name, spool.path, spool.lost_rows, spool.damaged_bytes)
+            spool.told()
         self.sender.thread.start()
 
     def put(self, batch: FlowBatch) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a spool finds at its start. Damage is counted and set aside, and never keeps it from starting."""
+"""What a spool finds at its start. Damage is counted and set aside, once, and never keeps it from starting."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from aicore.delivery.cursor import Cursor, read_cursor
 from aicore.delivery.segment import MAGIC, Damage, Frame, read_frame, scan
 from aicore.delivery.smallfile import replace_small
+from aicore.delivery.told import Told
 
 log = logging.getLogger("aicore.delivery")
 
@@ -44,12 +45,14 @@ class Recovery:
     cursor: Cursor = field(default_factory=Cursor)
     next: int = 0  # first_seq of the next frame to append
     set_aside: int = 0
-    damaged_bytes: int = 0
+    damaged_bytes: int = 0  # of which no earlier run has told; so it is with lost_rows
     lost_rows: int = 0
+    told: Told = field(init=False)
     _seen: int = 0  # first_seq of the next frame, if nothing is missing
 
     def run(self) -> None:
         """OSError only where the directory itself cannot be read."""
+        self.told = Told(self.path)
         self.cursor = read_cursor(self.path)
         with suppress(OSError):
             (self.path / "cursor.tmp").unlink(missing_ok=True)
@@ -66,7 +69,7 @@ class Recovery:
                 continue
             if segment := self._segment(path, head, first, last=index == len(found) - 1):
                 self.segments.append(segment)
-        self.lost_rows += self.next - self._seen
+        self._lose(self.next)
 
     def _segment(self, path: Path, head: bool, first: int, *, last: bool) -> Segment | None:
         """Checks every frame; None if nothing is left to deliver in it."""
@@ -112,7 +115,7 @@ class Recovery:
                 continue
             rows += part.rows
             if not head:
-                self.lost_rows += max(0, part.first_seq - self._seen)
+                self._lose(part.first_seq)
                 self._seen = max(self._seen, next_seq)
         if rows == 0:
             with suppress(OSError):
@@ -122,6 +125,10 @@ class Recovery:
             with suppress(OSError):  # it is not read in any case
                 os.ftruncate(fd, end)
         return Segment(path, first, head, end, rows, info.st_mtime, info.st_ino)
+
+    def _lose(self, first_seq: int) -> None:
+        """The rows before this one, if any are missing."""
+        self.lost_rows += self.told.news("rows", self._seen, first_seq)
 
     def _begin(self, fd: int, path: Path, size: int) -> int:
         """Where the rows begin that are not delivered."""
@@ -140,7 +147,10 @@ class Recovery:
         """Copies what is no frame to a `.bad` file, so that it can be looked at, within bounds; but not the frame that
         a process was writing when it was killed."""
         length = part.end - part.start
-        self.damaged_bytes += length
+        fresh = self.told.news(path.name, part.start, part.end)
+        self.damaged_bytes += fresh
+        if not fresh:
+            return
         what = "at the end of an interrupted write cut away" if torn else f"at {part.start} skipped"
         log.warning("spool %s: %s: %d damaged bytes %s", self.path, path.name, length, what)
         if not torn:

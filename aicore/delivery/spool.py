@@ -67,6 +67,7 @@ class Spool:
         self._next = found.next
         self.damaged_bytes = found.damaged_bytes  # no frames, skipped
         self.lost_rows = found.lost_rows  # that were in damaged or missing places, as far as can be told
+        self.told = found.told.done  # to be called once somebody was told of both
         self.set_aside = found.set_aside  # files that cannot be read, or are of another version
         self._cursor = found.cursor  # what is acknowledged
         self._expected = self._cursor.expected  # first_seq of the next frame to read

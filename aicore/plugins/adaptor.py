@@ -32,6 +32,8 @@ class DatabaseAdaptor:
     options: ClassVar[Mapping[str, Option]] = {}
     #: The plugin interface that it was written for; see aicore.API_VERSION.
     aicore_api: ClassVar[int] = 1
+    #: The port that a URL means where it names none, so that a store is the same however its URL is written.
+    default_port: ClassVar[int | None] = None
     #: "all": every event. "net": a batch holds each flow once, with its latest record. Classes that define `write`
     #: get "net" unless they say otherwise.
     events: Events = "all"

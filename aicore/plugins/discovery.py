@@ -241,9 +241,9 @@ def _opened(parsed: AdaptorURL, plugins: Plugins) -> Any:
         package = PACKAGES.get(base)
         hint = f"it comes with the package {package}; installed: {', '.join(names)}" if package else None
         raise UsageError(f"no adaptor for {parsed.shown_scheme!r}; {hint or nearest(scheme, names)}")
-    parsed.declare(
-        getattr(plugins.load("adaptor", scheme), "options", {})
-    )  # before anything can be said of its options
+    plugin = plugins.load("adaptor", scheme)
+    # Before anything can be said of its options.
+    parsed.declare(getattr(plugin, "options", {}), getattr(plugin, "default_port", None))
     adaptor = plugins.make("adaptor", scheme, parsed.options)
     adaptor.url = parsed
     if isinstance(adaptor, DatabaseAdaptor):

@@ -76,6 +76,7 @@ class AdaptorURL(str):
     _beside: frozenset[str]
     #: Values of options, spelt as their checked form.
     _spelt: Mapping[str, str]
+    _port: int | None
 
     @classmethod
     def parse(
@@ -216,13 +217,15 @@ class AdaptorURL(str):
         except UsageError:
             return self
         again._secret, again._beside, again._spelt = self._secret, self._beside, self._spelt
+        again._port = self._port
         for name in again._secret & again.options.keys():
             remember_secret(again.options[name])
         return again
 
-    def declare(self, options: Mapping[str, Option]) -> None:
+    def declare(self, options: Mapping[str, Option], port: int | None = None) -> None:
         """What the adaptor says of the options: which are secrets, beside those whose names say so, and which are no
-        part of `identity`."""
+        part of `identity`; and of the port where the URL names none."""
+        self._port = port
         self._secret |= {name for name, option in options.items() if option.secret}
         self._beside |= self._secret | {name for name, option in options.items() if option.tuning}
         for name in self._secret & self.options.keys():
@@ -285,9 +288,10 @@ class AdaptorURL(str):
     def identity(self) -> str:
         """The same for two URLs that write the same into the same store: scheme, place, and the options that say what
         is written where. Not user, secrets, options of the delivery and `tuning` ones; nor, once they are declared, how
-        a value is spelt and whether a default is written out. Relative paths are those of now, links are followed.
+        a value is spelt and whether a default, or the adaptor's port, is written out. Relative paths are those of now,
+        links are followed.
         """
-        where = ",".join(sorted(f"{host.lower()}:{port or ''}" for host, port in self.hosts)) + self.path
+        where = ",".join(sorted(f"{host.lower()}:{port or self._port or ''}" for host, port in self.hosts)) + self.path
         if not self.hosts:
             where = os.path.abspath(self._template.path) if self._command else os.path.realpath(self.path)
         options = sorted(

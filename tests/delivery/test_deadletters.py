@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from commandline import invoke
 
 from aicore.delivery import DeadLetters, deadletter_list
 from aicore.delivery.deadletter import read_letters
@@ -127,3 +128,24 @@ def test_a_letter_is_one_valid_line_whatever_it_holds(tmp_path: Path) -> None:
     (line,) = file.read_bytes().split(b"\n")[:-1]
     assert not any(byte < 32 or byte == 127 for byte in line)
     assert json.loads(line)["record"]["sslhost"] == batch.column("sslhost")[0]
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "dangling link"])
+def test_a_file_that_cannot_be_read_keeps_no_other_from_the_list(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "deadletter"
+    letters = DeadLetters(folder, "redis")
+    assert letters.write([(b'{"version": 1}', "too long", 1)]) == 0
+    bad = folder / "bad-2026-01-01.jsonl"
+    if what == "folder":
+        bad.mkdir()
+    elif what == "pipe":
+        os.mkfifo(bad)
+    else:
+        bad.symlink_to("nowhere")
+    first, second = deadletter_list(folder)
+    assert (first["path"], first["rows"], bool(first["error"])) == (str(bad), 0, True)
+    assert (second["rows"], second["error"]) == (1, "")
+    shown = invoke("deadletter", "list", "--spool", tmp_path)
+    assert shown.exit_code == 0
+    assert shown.stdout.count("cannot be read: ") == 1
+    assert "too long" in shown.stdout

@@ -505,3 +505,53 @@ TestSpoolModel = SpoolModel.TestCase
 TestSpoolModel.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+def test_damage_is_told_once_though_what_is_around_it_waits_on(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, segment_bytes=200)
+    for number in range(9):
+        spool.append(payload(number, 60), 5)
+    spool.close()
+    segments = sorted(tmp_path.glob("*.seg"))
+    data = bytearray(segments[0].read_bytes())
+    data[HEADER_BYTES + 3] ^= 1
+    segments[0].write_bytes(data)
+    segments[2].unlink()
+    lost = damaged = 0
+    for start in range(3):
+        spool = open_spool(tmp_path, segment_bytes=200)
+        if start < 2:  # a run that ends before it has told somebody: the next one does
+            assert spool.lost_rows > 5
+            assert spool.damaged_bytes > 0
+            lost, damaged = spool.lost_rows, spool.damaged_bytes
+        else:
+            assert (spool.lost_rows, spool.damaged_bytes) == (0, 0)
+        if start == 1:
+            spool.told()
+        spool.close()
+    assert (lost, damaged) == (15, 91)
+    segments[1].write_bytes(b"")  # more of it is news
+    spool = open_spool(tmp_path, segment_bytes=200)
+    assert (spool.lost_rows, spool.damaged_bytes) == (10, 0)
+    spool.told()
+    assert drain(spool) == [1, 6, 7, 8]
+    spool.ack()
+    spool.close()
+    spool = open_spool(tmp_path)
+    assert (spool.lost_rows, spool.damaged_bytes) == (0, 0)
+    spool.told()
+    assert not (tmp_path / "told").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"rows": 5}', b'{"rows": [[0]]}', b"\xff"])
+def test_a_damaged_note_of_what_was_told_tells_again(tmp_path: Path, content: bytes) -> None:
+    spool = open_spool(tmp_path)
+    spool.append(payload(0, 60), 5)
+    spool.append(payload(1, 60), 5)
+    spool.close()
+    (segment,) = tmp_path.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[HEADER_BYTES + 3] ^= 1
+    segment.write_bytes(data)
+    (tmp_path / "told").write_bytes(content)
+    assert open_spool(tmp_path).lost_rows == 5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aicore import AdaptorURL, DatabaseAdaptor, Option
 from aicore.errors import Fatal, RowError, UsageError
 from aicore_cassandra.tables import flows_layout, seed_layout
-from aicore_cassandra.target import parse_target, plain_name
+from aicore_cassandra.target import PORT, parse_target, plain_name
 
 if TYPE_CHECKING:
     from aicore import FlowBatch
@@ -47,6 +47,7 @@ class CassandraAdaptor(DatabaseAdaptor):
     }
     events = "net"
     aicore_api = 1
+    default_port = PORT
 
     _store: Store | None = None
     #: The server has let us in: credentials that it refuses later are being changed.

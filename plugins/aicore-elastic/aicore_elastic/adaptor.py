@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aicore import AdaptorURL, DatabaseAdaptor, Option, record_fields
 from aicore.errors import Fatal, RowError, UsageError
-from aicore_elastic.clients import Address, Client, ElasticsearchClient, Login, OpensearchClient, status_of
+from aicore_elastic.clients import PORT, Address, Client, ElasticsearchClient, Login, OpensearchClient, status_of
 from aicore_elastic.documents import META, Documents
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
     }
     events = "net"
     aicore_api: ClassVar[int] = 1
+    default_port = PORT
 
     _prefix: ClassVar[str] = "elasticsearch://"
     _client: Client | None = None

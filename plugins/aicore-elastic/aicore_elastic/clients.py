@@ -23,7 +23,7 @@ _SHARD_TIMEOUT = "4s"
 _ANSWER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 # Of an index; the uuid so that one without `_meta` is in the answer, too.
 _OF_INDEX = "*.mappings._meta,*.settings.index.uuid"
-_PORT = 9200
+PORT = 9200
 # What the servers take as index name, less what would be awkward in a pattern.
 _INDEX = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
 
@@ -48,7 +48,7 @@ class Address:
         if not _INDEX.fullmatch(index):
             raise UsageError(f"{server.scheme}: {index!r} is no index name: lower-case letters, digits, - and _")
         return cls(
-            tuple((host, port or _PORT) for host, port in server.hosts or (("localhost", None),)),
+            tuple((host, port or PORT) for host, port in server.hosts or (("localhost", None),)),
             server.scheme.endswith("+https"),
             server.user,
             server.password,

@@ -14,7 +14,7 @@ from aicore import AdaptorURL, DatabaseAdaptor, Option
 from aicore.errors import Fatal, RowError, UsageError
 from aicore_redis import commands as make
 from aicore_redis.commands import Command
-from aicore_redis.target import Target
+from aicore_redis.target import PORT, Target
 
 if TYPE_CHECKING:
     from aicore import FlowBatch
@@ -50,6 +50,7 @@ class RedisAdaptor(DatabaseAdaptor):
         "insecure": Option(bool, default=False, help="rediss:// without verifying the server", tuning=True),
     }
     aicore_api = 1
+    default_port = PORT
 
     _connection: Any = None
     #: The server has let us in: credentials that it refuses later are being changed.
