@@ -3,8 +3,9 @@
 """aicore-cassandra beside cassandra-driver with ready-made values: bench_cassandra.py [--events N] [--rounds N].
 
 Starts a node of its own (Java 17 and Maven, see tests/servers/cassandra). The raw client sends the same prepared
-statements, grouped in the same batches, several in flight, over sockets with TCP_NODELAY and a large buffer; its rows
-are ready tuples that it binds (`bind`), or statements that are bound before the clock runs (`bound`).
+statements, but for the deletions by which a row is one record, grouped in the same batches, several in flight, over
+sockets with TCP_NODELAY and a large buffer; its rows are ready tuples that it binds (`bind`), or statements that are
+bound before the clock runs (`bound`).
 """
 
 from __future__ import annotations

@@ -53,6 +53,12 @@ class CassandraAdaptor(DatabaseAdaptor):
     #: The server has let us in: credentials that it refuses later are being changed.
     _let_in = False
 
+    @property
+    def versions(self) -> bool:  # type: ignore[override]  # depends on the option
+        """A row that was deleted is known until its deletion is purged, after some hours."""
+        kept: bool = self.config["ended"] == "keep"
+        return kept
+
     def check(self, url: AdaptorURL) -> None:
         parse_target(url)
         if self.config["preset"] == "seed" and "by_host" in url.options:

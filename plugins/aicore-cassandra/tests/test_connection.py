@@ -23,6 +23,7 @@ import aicore
 from aicore import Option, open_adaptor
 from aicore.delivery import Delivery
 from aicore.errors import Fatal, UsageError
+from aicore.run.replay import deadletter_replay
 from aicore.testing import lives, make_batch
 from aicore.testing.proxy import CutProxy
 
@@ -58,6 +59,14 @@ def test_hosts_keyspace_and_login() -> None:
 def test_wrong_urls(url: str, text: str) -> None:
     with pytest.raises(UsageError, match=text):
         open_adaptor(url)
+
+
+def test_where_ended_flows_are_deleted_old_records_are_not_replayed(tmp_path: Path) -> None:
+    """Nothing is known of a flow that was deleted yesterday: an old record of it would stand there as if it lived."""
+    with pytest.raises(UsageError, match="is left out"):
+        deadletter_replay(tmp_path / "letters", "cassandra://127.0.0.1:1?ended=delete")
+    with pytest.raises(UsageError, match="there is no file"):
+        deadletter_replay(tmp_path / "letters", "cassandra://127.0.0.1:1")
 
 
 def test_not_connected() -> None:

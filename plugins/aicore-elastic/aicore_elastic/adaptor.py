@@ -74,6 +74,12 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
     #: The server has let us in: credentials that it refuses later are being changed.
     _let_in = False
 
+    @property
+    def versions(self) -> bool:  # type: ignore[override]  # depends on the option
+        """A document that was deleted is known for a minute only (index.gc_deletes)."""
+        kept: bool = self.config["ended"] == "keep"
+        return kept
+
     def check(self, url: AdaptorURL) -> None:
         """UsageError also for a CA file that is not there, and for credentials in clear text."""
         _, login = self._where(url)

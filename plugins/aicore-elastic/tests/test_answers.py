@@ -130,6 +130,27 @@ def test_yesterdays_index_is_closed_and_todays_flows_are_delivered(node: Node, i
     assert ids(node, index) == {flow_id(n) for n in range(6)}
 
 
+def test_a_first_request_that_takes_long_does_not_end_a_run_on_files(
+    node: Node, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a server that let us in. One that is not there is given up after START_SECONDS."""
+    monkeypatch.setattr("aicore.delivery.health.START_SECONDS", 0.1)
+    monkeypatch.setattr("aicore_elastic.clients.TIMEOUT", 0.5)
+    adaptor = open_adaptor(f"{node.url}/{index}")
+    delivery = Delivery("x", adaptor, live=False, events="net", url=adaptor.url, backoff=(0.05, 0.1))
+    delivery.start()
+    try:
+        until(lambda: adaptor.answered)
+        node.freeze()
+        delivery.put(days(0))
+        until(lambda: delivery.counters()["retried"] > 1)
+    finally:
+        node.thaw()
+        delivery.finish(30)
+    assert delivery.counters()["delivered"] == 1
+    assert ids(node, index) == {flow_id(0)}
+
+
 def until(condition: Callable[[], bool], seconds: float = 40) -> None:
     end = time.monotonic() + seconds
     while not condition():

@@ -22,6 +22,7 @@ from servers.elastic.server import Node, free_port
 from aicore import AdaptorURL, DatabaseAdaptor, open_adaptor
 from aicore.delivery import Delivery
 from aicore.errors import Fatal, UsageError
+from aicore.run.replay import deadletter_replay
 from aicore.testing import make_batch
 
 pytestmark = pytest.mark.timeout(400)
@@ -74,6 +75,14 @@ def test_credentials_go_over_tls_only(url: str) -> None:
     with pytest.raises(UsageError, match=r"\+https") as error:
         open_adaptor(url)
     assert "canary" not in str(error.value)
+
+
+def test_where_ended_flows_are_deleted_old_records_are_not_replayed(tmp_path: Path) -> None:
+    """Nothing is known of a flow that was deleted yesterday: an old record of it would stand there as if it lived."""
+    with pytest.raises(UsageError, match="is left out"):
+        deadletter_replay(tmp_path / "letters", "elasticsearch://127.0.0.1:1?ended=delete")
+    with pytest.raises(UsageError, match="there is no file"):
+        deadletter_replay(tmp_path / "letters", "elasticsearch://127.0.0.1:1")
 
 
 def test_a_file_of_authorities_that_is_not_there(tmp_path: Path) -> None:
