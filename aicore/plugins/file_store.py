@@ -130,7 +130,7 @@ class FileStore(DatabaseAdaptor):
             self._is_open = True
             self.watch_file()
         except BaseException as error:
-            self._shut(gone=False)
+            self._shut(gone=isinstance(error, FileNotFoundError))  # somebody was faster than watch_file()
             if self._has_been_open and isinstance(error, Fatal | FileNotFoundError):
                 raise ConnectionError(str(error)) from error
             raise

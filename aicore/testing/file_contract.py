@@ -101,6 +101,27 @@ class FileStoreContract:
             self.check(path.with_name(f"away-{n}"), range(10 * n - 10, 10 * n))
         self.check(path, range(50, 60))
 
+    def test_a_file_that_is_moved_away_as_soon_as_it_is_open(
+        self, store: FileStore, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        away, later = path.with_name("away"), path.with_name("later")
+        path.rename(away)
+        watch = store.watch_file
+
+        def too_late() -> None:
+            if not later.exists():
+                path.rename(later)
+            watch()
+
+        monkeypatch.setattr(store, "watch_file", too_late)
+        with pytest.raises(ConnectionError):
+            store.write(batch(NEW))
+        store.write(batch(NEW))
+        store.close()
+        self.check(away, OLD)
+        self.check(path, NEW)
+        assert len(_said(caplog)) == 1
+
     def test_a_reload_does_not_wait_for_a_batch(self, store: FileStore, path: Path) -> None:
         """As after logrotate's `postrotate`: what was moved away is whole, and compressed next."""
         away = path.with_name("away")
