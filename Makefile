@@ -6,7 +6,8 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 
-APT_BUILD := build-essential ca-certificates cmake git libpcap-dev ninja-build python3-dev python3-venv
+APT_BUILD := build-essential ca-certificates cmake git liblz4-dev liblzma-dev libpcap-dev libzstd-dev ninja-build \
+             python3-dev python3-venv zlib1g-dev
 APT_DEMO := $(APT_BUILD) sqlite3
 APT_CHECK := $(APT_BUILD) libgtest-dev
 APT_TEST := $(APT_CHECK) bind9-dnsutils clang curl dnsmasq-base iproute2 libclang-rt-14-dev libssl-dev redis-server \

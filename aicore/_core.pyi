@@ -203,14 +203,17 @@ class Engine:
     """
 
     def __init__(self, registry: Registry, **options: Any) -> None: ...
-    def open_files(self, paths: Sequence[str], filter: str = "") -> None:
-        """OSError with one clear line."""
+    def open_files(self, paths: Sequence[str], filter: str = "", found: Sequence[str] = ()) -> None:
+        """OSError with one clear line. `found`: those of the paths that a folder held; one that cannot be read is among
+        broken_files(), one that is no capture among warnings(), and the others are read."""
     def follow_files(self, filter: str = "") -> None:
         """Reads the captures that add_files() names, until stop(). OSError for a filter that cannot be."""
     def add_files(self, paths: Sequence[str]) -> None:
-        """Further captures, read in the order of the calls; what is wrong with one is a warning. Any thread."""
+        """Further captures, read in the order of the calls; what is wrong with one is in broken_files(). Any thread."""
     def finished_files(self) -> list[tuple[str, int, int]]:
         """Those that ended since the last call: path, how many batches were handed over by then, packet time (ns)."""
+    def broken_files(self) -> list[tuple[str, str]]:
+        """Captures that could not be read, or not to their end, since the last call: path, and a line that names it."""
     def open(self, live: LiveSource) -> None:
         """Takes the interfaces over. OSError if their link type is not known."""
     def start(self) -> None: ...

@@ -289,9 +289,15 @@ def test_an_empty_capture_is_no_error(visits: Capture) -> None:
 def test_a_cut_capture_is_read_as_far_as_it_goes(visits: Capture) -> None:
     _files(visits.pcap())
     result = invoke("run", "cut.pcap", "good.pcap", "--json")
-    assert result.exit_code == 0
-    assert f"cut.pcap: capture ends inside packet {len(visits.frames)}" in result.stderr
-    assert json.loads(result.stdout)["counters"]["packets"] == 2 * len(visits.frames) - 1
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    frames = len(visits.frames)
+    assert summary["counters"]["packets"] == 2 * frames - 1
+    assert summary["counters"]["files_broken"] == 1
+    (broken,) = summary["broken_files"]
+    assert broken == {"file": "cut.pcap", "error": f"cut.pcap: capture ends inside packet {frames}; read {frames - 1}"}
+    assert broken["error"] == summary["error"]
+    assert result.stderr == f"aicore: warning: {broken['error']}\n"
 
 
 def test_an_unknown_link_type_is_named_and_its_packets_are_counted(visits: Capture) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import os
 import pty
 import select
@@ -208,6 +210,36 @@ def test_what_is_left_alone(place: Place) -> None:
     wait_for(lambda: place.ports() == [1, 2, 3])
     out, err = place.stop(process)
     assert (err, "from 3 captures" in out) == ("", True)
+
+
+def test_compressed_captures(place: Place) -> None:
+    process = place.start()
+    place.drop("1.pcap.gz", gzip.compress(flow(1).pcap()), age=5)
+    place.drop("2", lzma.compress(flow(2, 1.0).pcapng()), age=4)
+    place.drop("notes.gz", gzip.compress(b"no capture"), age=3)
+    wait_for(lambda: place.ports() == [1, 2])
+    out, err = place.stop(process)
+    assert err == "aicore: warning: in/notes.gz: is not a capture (pcap or pcapng) (unpacked from gzip)\n"
+    assert "from 2 captures in in" in out
+
+
+def test_a_capture_that_gets_compressed_is_read_once(place: Place) -> None:
+    """As `tcpdump -z gzip` does it: beside the file, which goes once the copy is whole."""
+    process = place.start()
+    plain = place.drop("1.pcap", flow(1))
+    wait_for(lambda: place.ports() == [1])
+    place.drop("1.pcap.gz", gzip.compress(flow(1).pcap()))
+    plain.unlink()
+    place.drop("2.pcap", flow(2, 1000.0))
+    wait_for(lambda: place.ports() == [1, 2])
+    out, err = place.stop(process)
+    assert (err, "from 2 captures in in" in out) == ("", True)
+    assert sqlite3.connect("flows.db").execute("SELECT count(*) FROM flows").fetchone() == (2,)
+    process = place.start()
+    place.drop("3.pcap", flow(3, 2000.0))
+    wait_for(lambda: place.ports() == [1, 2, 3])
+    out, err = place.stop(process)
+    assert (err, "from 1 capture in in" in out) == ("", True)
 
 
 def test_a_broken_file_is_named_and_the_others_are_read(place: Place) -> None:

@@ -9,8 +9,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from aicore.api.damage import OnDamage, checked_on_damage, raise_for
 from aicore.delivery import SpoolSettings, checked_wait
-from aicore.errors import Fatal, SourceError, UsageError
+from aicore.errors import Fatal, UsageError
 from aicore.plugins.options import DELIVERY_OPTIONS, Option
 from aicore.run.context import RunSummary
 from aicore.run.loop import Run
@@ -30,8 +31,8 @@ class PacketDispatcher:
     spool_size: MiB of it for each store. spool_free: percent of the disk that is left to others. spool_always: all
     goes through it, and not only what memory has no room for.
     queue: MiB of memory for each store. wait: as `wait=` of a store's URL, for stores that have none: seconds for
-    which one that takes nothing is waited for, "forever", or "30,stop". capture: snaplen, buffer_bytes, promiscuous,
-    immediate, for interfaces.
+    which one that takes nothing is waited for, "forever", or "30,stop". on_damage: "warn" has run() return where
+    captures are damaged, rather than raise. capture: snaplen, buffer_bytes, promiscuous, immediate, for interfaces.
     SourceError if there is no such source, UsageError for a setting that cannot be.
     """
 
@@ -47,6 +48,7 @@ class PacketDispatcher:
         spool_always: bool = False,
         queue: int = 64,
         wait: float | str | None = None,
+        on_damage: OnDamage = "raise",
         **capture: Any,
     ) -> None:
         checks = DELIVERY_OPTIONS
@@ -60,6 +62,7 @@ class PacketDispatcher:
         self._spool_settings = SpoolSettings(spool_size << 20, spool_free / 100, always)
         self._queue_bytes = queue << 20
         self._wait = None if wait is None else checked_wait(wait)
+        self._on_damage = checked_on_damage(on_damage)
         self._run: Run | None = None
         self._stopped = False
         self._closed = False
@@ -84,9 +87,10 @@ class PacketDispatcher:
 
         SIGINT ends the input, final events are delivered, then KeyboardInterrupt is raised; after a second SIGINT the
         stores have no more time. On the main thread, and unless the program handles SIGINT itself: then its handler
-        should call stop(). SourceError if the source cannot be opened, and, after everything read was delivered, if it
-        ended early; Fatal if an adaptor failed for good, after the others have everything; UsageError while another
-        run() of this dispatcher goes on, after its with block, and for a spool that cannot be written.
+        should call stop(). SourceError if the source cannot be opened, and, after everything read was delivered, if
+        captures are damaged or it ended early; Fatal if an adaptor failed for good, after the others have everything;
+        UsageError while another run() of this dispatcher goes on, after its with block, and for a spool that cannot be
+        written.
         """
         if not self._running.acquire(blocking=False):
             raise UsageError("run() of this dispatcher goes on already")
@@ -115,8 +119,7 @@ class PacketDispatcher:
         if self._stopped:
             run.stop()
         summary = run.run()
-        if summary.error is not None:
-            raise SourceError(summary.error)
+        raise_for(summary, self._on_damage)
         failed = [f"{adaptor.name}: {adaptor.error}" for adaptor in summary.adaptors if adaptor.state == "fatal"]
         if failed:
             raise Fatal("; ".join(failed))

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aicore import _core
-from aicore.errors import SourceError, UsageError
+from aicore.api.damage import OnDamage, checked_on_damage, raise_for
+from aicore.errors import UsageError
 from aicore.record.batch import Flow, FlowBatch, pandas_frame
 from aicore.record.schema import Schema
 from aicore.run.loop import Run
@@ -29,15 +30,22 @@ _CLOSED = "were closed before their end"
 
 
 def flows(
-    *sources: SourceLike, filter: str = "", live: bool | None = None, plugins: Iterable[Any] = (), **settings: Any
+    *sources: SourceLike,
+    filter: str = "",
+    live: bool | None = None,
+    plugins: Iterable[Any] = (),
+    on_damage: OnDamage = "raise",
+    **settings: Any,
 ) -> Flows:
     """Each finished flow of a source once. Several sources are one input, in the given order. `plugins` are names
     ("geoip?db=/x.mmdb") or objects, `settings` those of StackLan. SourceError at once if the source cannot be opened,
-    at the end if it ended early."""
+    at the end if captures are damaged or input ended early; on_damage="warn" logs damage and raises nothing."""
+    checked_on_damage(on_damage)
     stack = StackLan(**settings)
     for plugin in plugins:
         stack.use(plugin)
-    return Flows(Run(stack, Source.of(*sources, filter=filter, live=live), events=("remove",), top=False))
+    run = Run(stack, Source.of(*sources, filter=filter, live=live), events=("remove",), top=False)
+    return Flows(run, on_damage)
 
 
 class Flows(Iterator[Flow]):
@@ -54,9 +62,9 @@ class Flows(Iterator[Flow]):
     One thread at a time: the plugins of the run are called on the thread that reads. UsageError in a thread that reads
     while another does. Only close() is safe from any: it ends the run under a reader, whose next read is the error."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, on_damage: OnDamage = "raise") -> None:
         self._run = run
-        self._batches = _ended(run)
+        self._batches = _ended(run, on_damage)
         self._batch: FlowBatch | None = None
         self._next = 0
         self._taken = 0
@@ -273,7 +281,7 @@ class _Stream:
         return self._capsule
 
 
-def _ended(run: Run) -> Generator[FlowBatch, None, None]:
+def _ended(run: Run, on_damage: OnDamage) -> Generator[FlowBatch, None, None]:
     """No method of Flows: a generator that knows its owner would keep an abandoned one alive until a collection."""
     run.start()
     while (batch := run.next_batch()) is not None:
@@ -281,5 +289,5 @@ def _ended(run: Run) -> Generator[FlowBatch, None, None]:
         if ended is not None:
             yield ended
     summary = run.close()
-    if summary is not None and summary.error is not None:
-        raise SourceError(summary.error)
+    if summary is not None:
+        raise_for(summary, on_damage)

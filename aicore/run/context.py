@@ -53,6 +53,15 @@ class AdaptorSummary:
 
 
 @dataclass(frozen=True)
+class BrokenFile:
+    """A capture that could not be read, or not to its end. What came before the damage was read."""
+
+    file: str
+    #: One line that names the file.
+    error: str
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """What a run did."""
 
@@ -64,7 +73,9 @@ class RunSummary:
     #: "protocols", "hosts", "talkers": most bytes first, of ended flows.
     top: dict[str, list[TopRow]]
     warnings: list[str]
-    #: Why the input ended early, if it did.
+    #: In the order in which they were read, at most 1,000; the counter `files_broken` counts them all.
+    broken_files: list[BrokenFile]
+    #: Why input is missing: the interfaces are gone, or captures are broken. Those of a followed folder are no error.
     error: str | None
     #: A signal came.
     interrupted: bool

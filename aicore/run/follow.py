@@ -11,13 +11,13 @@ import signal
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from aicore.run.context import AdaptorSummary
 from aicore.run.ledger import Ledger, Seen
-from aicore.run.source import begins_as_capture
+from aicore.run.source import MAGIC_BYTES, begins_as_capture, natural_order, unpacked_name
 
 if TYPE_CHECKING:
     from aicore import _core
@@ -26,6 +26,7 @@ logger = logging.getLogger("aicore")
 
 _POLL = 1.0  # seconds between two looks into the folders
 _QUIET = 10.0  # seconds without a change, where nobody can tell whether a file is still being written
+_REMEMBERED = 10_000  # names of captures whose compressed forms are not read, too
 _AHEAD = 64  # files handed to the engine: few, as a ring of captures may write over those that wait
 _UNFINISHED = (".tmp", ".part")
 # Types of file systems, or beginnings of them, on which another host may write: a lease says nothing about it.
@@ -41,6 +42,7 @@ class Folder:
         self._known: set[Seen] = set()  # handed over in this run, or no capture
         self._changed: dict[str, tuple[Seen, float]] = {}  # where only time tells: how it is, and since when
         self._failing: dict[str, str] = {}  # names of files, or "", and why they cannot be read; each is said once
+        self._handed: dict[str, None] = {}  # names handed over in this run, the oldest first
         self._leases = not _shared(path)
 
     def new(self) -> list[tuple[int, str]]:
@@ -56,16 +58,30 @@ class Folder:
                     seen = Seen.of(status)
                     present.add(seen)
                     if seen not in self._known and seen not in self.ledger:
-                        found.append((status.st_mtime_ns, entry.name))
+                        found.append((status.st_mtime_ns, entry.name, seen))
         except OSError as error:
             self._fails("", error.strerror or "?")
             return []
         self._failing.pop("", None)
+        fresh = [(mtime, name) for mtime, name, seen in found if not self._is_packed_copy(name, seen, names)]
         self._known &= present
         self._changed = {name: change for name, change in self._changed.items() if name in names}
         self._failing = {name: why for name, why in self._failing.items() if name in names}
         self.ledger.keep(present)
-        return found
+        return fresh
+
+    def _is_packed_copy(self, name: str, seen: Seen, names: Collection[str]) -> bool:
+        """`tcpdump -z gzip` and others replace a capture by its compressed form, which must not be read again."""
+        plain = unpacked_name(name)
+        if plain == name:
+            return False
+        if plain in self.ledger.names():
+            self.ledger.add([(seen, name)])
+            return True
+        if plain in self._handed:
+            self._known.add(seen)
+            return True
+        return plain in names
 
     def finished(self, name: str) -> Seen | None:
         """What the file is if it is a capture that nobody writes any more; it is known from here on."""
@@ -84,7 +100,12 @@ class Folder:
                 return None
             self._known.add(seen)
             self._changed.pop(name, None)
-            return seen if begins_as_capture(os.pread(fd, 4, 0)) else None
+            if not begins_as_capture(os.pread(fd, MAGIC_BYTES, 0)):
+                return None
+            self._handed[name] = None
+            while len(self._handed) > _REMEMBERED:
+                self._handed.pop(next(iter(self._handed)))
+            return seen
         except OSError as error:
             self._fails(name, error.strerror or "?")
             return None
@@ -193,8 +214,12 @@ class Follow:
             return
         if not self._found and now >= self._next_look:
             self._next_look = now + _POLL
-            found = sorted((*new, number) for number, folder in enumerate(self._folders) for new in folder.new())
-            self._found.extend((self._folders[number], name) for _, name, number in found)
+            found = sorted(
+                (mtime, natural_order(name), number)
+                for number, folder in enumerate(self._folders)
+                for mtime, name in folder.new()
+            )
+            self._found.extend((self._folders[number], order[-1]) for _, order, number in found)
         paths = []
         while self._found and len(self._given) < _AHEAD:
             folder, name = self._found.popleft()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +78,10 @@ class Ledger:
 
     def __contains__(self, seen: Seen) -> bool:
         return seen in self._entries
+
+    def names(self) -> Collection[str]:
+        """Of the files that are in it."""
+        return self._entries.values()
 
     def add(self, files: Iterable[tuple[Seen, str]]) -> None:
         """Files that were read to their end, and whose records are safe."""

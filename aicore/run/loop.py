@@ -23,7 +23,7 @@ from aicore.errors import UsageError
 from aicore.plugins.discovery import Plugins
 from aicore.plugins.options import Wait
 from aicore.record.batch import FlowBatch, Kind
-from aicore.run.context import AdaptorSummary, RunContext, RunSummary
+from aicore.run.context import AdaptorSummary, BrokenFile, RunContext, RunSummary
 from aicore.run.deliveries import Deliveries
 from aicore.run.follow import Follow
 from aicore.run.isolation import Interrupted
@@ -43,7 +43,7 @@ PROGRESS = 0.1
 TRIM = 10.0
 #: What an interrupted run gives its stores to take the last events, in seconds.
 INTERRUPT_DEADLINE = 10.0
-_WARNINGS = 1000  # kept for the summary; all of them are logged
+_WARNINGS = 1000  # kept for the summary, and broken files; all of them are logged
 
 #: Code that nothing cuts short.
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -83,6 +83,7 @@ class Run:
         self._next_progress = 0.0
         self._next_trim = self._started + TRIM
         self._warnings: list[str] = []
+        self._broken_files: list[BrokenFile] = []
         self._running = False
         self._interrupts = 0
         self._stopped = False
@@ -145,6 +146,8 @@ class Run:
                     wait=wait,
                 )
             source.open(self._engine)
+            for line in source.left_out:
+                self._warn(line)
         except BaseException:
             self._give_back()
             raise
@@ -323,9 +326,25 @@ class Run:
 
     def _take_warnings(self) -> None:
         for warning in self._engine.warnings():
-            logger.warning("%s", warning)
-            if len(self._warnings) < _WARNINGS:
-                self._warnings.append(warning)
+            self._warn(warning)
+        for path, error in self._engine.broken_files():
+            logger.warning("%s", error)
+            if len(self._broken_files) < _WARNINGS:
+                self._broken_files.append(BrokenFile(path, error))
+
+    def _warn(self, line: str) -> None:
+        logger.warning("%s", line)
+        if len(self._warnings) < _WARNINGS:
+            self._warnings.append(line)
+
+    def _error(self) -> str | None:
+        """Why input is missing. A followed folder goes on whatever comes into it."""
+        error = self._engine.error
+        if error is None and self._broken_files and not self.source.follow:
+            error = self._broken_files[0].error
+            if len(self._broken_files) > 1:
+                error += f" (and {self.counters()['files_broken'] - 1} more broken files)"
+        return error
 
     def _finish(self) -> RunSummary:
         """After the last event was delivered: counters, the last hook, the summary."""
@@ -340,7 +359,8 @@ class Run:
             plugins=list(self.chain.guard.stats.values()),
             top=self._engine.top(),
             warnings=self._warnings,
-            error=self._engine.error,
+            broken_files=self._broken_files,
+            error=self._error(),
             interrupted=self._interrupts > 0,
             partial=not (self.source.live or self.source.follow or progress["ended"]),
             bytes_read=progress["bytes_read"],

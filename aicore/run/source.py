@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,10 +26,15 @@ _CAPTURE: Mapping[str, Option] = {
 }
 
 # First four bytes of pcap (µs, ns, modified; both byte orders) and pcapng files.
-_MAGIC = frozenset(
-    bytes.fromhex(magic)
-    for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1", "0a0d0d0a")
-)
+_CAPTURES = ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1", "0a0d0d0a")
+# First bytes of compressed files: gzip, zstd, a skippable frame of it, xz, lz4, its old format, bzip2, compress. The
+# core says of the last three that it cannot read them.
+_COMPRESSED = ("1f8b08", "28b52ffd", "502a4d18", "fd377a585a00", "04224d18", "02214c18", "425a68", "1f9d")
+_MAGIC = tuple(bytes.fromhex(magic) for magic in (*_CAPTURES, *_COMPRESSED))
+#: Bytes that begins_as_capture() looks at.
+MAGIC_BYTES = max(map(len, _MAGIC))
+_PACKED = re.compile(r"\.(gz|zst|xz|lz4|bz2|Z)$")
+_NAMED = 5  # files that a message names of those that are left out
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,10 @@ class Source:
     filter: str = ""
     capture: dict[str, Any] = field(default_factory=dict)
     follow: bool = False
+    #: Those of the names that a folder held.
+    found: tuple[str, ...] = ()
+    #: What of folders is not read, a line each.
+    left_out: tuple[str, ...] = ()
     #: The interfaces, where they were opened ahead of the run.
     opened: _core.LiveSource | None = field(default=None, repr=False)
 
@@ -49,9 +59,9 @@ class Source:
         cls, *sources: SourceLike, filter: str = "", live: bool | None = None, follow: bool = False, **capture: Any
     ) -> Source:
         """An existing interface wins, else a path; "-" is standard input; several files are read in the given order; a
-        directory is the captures in it, in the order of their names, or with `follow` those that will come, too.
-        `live` settles it where a file and an interface have the same name. SourceError if there is no such thing,
-        UsageError for what is no source or setting."""
+        directory is the captures in it, in the natural order of their names, or with `follow` those that will come,
+        too. Captures may be compressed. `live` settles it where a file and an interface have the same name. SourceError
+        if there is no such thing, UsageError for what is no source or setting."""
         for name in capture:  # checked for files too, which need none: a typing error must not pass unseen
             if name not in _CAPTURE:
                 raise UsageError(f"a source has no setting {name!r}; {nearest(name, _CAPTURE)}")
@@ -75,8 +85,24 @@ class Source:
             for name in names:
                 if name != "-" and not Path(name).exists():
                     raise SourceError(f"{name}: neither an interface nor a file of that name exists")
-            names = tuple(path for name in names for path in _captures(name))
+            return cls._of_files(names, filter, capture)
         return cls(names, live, filter, capture)
+
+    @classmethod
+    def _of_files(cls, names: Iterable[str], filter: str, capture: dict[str, Any]) -> Source:
+        """The files, and for a directory the captures in it."""
+        paths: list[str] = []
+        found: list[str] = []
+        left_out: list[str] = []
+        for name in names:
+            if os.path.isdir(name):
+                captures, others = _captures(name)
+                paths += captures
+                found += captures
+                left_out += others
+            else:
+                paths.append(name)
+        return cls(tuple(paths), False, filter, capture, found=tuple(found), left_out=tuple(left_out))
 
     @property
     def at_rest(self) -> bool:
@@ -102,7 +128,7 @@ class Source:
             elif self.follow:
                 engine.follow_files(self.filter)
             else:
-                engine.open_files(self.names, self.filter)
+                engine.open_files(self.names, self.filter, self.found)
         except (OSError, ValueError) as error:
             raise SourceError(str(error)) from error
 
@@ -129,8 +155,19 @@ def _names(source: object) -> Iterator[str]:
 
 
 def begins_as_capture(start: bytes) -> bool:
-    """The first bytes of a file are those of a pcap or pcapng file."""
-    return start[:4] in _MAGIC
+    """The first MAGIC_BYTES of a file are those of a pcap or pcapng file, or of a compressed file that may hold one."""
+    return start.startswith(_MAGIC)
+
+
+def unpacked_name(name: str) -> str:
+    """Without the ending of a compressed file."""
+    return _PACKED.sub("", name)
+
+
+def natural_order(name: str) -> tuple[list[Any], str]:
+    """To sort names by the numbers in them: cap.pcap, cap.pcap2.gz, cap.pcap10."""
+    parts = re.split(r"([0-9]+)", unpacked_name(name))
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)], name
 
 
 def _followed(paths: Iterable[str]) -> tuple[str, ...]:
@@ -144,23 +181,29 @@ def _followed(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple({os.path.realpath(path): path for path in paths}.values())
 
 
-def _captures(path: str) -> list[str]:
-    """The path, or, of a directory, the captures in it."""
-    if not os.path.isdir(path):
-        return [path]
+def _captures(folder: str) -> tuple[list[str], list[str]]:
+    """The captures in a directory, and what to say of what else is there."""
     try:
-        names = sorted(entry.path for entry in os.scandir(path) if entry.is_file())
+        entries = sorted(os.scandir(folder), key=lambda entry: natural_order(entry.name))
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}") from None
-    found = [name for name in names if _is_capture(name)]
+        raise SourceError(f"{folder}: {error.strerror}") from None
+    found, others = [], []
+    for entry in entries:
+        if entry.is_file() and _is_capture(entry.path):
+            found.append(entry.path)
+        else:
+            others.append(entry.name + ("/" if entry.is_dir() else ""))
     if not found:
-        raise SourceError(f"{path}: no capture file in this directory")
-    return found
+        raise SourceError(f"{folder}: no capture file in this directory")
+    if not others:
+        return found, []
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return found, [f"{folder}: left out, as they are no capture files: {', '.join(others[:_NAMED])}{more}"]
 
 
 def _is_capture(path: str) -> bool:
     try:
         with open(path, "rb") as file:
-            return begins_as_capture(file.read(4))
+            return begins_as_capture(file.read(MAGIC_BYTES))
     except OSError:
         return True  # opening it says what is wrong

@@ -218,14 +218,15 @@ void bind_engine(py::module_ &m) {
              py::arg("registry"), py::keep_alive<1, 2>()) // the registry keeps the plugins' capsules
         .def(
             "open_files",
-            [](Engine &e, const std::vector<std::string> &paths, const std::string &filter) {
+            [](Engine &e, const std::vector<std::string> &paths, const std::string &filter,
+               const std::vector<std::string> &found) {
                 try {
-                    e.open(open_files(paths, filter));
+                    e.open(open_files(paths, filter, found));
                 } catch (const std::runtime_error &error) {
                     raise_os(error);
                 }
             },
-            py::arg("paths"), py::arg("filter") = "")
+            py::arg("paths"), py::arg("filter") = "", py::arg("found") = std::vector<std::string>())
         .def(
             "follow_files",
             [](Engine &e, const std::string &filter) {
@@ -242,6 +243,13 @@ void bind_engine(py::module_ &m) {
                  py::list out;
                  for (const FinishedFile &file : e.finished_files())
                      out.append(py::make_tuple(file.path, file.batches, file.clock));
+                 return out;
+             })
+        .def("broken_files",
+             [](Engine &e) {
+                 py::list out;
+                 for (const BrokenFile &file : e.broken_files())
+                     out.append(py::make_tuple(file.path, file.error));
                  return out;
              })
         .def(

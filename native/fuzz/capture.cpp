@@ -32,8 +32,8 @@ void read(int fd, const std::string &filter) {
     for (auto status = aicore::ReadStatus::ok; source && status == aicore::ReadStatus::ok;) {
         status = source->read(64, 1000, packet, &decoder);
         aicore::fuzz::require(status != aicore::ReadStatus::idle, "nobody waits for data that is there");
-        if (status == aicore::ReadStatus::error) aicore::fuzz::require(!source->error().empty(), "errors have a text");
-        source->warnings();
+        for (const auto &file : source->broken())
+            aicore::fuzz::require(!file.path.empty() && !file.error.empty(), "errors have a text");
     }
 }
 

@@ -16,7 +16,7 @@ namespace aicore {
     X(packets, "packets read")                                                                                         \
     X(wire_bytes, "bytes of those packets on the wire, link layer included")                                           \
     X(files_read, "captures of a followed folder that were read to their end")                                         \
-    X(files_broken, "captures of a followed folder that could not be read, or not to their end")                       \
+    X(files_broken, "captures that could not be read, or not to their end")                                            \
     X(truncated_packets, "captured shorter than they were on the wire")                                                \
     /* decode: what is counted, not tracked */                                                                         \
     X(ipv4, "packets whose innermost IP header is IPv4")                                                               \

@@ -68,6 +68,7 @@ class Engine {
     void start();
     void add_files(const std::vector<std::string> &paths); // any thread; std::invalid_argument if it does not follow
     std::vector<FinishedFile> finished_files();            // since the last call, in order
+    std::vector<BrokenFile> broken_files();                // since the last call, of any source of files
     std::unique_ptr<Batch> pull(int timeout_ms);           // null: nothing within the time, or finished()
     bool finished() const;                                 // the input has ended and all was pulled
     // Before the next pull(), on its thread, if there are external protocols: has them look at the batch's payloads,

@@ -18,7 +18,7 @@ enum class ReadStatus {
     ok,   // packets were handed out, more may follow
     idle, // live, pipe, following: nothing came within the wait; the caller looks at its timers and calls again
     end,  // file: no more packets in any file; live: every interface is gone, error() names them
-    error // error() says what and where; what could be read before and, of a list of files, behind it was handed out
+    error // of one capture: it is broken here, and what could be read before was handed out. No Source says so
 };
 
 struct Link {
@@ -28,7 +28,12 @@ struct Link {
 
 struct EndedFile {
     std::string path;
-    bool broken; // could not be read, or not to its end: a warning says why
+    bool broken; // could not be read, or not to its end
+};
+
+struct BrokenFile { // damaged, or unreadable
+    std::string path;
+    std::string error; // one line that names it: "x.pcap: capture ends inside packet 8; read 7"
 };
 
 struct SourceStats {
@@ -42,7 +47,7 @@ class Source {
     virtual ~Source() = default;
 
     // Hands out up to `max` packets. A live source or a pipe waits at most `wait_ms` for the first one; it never blocks
-    // longer, whether packets arrive or not. (A pipe that stops inside a packet is waited for: interrupt() ends that.)
+    // longer, whether packets arrive or not.
     virtual ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) = 0;
 
     // True once a file of an ordered list has ended and the next one begins at the next read(): the engine compares
@@ -53,6 +58,9 @@ class Source {
     virtual bool add(const std::vector<std::string> & /*paths*/) { return false; }
     // Following: the files that have ended since the last call; every packet of them was handed out.
     virtual std::vector<EndedFile> ended() { return {}; }
+    // Files that could not be read, or not to their end, since the last call. What they held before the damage, and the
+    // files behind them, are read all the same.
+    virtual std::vector<BrokenFile> broken() { return {}; }
 
     // True if the packets that the last read() handed out stay valid until the next one: whoever wants may look ahead.
     virtual bool stable() const { return false; }
@@ -62,14 +70,12 @@ class Source {
     // Any thread: makes a waiting read() return soon. Live: with idle, reading may go on. Files: with end, for good.
     virtual void interrupt() {}
     virtual std::vector<Link> links() const { return {}; } // link types known by now: of pipes only from their packets
-    virtual std::string error() const { return {}; }       // what went wrong, naming the file or interface
-    virtual std::vector<std::string> warnings() {
-        return {};
-    } // since the last call, e.g. "x.pcap: capture ends inside packet 8; read 7"
-    virtual bool at_end() const { return false; }      // all was read; never true of what has no end by itself
-    virtual uint64_t bytes_read() const { return 0; }  // of bytes_total, for progress
-    virtual uint64_t bytes_total() const { return 0; } // 0 = unknown (standard input, live)
-    virtual std::string current() const { return {}; } // file or interface being read
+    virtual std::string error() const { return {}; }       // live: what went wrong, naming the interface
+    virtual std::vector<std::string> warnings() { return {}; } // since the last call, e.g. "eth0: interface is gone"
+    virtual bool at_end() const { return false; }              // all was read; never true of what has no end by itself
+    virtual uint64_t bytes_read() const { return 0; }          // of bytes_total, for progress
+    virtual uint64_t bytes_total() const { return 0; }         // 0 = unknown (standard input, live)
+    virtual std::string current() const { return {}; }         // file or interface being read
 };
 
 struct LiveOptions {
@@ -83,8 +89,11 @@ struct LiveOptions {
 };
 
 // Both throw std::runtime_error with one clear line (what, where, and the fix if there is one). `filter` is a BPF
-// expression, empty = everything. "-" in `paths` is standard input.
-std::unique_ptr<Source> open_files(const std::vector<std::string> &paths, const std::string &filter);
+// expression, empty = everything. "-" in `paths` is standard input. `found` are those of `paths` that nobody named, as
+// they were found in a folder: one that cannot be read is among Source::broken(), one that is no capture among its
+// warnings(), and neither keeps the others from being read.
+std::unique_ptr<Source> open_files(const std::vector<std::string> &paths, const std::string &filter,
+                                   const std::vector<std::string> &found = {});
 std::unique_ptr<Source> open_live(const std::vector<std::string> &interfaces, const std::string &filter,
                                   const LiveOptions &options);
 

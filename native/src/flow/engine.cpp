@@ -133,6 +133,7 @@ struct Engine::Impl {
     std::string error;
     std::vector<std::string> warnings;
     std::vector<FinishedFile> finished_files;
+    std::vector<BrokenFile> broken_files;
     std::vector<Findings> findings; // written by the reader, taken by the engine thread
     std::condition_variable found;
     Counters inspection_counters; // of the reader
@@ -143,7 +144,10 @@ struct Engine::Impl {
 };
 
 void Engine::Impl::publish() {
+    const std::vector<BrokenFile> broken = source->broken();
+    counters[Counter::files_broken] += broken.size();
     const std::lock_guard lock(mutex);
+    broken_files.insert(broken_files.end(), broken.begin(), broken.end());
     published.clear();
     for (size_t i = 1; i < kCounterCount; ++i)
         published.emplace_back(kCounterInfo[i].name, counters.value[i]);
@@ -165,7 +169,7 @@ void Engine::Impl::publish() {
 // What is due at the end of a file ends now: the batches told with it hold all that its packets have led to by then.
 void Engine::Impl::end_files() {
     for (EndedFile &file : source->ended()) {
-        ++counters[file.broken ? Counter::files_broken : Counter::files_read];
+        if (!file.broken) ++counters[Counter::files_read];
         settle(writer.last_shown());
         tracker.sweep(std::numeric_limits<size_t>::max());
         writer.flush();
@@ -300,6 +304,11 @@ void Engine::add_files(const std::vector<std::string> &paths) {
 std::vector<FinishedFile> Engine::finished_files() {
     const std::lock_guard lock(impl_->mutex);
     return std::exchange(impl_->finished_files, {});
+}
+
+std::vector<BrokenFile> Engine::broken_files() {
+    const std::lock_guard lock(impl_->mutex);
+    return std::exchange(impl_->broken_files, {});
 }
 
 std::unique_ptr<Batch> Engine::pull(int timeout_ms) {

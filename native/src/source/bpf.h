@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A compiled BPF expression. Compiled for one link type: each file and each interface has its own.
+// A compiled BPF expression. Compiled for one link type: each link type of captures and each interface has its own.
 #pragma once
 
 #include <pcap/pcap.h>
@@ -24,10 +24,14 @@ class Bpf {
         }
     }
 
-    bool empty() const { return program_.bf_insns == nullptr; }
+    [[nodiscard]] bool empty() const noexcept { return program_.bf_insns == nullptr; }
     bpf_program *program() { return &program_; }
-    bool matches(const pcap_pkthdr &header, const u_char *data) const {
-        return empty() || pcap_offline_filter(&program_, &header, data) != 0;
+    [[nodiscard]] bool matches(const uint8_t *data, uint32_t captured, uint32_t length) const {
+        if (empty()) return true;
+        pcap_pkthdr header{};
+        header.caplen = captured;
+        header.len = length;
+        return pcap_offline_filter(&program_, &header, data) != 0;
     }
 
   private:

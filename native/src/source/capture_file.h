@@ -1,66 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
-// One capture in a file, a named pipe or on standard input, read through libpcap. Engine thread only.
+// One capture in a file, a named pipe or on standard input, compressed or not. Engine thread only.
 #pragma once
 
-#include <cstdio>
 #include <memory>
-#include <pcap/pcap.h>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "aicore/source.h"
-#include "bpf.h"
-#include "record_window.h"
+#include "byte_source.h"
+#include "capture_reader.h"
+#include "link_types.h"
 #include "wakeup.h"
+#include "window.h"
 
 namespace aicore {
 
-class PipeStream;
+// Nothing in the file says that it ever was a capture, or there is nothing in it.
+struct NotACapture : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
 
 class CaptureFile {
   public:
-    // Opens the file ("-" is standard input), reads nothing of a pipe yet. Throws std::runtime_error, as start() does.
-    // `wakeup` outlives this; once signalled, a pipe is read no further.
-    CaptureFile(const std::string &path, Wakeup &wakeup);
-    ~CaptureFile();
+    // Opens the file ("-" is standard input), reads nothing yet. Throws std::runtime_error, as start() does.
+    // `types` and `wakeup` outlive this; once that is signalled, nothing is waited for.
+    CaptureFile(const std::string &path, LinkTypes &types, Wakeup &wakeup);
 
-    // Reads the capture's header and compiles the filter. A pipe blocks here until its header has come.
-    void start(const std::string &filter);
-    bool started() const { return pcap_ != nullptr; }
+    // Reads the capture's header, and what it says of interfaces before the first packet. False: not all of it has come
+    // within `wait_ms`, call again.
+    bool start(int wait_ms);
+    [[nodiscard]] bool started() const noexcept { return started_; }
 
-    // ok, idle (pipes alone: no packet begins within the wait), end, or error: the capture is broken here, error() says
-    // how, what came before was handed out. A pipe that stops inside a packet is waited for without limit.
+    // ok, idle (no whole packet within the wait), end, or error: the capture is broken here, error() says how; what
+    // came before was handed out. Packets stay valid until the next call.
     ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user);
-    // A file's packets stay valid until the next read(), not only during the handler's call.
-    bool stable() const { return window_ != nullptr; }
-    bool wait_for_data(int wait_ms); // false: nothing within the wait, or the wakeup was signalled
 
-    const std::string &name() const { return name_; }
-    const std::string &error() const { return error_; }
-    int linktype() const { return linktype_; }
-    bool regular() const { return pipe_ == nullptr; }
-    uint64_t size() const { return size_; } // 0 for a pipe
-    bool interrupted() const;               // before its end
-    uint64_t bytes_read() const;
+    [[nodiscard]] const std::string &name() const noexcept { return name_; }
+    [[nodiscard]] const std::string &error() const noexcept { return error_; }
+    [[nodiscard]] std::vector<Link> links() const; // found by now
+    [[nodiscard]] bool regular() const noexcept { return regular_; }
+    [[nodiscard]] uint64_t size() const noexcept { return size_; } // 0 for a pipe
+    [[nodiscard]] uint64_t bytes_read() const noexcept { return bytes_->taken(); }
 
   private:
-    struct Reader; // what libpcap's callback needs
+    bool recognise(bool at_end);
+    ReadStatus broken(const std::string &what);
 
-    ReadStatus read_window(int max, PacketHandler handler, void *user);
-    std::string broken(std::string_view reason) const;
-
-    std::string name_;
+    const std::string name_;
+    LinkTypes &types_;
     std::string error_;
-    std::unique_ptr<PipeStream> pipe_;
-    std::vector<char> buffer_; // stdio's, so it outlives the stream
-    FILE *stream_ = nullptr;   // belongs to pcap_ once that is open
-    pcap_t *pcap_ = nullptr;
-    std::unique_ptr<RecordWindow> window_; // of a regular file of the pcap kind; libpcap reads the others
-    Bpf filter_;
-    bool pcapng_ = false;
-    int linktype_ = -1;
+    bool regular_ = false;
     uint64_t size_ = 0;
-    uint64_t packets_ = 0; // also those that the filter keeps back
+    std::unique_ptr<ByteSource> bytes_;
+    Window window_;
+    const char *compression_ = nullptr; // its name
+    std::unique_ptr<CaptureReader> reader_;
+    bool started_ = false;
 };
 
 } // namespace aicore

@@ -2,6 +2,7 @@
 // Captures read one after the other as one input.
 #include <atomic>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -13,83 +14,94 @@ namespace {
 
 class FileSource final : public Source {
   public:
-    FileSource(const std::vector<std::string> &paths, const std::string &filter) : paths_(paths), filter_(filter) {
+    FileSource(const std::vector<std::string> &paths, const std::string &filter, const std::vector<std::string> &found)
+        : paths_(paths), types_(filter) {
+        types_.check();
+        const std::set<std::string> forgiven(found.begin(), found.end());
         // Every file is opened once before any is read: a wrong name is told at once, not an hour later. Pipes cannot
         // be looked into without taking from them: theirs is told when their turn comes.
         bool all_sizes_known = true;
+        std::vector<std::string> captures;
         for (size_t i = 0; i < paths_.size(); ++i) {
-            auto file = std::make_unique<CaptureFile>(paths_[i], wakeup_);
-            bytes_total_ += file->size();
-            all_sizes_known = all_sizes_known && file->regular();
-            if (file->regular() && paths_[i] != "-") {
-                file->start(filter_);
-                links_.push_back({file->name(), file->linktype()});
-            } else {
-                once_[i] = std::move(file); // closing a named pipe would break its writer
+            try {
+                auto file = std::make_unique<CaptureFile>(paths_[i], types_, wakeup_);
+                bytes_total_ += file->size();
+                all_sizes_known = all_sizes_known && file->regular();
+                if (file->regular() && paths_[i] != "-") {
+                    file->start(0);
+                    for (auto &link : file->links())
+                        links_.push_back(std::move(link));
+                } else {
+                    once_[captures.size()] = std::move(file); // closing a named pipe would break its writer
+                }
+            } catch (const NotACapture &other) {
+                if (!forgiven.contains(paths_[i])) throw;
+                warnings_.push_back(std::string(other.what()) + "; it is left out");
+                continue;
+            } catch (const std::runtime_error &) {
+                if (!forgiven.contains(paths_[i])) throw; // else told when its turn comes
             }
+            captures.push_back(paths_[i]);
         }
         if (!all_sizes_known) bytes_total_ = 0;
+        paths_.swap(captures);
     }
 
     ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) override {
         if (interrupted_) return ReadStatus::end;
-        if (!file_ && next_ == paths_.size()) return error_.empty() ? ReadStatus::end : ReadStatus::error;
+        if (!file_ && next_ == paths_.size()) return ReadStatus::end;
         if (!file_ || !file_->started()) {
             try {
                 if (auto kept = once_.extract(next_); !kept.empty()) file_ = std::move(kept.mapped());
-                if (!file_) file_ = std::make_unique<CaptureFile>(paths_[next_], wakeup_);
-                if (!file_->wait_for_data(wait_ms)) return interrupted_ ? ReadStatus::end : ReadStatus::idle;
-                file_->start(filter_);
+                if (!file_) file_ = std::make_unique<CaptureFile>(paths_[next_], types_, wakeup_);
+                if (!file_->start(wait_ms)) return interrupted_ ? ReadStatus::end : ReadStatus::idle;
             } catch (const std::runtime_error &broken) {
                 if (interrupted_) return ReadStatus::end;
-                // The other files are still read; the run ends with this error.
-                if (error_.empty())
-                    error_ = broken.what();
-                else
-                    warnings_.push_back(broken.what());
-                return finish_file();
+                return finish_file(broken.what());
             }
         }
         const ReadStatus status = file_->read(max, wait_ms, handler, user);
-        if (status == ReadStatus::error) warnings_.push_back(file_->error());
-        if (status == ReadStatus::ok || status == ReadStatus::idle || file_->interrupted()) return status;
-        return finish_file();
+        if (status == ReadStatus::ok) return status;
+        if (status == ReadStatus::idle) return interrupted_ ? ReadStatus::end : ReadStatus::idle;
+        return finish_file(file_->error());
     }
 
     bool next_file_begun() override { return std::exchange(next_file_begun_, false); }
     bool live() const override { return false; }
-    bool stable() const override { return file_ && file_->stable(); }
+    bool stable() const override { return true; }
     std::vector<Link> links() const override { return links_; }
     void interrupt() override {
         interrupted_ = true;
         wakeup_.signal();
     }
-    std::string error() const override { return error_; }
     std::vector<std::string> warnings() override { return std::exchange(warnings_, {}); }
+    std::vector<BrokenFile> broken() override { return std::exchange(broken_, {}); }
     bool at_end() const override { return !file_ && next_ == paths_.size(); }
     uint64_t bytes_read() const override { return bytes_done_ + (file_ ? file_->bytes_read() : 0); }
     uint64_t bytes_total() const override { return bytes_total_; }
     std::string current() const override { return file_ ? file_->name() : std::string(); }
 
   private:
-    ReadStatus finish_file() {
+    // The files behind a broken one are still read.
+    ReadStatus finish_file(std::string error) {
+        if (!error.empty()) broken_.push_back({paths_[next_], std::move(error)});
         if (file_) bytes_done_ += file_->regular() ? file_->size() : file_->bytes_read();
         file_.reset();
-        if (++next_ == paths_.size()) return error_.empty() ? ReadStatus::end : ReadStatus::error;
+        if (++next_ == paths_.size()) return ReadStatus::end;
         next_file_begun_ = true;
         return ReadStatus::ok;
     }
 
-    const std::vector<std::string> paths_;
-    const std::string filter_;
-    Wakeup wakeup_; // never cleared: an interrupted source is at its end
+    std::vector<std::string> paths_;
+    LinkTypes types_; // before the files, which use it
+    Wakeup wakeup_;   // never cleared: an interrupted source is at its end
     std::atomic<bool> interrupted_ = false;
     std::map<size_t, std::unique_ptr<CaptureFile>> once_; // by index: those that cannot be opened a second time
     std::unique_ptr<CaptureFile> file_;                   // the one being read
     size_t next_ = 0;                                     // its index, or that of the file to open
     bool next_file_begun_ = false;
     std::vector<Link> links_;
-    std::string error_;
+    std::vector<BrokenFile> broken_;
     std::vector<std::string> warnings_;
     uint64_t bytes_done_ = 0; // of finished files
     uint64_t bytes_total_ = 0;
@@ -97,9 +109,10 @@ class FileSource final : public Source {
 
 } // namespace
 
-std::unique_ptr<Source> open_files(const std::vector<std::string> &paths, const std::string &filter) {
+std::unique_ptr<Source> open_files(const std::vector<std::string> &paths, const std::string &filter,
+                                   const std::vector<std::string> &found) {
     if (paths.empty()) throw std::runtime_error("no capture to read");
-    return std::make_unique<FileSource>(paths, filter);
+    return std::make_unique<FileSource>(paths, filter, found);
 }
 
 } // namespace aicore

@@ -14,26 +14,10 @@ namespace aicore {
 
 namespace {
 
-// Throws if no link type knows the filter: a slip in it is told at once, not with the first file. Some words, such as
-// `inbound`, are known to some link types alone.
-void check_filter(const std::string &filter) {
-    std::string why;
-    for (const int linktype : {DLT_EN10MB, DLT_LINUX_SLL, DLT_LINUX_SLL2, DLT_IEEE802_11_RADIO}) {
-        const std::unique_ptr<pcap_t, decltype(&pcap_close)> none(pcap_open_dead(linktype, 262144), pcap_close);
-        try {
-            Bpf().compile(none.get(), "captures", filter);
-            return;
-        } catch (const std::runtime_error &error) {
-            if (why.empty()) why = error.what();
-        }
-    }
-    throw std::runtime_error(why);
-}
-
 class FollowSource final : public Source {
   public:
-    FollowSource(const std::string &filter, bool (*supports)(int)) : filter_(filter), supports_(supports) {
-        check_filter(filter_);
+    FollowSource(const std::string &filter, bool (*supports)(int)) : types_(filter), supports_(supports) {
+        types_.check();
     }
 
     ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) override {
@@ -42,15 +26,13 @@ class FollowSource final : public Source {
             try {
                 open();
             } catch (const std::runtime_error &broken) {
-                warnings_.push_back(broken.what());
-                finish(true);
+                finish(broken.what());
                 return ReadStatus::ok;
             }
         }
         if (interrupted_) return ReadStatus::end;
         const ReadStatus status = file_->read(max, wait_ms, handler, user);
-        if (status == ReadStatus::error) warnings_.push_back(file_->error());
-        if (status != ReadStatus::ok) finish(status == ReadStatus::error);
+        if (status == ReadStatus::end || status == ReadStatus::error) finish(file_->error());
         return ReadStatus::ok;
     }
 
@@ -69,7 +51,8 @@ class FollowSource final : public Source {
     bool next_file_begun() override { return std::exchange(next_file_begun_, false); }
     std::vector<EndedFile> ended() override { return std::exchange(ended_, {}); }
     bool live() const override { return false; }
-    bool stable() const override { return file_ && file_->stable(); }
+    bool stable() const override { return true; }
+    std::vector<BrokenFile> broken() override { return std::exchange(broken_, {}); }
     std::vector<std::string> warnings() override { return std::exchange(warnings_, {}); }
     uint64_t bytes_read() const override { return bytes_done_ + (file_ ? file_->bytes_read() : 0); }
     std::string current() const override { return file_ ? path_ : std::string(); }
@@ -85,23 +68,29 @@ class FollowSource final : public Source {
     }
 
     void open() {
-        auto file = std::make_unique<CaptureFile>(path_, wakeup_);
+        auto file = std::make_unique<CaptureFile>(path_, types_, wakeup_);
         if (!file->regular()) throw std::runtime_error(path_ + ": is not a regular file");
-        file->start(filter_);
-        if (!supports_(file->linktype()))
-            throw std::runtime_error(path_ + ": link type " + linktype_name(file->linktype()) +
-                                     " is not known to aicore");
+        file->start(0);
+        const auto links = file->links();
+        std::vector<std::string> unknown;
+        for (const Link &link : links)
+            if (!supports_(link.linktype))
+                unknown.push_back(path_ + ": link type " + linktype_name(link.linktype) + " is not known to aicore");
+        if (!unknown.empty() && unknown.size() == links.size()) throw std::runtime_error(unknown[0]);
+        for (const auto &one : unknown)
+            warnings_.push_back(one + "; its packets are counted as other_link");
         file_ = std::move(file);
     }
 
-    void finish(bool broken) {
+    void finish(std::string error) {
         if (file_) bytes_done_ += file_->size();
         file_.reset();
-        ended_.push_back({path_, broken});
+        ended_.push_back({path_, !error.empty()});
+        if (!error.empty()) broken_.push_back({path_, std::move(error)});
         next_file_begun_ = true;
     }
 
-    const std::string filter_;
+    LinkTypes types_; // before the file, which uses it
     bool (*const supports_)(int);
     Wakeup wakeup_; // asked for by CaptureFile, for pipes
     std::atomic<bool> interrupted_ = false;
@@ -112,6 +101,7 @@ class FollowSource final : public Source {
     std::unique_ptr<CaptureFile> file_;
     bool next_file_begun_ = false;
     std::vector<EndedFile> ended_;
+    std::vector<BrokenFile> broken_;
     std::vector<std::string> warnings_;
     uint64_t bytes_done_ = 0; // of finished files
 };
