@@ -206,7 +206,7 @@ class Backlog:
     @property
     def waiting(self) -> bool:
         """There is something to take."""
-        return self.queue.rows > 0 or any(spool.unread for spool in self.spools)
+        return self.queue.rows > 0 or self._unread
 
     @property
     def behind_spool(self) -> bool:
@@ -218,7 +218,7 @@ class Backlog:
         """Rows of the spool were not tried yet."""
         with self.changed:
             trying = self._fresh is not None and any(self._fresh.spooled)
-        return trying or any(spool.unread for spool in self.spools)
+        return trying or self._unread
 
     @property
     def only_aside(self) -> bool:
@@ -304,6 +304,10 @@ class Backlog:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    @property
+    def _unread(self) -> bool:
+        return any(spool.unread for spool in self.spools)
+
     def _count_vanished(self) -> None:
         """Rows that the disk lost while we ran."""
         with self.changed:
@@ -319,9 +323,17 @@ class Backlog:
         with self._retiring:
             with self.changed:
                 self.check_owner()
-            if self._memory_first:
-                return self._next_in_memory() or self._next_in_spool()
-            return self._next_in_spool() or self._next_in_memory()
+            if not self._memory_first:
+                return self._next_in_spool() or self._next_in_memory()
+            # What came to the spool after we looked there may be newer than what came to memory after we looked there.
+            while True:
+                unread = self._unread
+                if found := self._next_in_memory():
+                    return found
+                if unread:
+                    return self._next_in_spool()
+                if not self._unread:
+                    return None
 
     def _next_in_memory(self) -> InFlight | None:
         with self.changed:

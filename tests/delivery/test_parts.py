@@ -101,6 +101,34 @@ def test_rows_of_a_key_that_was_set_aside_wait_behind_it(clock: Clock) -> None:
     assert len(aside.batch) == 3
 
 
+def test_what_comes_to_memory_and_then_to_the_spool_while_the_sender_looks_keeps_its_order(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = backlog(clock, Spool(tmp_path / "s", min_free=0.0))
+    look = one._next_in_memory
+    came = False
+
+    def at_that_moment() -> InFlight | None:
+        nonlocal came
+        found = look()
+        if not came:
+            came = True
+            one.push(make_batch(1, version=1))
+            assert one.spill(make_batch(1, version=2)) is None
+        return found
+
+    monkeypatch.setattr(one, "_next_in_memory", at_that_moment)
+    versions = []
+    for _ in range(2):
+        flight = one.take()
+        assert flight is not None
+        versions += flight.batch.column("version")
+        one.resolve(flight, flight.rows(), "delivered")
+        one.set_aside(flight)
+    assert versions == [1, 2]
+    assert one.take() is None
+
+
 @pytest.mark.parametrize("step", ["ack", "read"])
 def test_the_end_of_a_run_waits_while_the_sender_is_in_the_spool(tmp_path: Path, clock: Clock, step: str) -> None:
     """What was in memory goes before all that waits there, and was taken for a segment that the store has."""
