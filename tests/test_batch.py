@@ -110,6 +110,41 @@ def test_added_fields() -> None:
         rows.add("late", [1, 2])
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (numpy.array([1, 0], "int64"), "int"),
+        (numpy.array([1, 0], "uint8"), "int"),
+        (numpy.array([0.5, 2], "float32"), "float"),
+        (numpy.array([0.5, 2]), "float"),
+        (numpy.array([True, False]), "bool"),
+        (numpy.array(["a", "b"]), "str"),
+        (numpy.array([[1, 2], [3, 4]]), "list[int]"),
+        (memoryview(b"ab"), "int"),
+    ],
+)
+def test_arrays_are_added_as_lists_are(values: Any, kind: str) -> None:
+    rows = batch({}, {})
+    rows.add("more", values)
+    assert rows.type("more") == kind
+    wanted = [tuple(value) if isinstance(value, list) else value for value in values.tolist()]
+    assert [flow.more for flow in rows] == wanted
+
+
+@pytest.mark.parametrize("values", [(number for number in [1]), 1, None])
+def test_what_is_no_list_of_values_is_said(values: Any) -> None:
+    with pytest.raises(aicore.UsageError) as caught:
+        batch({}).add("more", values)
+    assert str(caught.value) == (
+        f"field 'more' cannot be added: values are a list with one for each row, not {values!r:.100}"
+    )
+
+
+def test_a_datetime_is_no_time() -> None:
+    with pytest.raises(aicore.UsageError, match="first_seen must be nanoseconds since the epoch, an integer, not date"):
+        batch({"first_seen": datetime(2026, 1, 1, tzinfo=timezone.utc)})
+
+
 def test_added_fields_have_the_type_of_their_values() -> None:
     for values, kind, column in (
         ([True, None, False], "bool", [True, False, False]),

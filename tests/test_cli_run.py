@@ -594,14 +594,21 @@ def test_a_hook_that_fails_is_named_and_stops_nothing(install: Install, capture_
 def test_a_password_in_the_command_line_is_warned_about_and_never_shown(capture_file: Path, tmp_path: Path) -> None:
     secret = "hunter2-canary"
     result = invoke("run", capture_file, "--to", f"failing://user:{secret}@host/x?how=fatal", "-vv")
-    assert "the password stands in the command line" in result.stderr
-    assert "AICORE_FAILING_PASSWORD" in result.stderr
+    assert "has a secret in the command line" in result.stderr
+    assert "use ${VARIABLE} or AICORE_FAILING_PASSWORD" in result.stderr
     assert secret not in result.output
     for path in tmp_path.rglob("*"):
         assert not (path.is_file() and secret.encode() in path.read_bytes())
     result = invoke("run", capture_file, "--to", "failing://user:${SECRET}@host/x?how=fatal", SECRET=secret)
     assert "command line" not in result.stderr
     assert secret not in result.output
+
+
+def test_a_key_in_the_command_line_is_not_said_to_be_a_password(capture_file: Path) -> None:
+    """AICORE_SQLITE_PASSWORD would not be the key."""
+    result = invoke("run", capture_file, "--to", "sqlite:flows.db?token=hunter2-canary")
+    assert "sqlite:flows.db?token=*** has a secret in the command line" in result.stderr
+    assert "use ${VARIABLE}\n" in result.stderr
 
 
 # -- signals -----------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+import aicore
 from aicore.adaptors.memory import MemoryAdaptor
-from aicore.testing import AdaptorContract, Store
+from aicore.testing import AdaptorContract, Store, write_capture
 from aicore.testing import contract as kit
 
 
@@ -203,3 +204,10 @@ def test_a_url_that_no_proxy_can_stand_before_needs_a_restart() -> None:
         Behind().test_it_comes_back_after_its_server_did(Store("lines://localhost/x", list))
     with pytest.raises(AssertionError, match=r"several hosts: give Store\(restart"):
         Behind().test_it_comes_back_after_its_server_did(Store("lines://localhost:1,localhost:2/x", list))
+
+
+def test_a_capture_is_written_to_a_path_of_any_form(tmp_path: Path) -> None:
+    path = tmp_path / "capture.pcap"
+    assert write_capture(str(path), 4711, [b"ask", b"answer"]) == path
+    (flow,) = aicore.flows(path)
+    assert (flow.src_payload_bytes, flow.dst_payload_bytes) == (3, 6)

@@ -493,6 +493,12 @@ def test_protocols_recognise_and_do_not_detect() -> None:
         aicore.ProtocolRegistry().add(type("Wrong", (Chat,), changes))
 
 
+@pytest.mark.parametrize(("name", "value"), [("prefixes", b"CHAT"), ("ports", 4711), ("notify", "chatuser")])
+def test_one_where_a_list_is_needed(name: str, value: Any) -> None:
+    with pytest.raises(aicore.AicoreError, match=f"{name} must be a list, not {value!r}"):
+        aicore.ProtocolRegistry().add(type("Wrong", (Chat,), {name: value})())
+
+
 def test_what_cannot_be_added() -> None:
     registry = aicore.ProtocolRegistry()
     registry.add(Chat)

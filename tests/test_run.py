@@ -323,6 +323,28 @@ def test_a_summary_at_a_glance(capture_file: Path) -> None:
     assert repr(shown).endswith("; 2 warnings; interrupted; error: the file is cut off>")
 
 
+def test_a_summary_shows_plugins_that_failed(capture_file: Path) -> None:
+    class Raising:
+        @aicore.hookimpl
+        def flow_update(self, flows: aicore.FlowBatch) -> None:
+            raise ValueError("taken")
+
+    stack = aicore.StackLan()
+    stack.use(Raising())
+    with aicore.PacketDispatcher(capture_file) as dispatcher:
+        dispatcher.stack = stack
+        summary = dispatcher.run()
+    (plugin,) = summary.plugins
+    assert plugin.errors > 0
+    assert f"; hook:raising failed {plugin.errors} time" in repr(summary)
+    assert re.fullmatch(r"PluginStats\(name='hook:raising', calls=.*, set_aside=None\)", repr(plugin))
+
+
+def test_plugins_of_flows_are_a_list(capture_file: Path) -> None:
+    with pytest.raises(aicore.UsageError, match=r"plugins=\['http'\]"):
+        aicore.flows(capture_file, plugins="http")
+
+
 @pytest.mark.parametrize("spool", [True, False, 5, "", b"x"])
 def test_a_spool_is_a_directory(spool: Any, capture_file: Path) -> None:
     with pytest.raises(aicore.UsageError, match="spool must be the path of a directory, not"):

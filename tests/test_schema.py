@@ -73,6 +73,14 @@ def test_protocol_fields_keep_what_the_protocol_says_of_them() -> None:
     assert fields["sslhost"].ecs == "tls.client.server_name"
 
 
+def test_a_schema_holds_fields_by_name(capture_file: Path) -> None:
+    schema = aicore.flows(capture_file).schema
+    assert "layer7" in schema
+    assert schema[0] in schema
+    assert "layr7" not in schema
+    assert 5 not in schema
+
+
 def test_a_key_of_two_full_ipv6_addresses_fits_its_width() -> None:
     address = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
     assert len(f"[{address}]:65535:17:[{address}]:65535") <= schema.CORE_BY_NAME["key"].width

@@ -171,7 +171,7 @@ def test_detections() -> None:
 
 
 def test_a_store_that_waits_for_detections_needs_somebody_who_detects(capture_file: Path) -> None:
-    with pytest.raises(aicore.UsageError, match=r"memory:\?only=detected: .*plugin that detects"):
+    with pytest.raises(aicore.UsageError, match=r"memory:\?only=detected: .*detects, with the field detections"):
         run(capture_file, "memory:?only=detected")
 
     class Detects:

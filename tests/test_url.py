@@ -15,6 +15,7 @@ import pytest
 import aicore
 from aicore import AdaptorURL, Option, UsageError
 from aicore.plugins.secrets import redact, scrub
+from aicore.plugins.url import password_variable
 
 ENVIRON = {"PW": "p@ss/w?rd#1", "HOST": "db.example", "URL": "redis://u:fromenv@h/0?ended=keep", "KEY": "k&y=1"}
 ENVIRON |= {"SCHEME": "redis", "START": "redis://u:"}
@@ -251,6 +252,11 @@ def test_files_that_hold_no_password(tmp_path: Path, content: bytes | None, mess
         AdaptorURL.parse(f"redis://:${{file:{tmp_path}/pw}}@h")
     (tmp_path / "pw").write_bytes(b"x" * 65_535)
     assert len(AdaptorURL.parse(f"redis://:${{file:{tmp_path}/pw}}@h").password or "") == 65_535
+
+
+@pytest.mark.parametrize("scheme", ["my-store", "my.store+tls", "my_store"])
+def test_the_variable_of_a_password_is_a_name_that_a_shell_can_set(scheme: str) -> None:
+    assert password_variable(scheme) == "AICORE_MY_STORE_PASSWORD"
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def flows(
     at the end if captures are damaged or input ended early; on_damage="warn" logs damage and raises nothing."""
     checked_on_damage(on_damage)
     stack = StackLan(**settings)
+    if isinstance(plugins, str):
+        raise UsageError(f"plugins are a list of names or objects, not one name: plugins=[{plugins!r}]")
     for plugin in plugins:
         stack.use(plugin)
     run = Run(stack, Source.of(*sources, filter=filter, live=live), events=("remove",), top=False)

@@ -14,7 +14,7 @@ import click
 from aicore.cli.config import Config
 from aicore.delivery import SpoolSettings
 from aicore.plugins.discovery import Plugins
-from aicore.plugins.url import AdaptorURL
+from aicore.plugins.url import AdaptorURL, password_variable
 from aicore.run.source import Source
 from aicore.run.stack import StackLan, Use
 from aicore.run.state import default_spool
@@ -81,10 +81,9 @@ def _stores(given: Sequence[str], config: Config | None) -> tuple[AdaptorURL, ..
         url = AdaptorURL.parse(text)
         if url.literal_secret:
             logger.warning(
-                "%s: the password stands in the command line, where ps and the shell's history show it; "
-                "use ${VARIABLE} or AICORE_%s_PASSWORD",
+                "%s has a secret in the command line, where ps and the shell's history show it; use ${VARIABLE}%s",
                 url.redacted,
-                url.scheme.partition("+")[0].upper(),
+                f" or {password_variable(url.scheme)}" if url.password else "",
             )
         urls.append(url)
     urls += [AdaptorURL.parse(text, options=options) for text, options in (config.to if config is not None else ())]

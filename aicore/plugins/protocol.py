@@ -175,6 +175,9 @@ def _problem(protocol: type[Protocol]) -> str | None:
         return f"name must match {_NAME.pattern}, not {name!r}"
     if not protocol.transports or not set(protocol.transports) <= set(_TRANSPORTS):
         return f"transports must be of tcp and udp, not {protocol.transports!r}"
+    for what in ("prefixes", "ports", "notify"):
+        if not isinstance(given := getattr(protocol, what), tuple | list):
+            return f"{what} must be a list, not {given!r:.100}"
     if not all(isinstance(prefix, bytes) and 1 <= len(prefix) <= 16 for prefix in prefixes):
         return "each prefix must be 1 to 16 bytes"
     if not all(isinstance(port, int) and 0 < port < 65536 for port in ports):

@@ -343,10 +343,14 @@ def _split(text: str) -> _Template:
     return _Template(authority, login, places, path, query)
 
 
+def password_variable(scheme: str) -> str:
+    """The environment variable that holds the password of such URLs."""
+    return f"AICORE_{re.sub('[^A-Z0-9]', '_', scheme.partition('+')[0].upper())}_PASSWORD"
+
+
 def _fill_password(scheme: str, login: str, environ: Mapping[str, str]) -> str:
     """`user:password@` with the password of the environment, where it has none of its own."""
-    base = re.sub(r"[^A-Z0-9]", "_", scheme.partition("+")[0].upper())
-    password = environ.get(f"AICORE_{base}_PASSWORD")
+    password = environ.get(password_variable(scheme))
     if password is None or ":" in login:
         return login
     return f"{login.rstrip('@')}:{quote(password, safe='')}@"

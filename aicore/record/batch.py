@@ -310,11 +310,16 @@ class FlowBatch:
 
     def add(self, name: str, values: Sequence[Any], codes: Sequence[int] | None = None) -> None:
         """Adds a field to every row; None for absent. For flow_enrich hooks, which declare in `fields` what they add:
-        the values are of the type that is declared. In a batch of no run the type is that of the values. With `codes` a
-        row's value is values[code], as `distinct` gives them.
+        the values are of the type that is declared, a `time` in nanoseconds since the epoch. NumPy's arrays and the
+        columns of pandas and Polars are values, too. In a batch of no run the type is that of the values. With `codes`
+        a row's value is values[code], as `distinct` gives them.
         UsageError for a name that exists or that no hook of the run declares, a wrong length, code or type, and after
         the batch was sealed."""
+        if hasattr(values, "tolist"):  # NumPy's numbers are none of Python's
+            values = values.tolist()
         try:
+            if not hasattr(values, "__len__") or not hasattr(values, "__getitem__"):
+                raise TypeError(f"values are a list with one for each row, not {values!r:.100}")
             self._core.add(name, values, codes)
         except (TypeError, ValueError) as error:
             raise UsageError(f"field {name!r} cannot be added: {error}") from None

@@ -60,6 +60,10 @@ class Schema(tuple[Field, ...]):
 
     __slots__ = ()
 
+    def __contains__(self, field: object) -> bool:
+        """A field, or the name of one."""
+        return super().__contains__(field) or any(one.name == field for one in self)
+
     def __repr__(self) -> str:
         """Names and types; a field's own repr has its meaning."""
         return f"<{len(self)} fields: {', '.join(f'{field.name} {field.type}' for field in self)}>"

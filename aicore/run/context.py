@@ -91,6 +91,7 @@ class RunSummary:
         parts = [f"{self.seconds:.1f} s", f"{self.counters.get('packets', 0)} packets"]
         parts.append(f"{self.counters.get('flows_tcp', 0) + self.counters.get('flows_udp', 0)} flows")
         parts += [f"{one.name} {one.state}, {one.counters.get('delivered', 0)} delivered" for one in self.adaptors]
+        parts += [f"{one.name} failed {one.errors} time{'s' * (one.errors != 1)}" for one in self.plugins if one.errors]
         if self.warnings:
             parts.append(f"{len(self.warnings)} warnings")
         if self.interrupted:

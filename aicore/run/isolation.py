@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aicore.plugins.secrets import one_line
@@ -36,10 +36,10 @@ class PluginStats:
     cpu_seconds: float = 0.0
     #: Why it is no longer called.
     set_aside: str | None = None
-    _in_a_row: int = 0
-    _window_calls: int = 0
-    _window_units: int = 0
-    _window_seconds: float = 0.0
+    _in_a_row: int = field(default=0, repr=False)
+    _window_calls: int = field(default=0, repr=False)
+    _window_units: int = field(default=0, repr=False)
+    _window_seconds: float = field(default=0.0, repr=False)
 
 
 class Interrupted(KeyboardInterrupt):

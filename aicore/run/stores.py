@@ -100,5 +100,6 @@ def check_detections(stores: Collection[Store], fields: Collection[str]) -> None
     for store in stores:
         if store.detected and "detections" not in fields:
             raise UsageError(
-                f"{store.url.redacted if store.url else store.adaptor}: only=detected needs a plugin that detects"
+                f"{store.url.redacted if store.url else store.adaptor}: only=detected needs a plugin that detects, "
+                "with the field detections"
             )

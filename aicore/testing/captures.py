@@ -16,7 +16,9 @@ _FIN, _SYN, _PSH, _ACK = 1, 2, 8, 16
 _LINKTYPE_RAW = 101  # the packets begin with the IP header
 
 
-def write_capture(path: Path, port: int, turns: Sequence[bytes], transport: Literal["tcp", "udp"] = "udp") -> Path:
+def write_capture(
+    path: str | Path, port: int, turns: Sequence[bytes], transport: Literal["tcp", "udp"] = "udp"
+) -> Path:
     """Writes a pcap file with one conversation of a client and the server on `port`, and returns its path.
 
     Client and server say the turns by turns, the client first; an empty one is not sent. Over UDP a turn is a
@@ -25,6 +27,7 @@ def write_capture(path: Path, port: int, turns: Sequence[bytes], transport: Lite
     """
     said = [(bool(number % 2), turn) for number, turn in enumerate(turns) if turn]
     packets = _datagrams(port, said) if transport == "udp" else _segments(port, said)
+    path = Path(path)
     with path.open("wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, _LINKTYPE_RAW))
         for number, packet in enumerate(packets):

@@ -37,6 +37,8 @@ int64_t boolean(const py::handle &value) { // as JSON has it, or a store that kn
 
 int64_t time(const py::handle &value) { // as a column has it, or as JSON does
     if (PyLong_Check(value.ptr())) return integer(value);
+    if (!PyUnicode_Check(value.ptr()))
+        bad(std::string("must be nanoseconds since the epoch, an integer, not ") + Py_TYPE(value.ptr())->tp_name);
     int64_t ns = 0;
     if (const char *why = parse_time(ns, utf8(value))) bad(why);
     return ns;

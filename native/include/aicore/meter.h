@@ -31,7 +31,7 @@
  * NAMES
  *   `named` gets every text that a dissector reports, each time and as it is on the wire, also when the record has it
  *   already or has no room for it: each Host of a keep-alive connection, each DNS question. It also gets layer7
- * whenever that is set, and the rules that other meters report with host->detected().
+ *   whenever that is set, and the rules that other meters report with host->detected().
  *
  * STATE
  *   `state` is `state_size` bytes per flow, zeroed by the core before `opened`, 8-byte aligned, private to this meter
