@@ -141,9 +141,8 @@ def ends_the_run(folder: Path, visits: Capture) -> Seen:
     return Seen(one.returncode, out + err)
 
 
-def clock_back(capture: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
-    whole = capture.read_bytes()
-    Path("half.pcap").write_bytes(whole[: len(whole) // 2])
+def clock_back(capture: Path, visits: Capture, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    Capture(frames=visits.frames[: len(visits.frames) // 2]).write("half.pcap")
     found = []
     for path, store, days in ((capture, "right.db", 0), ("half.pcap", "x.db", 2), (capture, "x.db", 0)):
         monkeypatch.setattr(versions, "_now", lambda days=days: time.time_ns() // 1000 + days * 86_400_000_000)
