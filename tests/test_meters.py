@@ -270,7 +270,7 @@ def bad_meter(what: str, echo: object) -> Any:
         ("refuses", "bad: no such file"),
         ("shape", "meter:bad: native() must return a capsule and bytes"),
         ("capsule", "no PyCapsule named 'aicore.meter' but object"),
-        ("create", "meter 'echo' cannot be made: bad luck"),
+        ("create", "meter 'echo': bad luck"),
         ("fields", "fields must be a list of aicore.Field"),
         ("core", "field 'bytes' is a name of the core record"),
         ("protocol", "field 'sslhost' is declared by tls already"),
@@ -377,7 +377,7 @@ def test_check_says_which_meter_cannot_be_made(install: Install, capture_file: P
     (tmp_path / "says.c").write_text(ECHO.replace("echo_native", "says_native").replace('"echo"', '"says"'))
     compiled(tmp_path / "says.c", "says_native", tmp_path / "site-packages", "-std=c99")
     install("aicore-says", meters={"says": "says:Says"}, says=SAYS)
-    for text, problem in (("good", None), ("bad luck", "meter 'says' cannot be made: bad luck")):
+    for text, problem in (("good", None), ("bad luck", "meter 'says': bad luck")):
         done = invoke("check", capture_file, "--plugin", f"says?text={text}", "--to", "memory:", "--json")
         found = {row["what"]: row["error"] for row in json.loads(done.stdout)}
         assert (done.exit_code, found["plugins"], found["source"]) == (int(problem is not None), problem, None)

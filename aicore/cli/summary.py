@@ -54,6 +54,7 @@ _NOTABLE = (
     "inspection_lost",
     "inspection_late",
     "strings_cut",
+    "values_refused",
     "names_beyond_list",
     "names_untold",
 )

@@ -22,9 +22,10 @@ template <uint32_t stream_bytes> struct CheckingMeter {
     }
     static void packet(void *, aicore_meter_flow *flow, const aicore_packet *p, void *state) {
         require(of(state).open == 1, "packets come between opened and ended");
-        require(p->number == ++of(state).packets, "packets are numbered");
-        require(p->frame <= p->ip && p->ip + p->ip_header + p->transport_header == p->payload, "headers follow");
-        require(!p->transport || p->transport == p->ip + p->ip_header, "the transport follows the IP header");
+        require(flow->packets[0] + flow->packets[1] == ++of(state).packets, "packets are numbered");
+        require(p->frame <= p->ip && p->ip + aicore_ip_header(p) + aicore_transport_header(p) == p->payload,
+                "headers follow");
+        require(!p->transport || p->transport == p->ip + aicore_ip_header(p), "the transport follows the IP header");
         require(p->payload + p->payload_captured <= p->frame + p->frame_captured, "all is within the frame");
         touch(p->frame, p->frame_captured);
         if (p->seq % 16 == 3) flow->host->notify(flow);

@@ -65,6 +65,7 @@ static void named(void *self, aicore_meter_flow *flow, const aicore_name *name, 
     if (name->length > NAME_MAX_BYTES) return;
     for (size_t i = 0; i < name->length; ++i) {
         const uint8_t c = name->value[i];
+        if (!c) return; /* what follows it would not be looked at */
         lower[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
     }
     lower[name->length] = '\0';

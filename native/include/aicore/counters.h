@@ -64,6 +64,7 @@ namespace aicore {
     X(inspection_lost, "payloads not shown to external protocols: too much was out, or no batch was free")             \
     X(inspection_late, "flows that ended before external protocols had looked at all of their payload")                \
     X(strings_cut, "values cut or left out: a string over 1 KiB, a record over 32 KiB or its number of values")        \
+    X(values_refused, "values that plugins gave to fields that they do not have, or that are of another type")         \
     X(names_beyond_list, "host and domain names that gave way in a record's list to later ones of their flow")         \
     X(detections, "rules that meters reported as matched")                                                             \
     X(names_untold, "names that meters were not told: beyond 64 rules at a packet, or 4096 at a flow's recognition")   \

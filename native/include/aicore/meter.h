@@ -23,7 +23,7 @@
  *
  * STREAMS
  *   TCP: the new bytes of one direction, in order, each once. UDP: one datagram. `stream` gets the first `stream_bytes`
- *   bytes of each direction: 0 for none, UINT32_MAX for all of them. It goes on after the dissectors are done with the
+ *   bytes of each direction, UINT32_MAX for all of them. It goes on after the dissectors are done with the
  *   flow, and for flows that no dissector recognises. Segments that come out of order wait for the missing ones, within
  *   the limits of the run (stream_bytes and streams_bytes of the stack, 16 KiB per direction and 64 MiB in all by
  *   default); where bytes stay missing, the next chunk carries AICORE_GAP. Payload of a RST is left out.
@@ -90,7 +90,7 @@ typedef struct aicore_meter_flow {
     void *core;              /* private to the core */
     const uint8_t *src;      /* 4 or 16 bytes, network order */
     const uint8_t *dst;      /* the same */
-    const uint64_t *packets; /* pairs, as the next two */
+    const uint64_t *packets; /* pairs, as the next two; their sum is the number of the packet in the flow */
     const uint64_t *bytes;   /* IP bytes on the wire */
     const uint64_t *payload; /* transport payload bytes on the wire */
     int64_t last_seen;       /* highest packet time, nanoseconds since the epoch */
@@ -123,7 +123,8 @@ typedef struct aicore_packet {
     uint16_t flags;  /* aicore_packet_flags */
     uint8_t reverse; /* 0: from src to dst, 1: from dst to src */
     uint8_t reserved;
-    uint64_t number;      /* of this packet in the flow, both directions; the first is 1 */
+    uint32_t link_type; /* DLT_ number of libpcap: 1 is Ethernet */
+    uint32_t reserved2;
     const uint8_t *frame; /* from the link layer on */
     uint32_t frame_captured;
     uint32_t frame_length;    /* on the wire */
@@ -138,15 +139,28 @@ typedef struct aicore_packet {
     uint32_t ack;
     uint16_t window; /* as in the header, not scaled */
     uint8_t tcp_flags;
-    uint8_t tunnel;     /* aicore_tunnel */
-    uint32_t ip_header; /* captured bytes from `ip` to `transport` (else `payload`): IPv6 extensions included */
-    uint16_t
-        transport_header; /* captured bytes from `transport` to `payload`; those of TCP behind 20 are its options */
-    uint16_t link_type;   /* DLT_ number of libpcap: 1 is Ethernet */
-    uint8_t ttl;          /* TTL, or hop limit */
-    uint8_t tos;          /* DSCP in the upper six bits, ECN in the lower two */
-    uint8_t reserved2[6];
+    uint8_t tunnel; /* aicore_tunnel */
 } aicore_packet;
+
+/* What few meters ask for is read where it stands. */
+
+/* Captured bytes from `ip` to `transport` (else `payload`): IPv6 extensions included. */
+static inline uint32_t aicore_ip_header(const aicore_packet *packet) {
+    return (uint32_t)((packet->transport ? packet->transport : packet->payload) - packet->ip);
+}
+/* Captured bytes from `transport` to `payload`; those of TCP behind 20 are its options. */
+static inline uint32_t aicore_transport_header(const aicore_packet *packet) {
+    return packet->transport ? (uint32_t)(packet->payload - packet->transport) : 0;
+}
+/* TTL, or hop limit. */
+static inline uint8_t aicore_ttl(const aicore_packet *packet) {
+    return packet->ip[packet->ip[0] >> 4 == 4 ? 8 : 7];
+}
+/* DSCP in the upper six bits, ECN in the lower two. */
+static inline uint8_t aicore_tos(const aicore_packet *packet) {
+    const uint8_t *ip = packet->ip;
+    return ip[0] >> 4 == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+}
 
 /* New bytes of one direction; valid during the call. */
 typedef struct aicore_chunk {
@@ -177,9 +191,10 @@ typedef struct aicore_name {
     int64_t time; /* of the packet, nanoseconds since the epoch */
 } aicore_name;
 
-/* What a meter may call. `field` is an index into the fields of the meter; an index out of range, or a field of another
- * type, is ignored. Which function sets which type, and what becomes of strings: see aicore_field_type and aicore_host.
- * The fields of all meters may have 4096 values per record, a list counts its items, and 32 KiB of text. */
+/* What a meter may call. `field` is an index into the fields of the meter. A value for an index out of range, for a
+ * field of another type or outside `record` is left out and counted as values_refused. Which function sets which type,
+ * and what becomes of strings: see aicore_field_type and aicore_host. The fields of all meters may have 4096 values per
+ * record, a list counts its items, and 32 KiB of text. */
 typedef struct aicore_meter_host {
     uint32_t size; /* of this structure */
     uint32_t reserved;
@@ -204,9 +219,9 @@ typedef struct aicore_meter_host {
 typedef struct aicore_meter_setup {
     uint32_t size; /* of this structure */
     uint32_t reserved;
-    const void *config; /* what native() returned beside the capsule; its form is the plugin's own business */
-    size_t config_length;
-    char *error; /* out: why it failed, terminated */
+    const void *config;   /* what native() returned beside the capsule, never NULL; its form is the plugin's business */
+    size_t config_length; /* 0 if there is none */
+    char *error;          /* out: why it failed, terminated; zeroed before the call */
     size_t error_size;
 } aicore_meter_setup;
 
@@ -216,7 +231,7 @@ typedef struct aicore_meter {
     const char *name;      /* ^[a-z][a-z0-9_-]{0,31}$ */
     const char *help;      /* one sentence */
     uint32_t state_size;   /* bytes per flow */
-    uint32_t stream_bytes; /* bytes of each direction that `stream` gets; 0 = none, UINT32_MAX = all */
+    uint32_t stream_bytes; /* bytes of each direction that `stream` gets, above 0 if it is set; UINT32_MAX = all */
     /* What follows may be zero. An array is NULL if its count is 0. */
     const aicore_field *fields; /* unless the Python class declares them; a field belongs to one meter alone */
     uint32_t field_count;

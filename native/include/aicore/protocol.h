@@ -172,7 +172,8 @@ typedef struct aicore_payload {
 } aicore_payload;
 
 /* What a dissector may call, during `inspect` only. `field`, `anomaly` and `alias` are indexes into the arrays of the
- * protocol; an index out of range, or a field of another type, is ignored. Strings need not be UTF-8 or terminated: the
+ * protocol; a value for an index out of range, or for a field of another type, is left out and counted as
+ * values_refused. Strings need not be UTF-8 or terminated: the
  * core makes valid UTF-8 (a bad byte becomes \xNN text, NUL too) and cuts a string at 1 KiB and the strings of a record
  * at 32 KiB. A record holds at most 256 values of protocols. What is cut or left out is counted. */
 typedef struct aicore_host {

@@ -14,10 +14,10 @@ struct HostFunctions : FieldSetters<HostFunctions, aicore_flow> {
     template <typename Store>
     static void give(aicore_flow *flow, uint32_t field, unsigned types, Store store, std::string_view text = {}) {
         Dissection::Call &c = call(flow);
-        if (field >= c.protocol->fields.size()) return;
+        if (field >= c.protocol->fields.size()) return refuse(c);
         const uint16_t index = c.protocol->fields[field];
         const FieldInfo &info = c.dissection.registry_.schema()->fields[index];
-        if (!(types & bit(info.type))) return;
+        if (!(types & bit(info.type))) return refuse(c);
         if (text.data() && c.dissection.tells_names()) c.dissection.report(c, index, text);
         const bool first = info.notify && !c.target->has(index);
         const Stored stored = store(*c.target, index, info.type);
@@ -25,6 +25,8 @@ struct HostFunctions : FieldSetters<HostFunctions, aicore_flow> {
         c.notify |= stored.changed && (first || info.names());
         if (stored.cut) ++c.dissection.counters_[Counter::strings_cut];
     }
+
+    static void refuse(const Dissection::Call &c) { ++c.dissection.counters_[Counter::values_refused]; }
 
     // Of a list of names the latest are kept.
     static void add_string(aicore_flow *flow, uint32_t field, const void *bytes, size_t length) {

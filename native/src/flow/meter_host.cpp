@@ -22,9 +22,11 @@ struct MeterHost : FieldSetters<MeterHost, aicore_meter_flow> {
     static void give(aicore_meter_flow *flow, uint32_t field, unsigned types, Store store, std::string_view = {}) {
         Meters &m = meters(flow);
         const auto &fields = m.registry_.meters()[m.caller_].fields;
-        if (m.view_.event == 0 || field >= fields.size()) return;
-        const FieldType type = m.registry_.schema()->fields[fields[field]].type;
-        if (!(types & bit(type))) return;
+        const FieldType type = field < fields.size() ? m.registry_.schema()->fields[fields[field]].type : FieldType{};
+        if (m.view_.event == 0 || !(types & bit(type))) {
+            ++m.counters_[Counter::values_refused];
+            return;
+        }
         if (store(m.values_, fields[field], type).cut) ++m.counters_[Counter::strings_cut];
     }
 

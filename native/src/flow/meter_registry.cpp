@@ -22,7 +22,7 @@ struct MeterCopy {
 static_assert(sizeof(aicore_meter) == AICORE_END_OF(aicore_meter, ended) &&
               sizeof(aicore_meter_setup) == AICORE_END_OF(aicore_meter_setup, error_size) &&
               sizeof(aicore_meter_flow) == AICORE_END_OF(aicore_meter_flow, reserved) &&
-              sizeof(aicore_packet) == AICORE_END_OF(aicore_packet, reserved2) &&
+              sizeof(aicore_packet) == AICORE_END_OF(aicore_packet, tunnel) &&
               sizeof(aicore_chunk) == AICORE_END_OF(aicore_chunk, time) &&
               sizeof(aicore_name) == AICORE_END_OF(aicore_name, time) &&
               sizeof(aicore_meter_host) == AICORE_END_OF(aicore_meter_host, flow_id));
@@ -50,6 +50,8 @@ std::string read(const aicore_meter *from, MeterCopy &to) {
     if (m.help && !valid_utf8(m.help)) return who(m.name) + "its help is not UTF-8";
     if (m.state_size > AICORE_METER_STATE_MAX)
         return who(m.name) + "state_size is above " + std::to_string(AICORE_METER_STATE_MAX);
+    if (m.stream && m.stream_bytes == 0)
+        return who(m.name) + "stream is set while stream_bytes is 0: it would never be called";
     if (m.field_count == 0) return {};
     if (!m.fields) return who(m.name) + "field_count is above 0 while fields is NULL";
     constexpr size_t kLeastField = AICORE_END_OF(aicore_field, type);

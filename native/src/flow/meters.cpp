@@ -26,13 +26,13 @@ uint64_t stream_limit(const aicore_meter &meter) {
 
 MeterInstance::MeterInstance(const aicore_meter &meter, const std::string &config) : destroy_(meter.destroy) {
     if (!meter.create) return;
-    char error[512] = "";
+    char error[512] = {};
     const aicore_meter_setup setup{sizeof setup, 0, config.data(), config.size(), error, sizeof error};
     self_ = meter.create(&setup);
     if (self_) return;
     error[sizeof error - 1] = '\0';
     throw std::invalid_argument("meter '" + std::string(meter.name) +
-                                "' cannot be made: " + (error[0] ? error : "it does not say why"));
+                                "': " + (error[0] ? error : "its create() does not say why it failed"));
 }
 
 MeterInstance::~MeterInstance() {
@@ -154,21 +154,10 @@ void Meters::packet(const FlowRef &flow, const Packet &p, const RawPacket &raw, 
     std::memcpy(&v.time, &p.time, kShared);
     v.flags = flags;
     v.reverse = d;
-    v.number = flow.hot.packets[0] + flow.hot.packets[1];
     v.frame = raw.data;
     v.frame_captured = raw.captured;
     v.frame_length = std::max(raw.length, raw.captured);
-    const uint8_t *behind_ip = p.transport ? p.transport : p.payload;
-    v.ip_header = static_cast<uint32_t>(behind_ip - p.ip);
-    v.transport_header = static_cast<uint16_t>(p.payload - behind_ip);
-    v.link_type = static_cast<uint16_t>(raw.linktype);
-    if (p.key.version == 4) {
-        v.ttl = p.ip[8];
-        v.tos = p.ip[1];
-    } else {
-        v.ttl = p.ip[7];
-        v.tos = static_cast<uint8_t>(p.ip[0] << 4 | p.ip[1] >> 4);
-    }
+    v.link_type = static_cast<uint32_t>(raw.linktype);
     call(packet_, flow, &v);
 }
 

@@ -8,9 +8,9 @@
 
 namespace aicore {
 
-// Self::give(flow, field, types, store, text) finds the field by its index in the plugin's own list, ignores the call
-// unless it has one of the types (bits), and calls store(set, index in the schema, its type), which returns Stored.
-// `text`: of the two for strings.
+// Self::give(flow, field, types, store, text) finds the field by its index in the plugin's own list, refuses the
+// call unless it has one of the types (bits), and calls store(set, index in the schema, its type), which returns
+// Stored. `text`: of the two for strings.
 template <typename Self, typename Flow> struct FieldSetters {
     static constexpr unsigned bit(FieldType type) { return 1u << static_cast<unsigned>(type); }
 

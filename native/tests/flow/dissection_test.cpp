@@ -740,6 +740,19 @@ TEST(FieldsOfProtocols, strings_are_bounded_and_valid) {
     EXPECT_EQ(r.count("strings_cut"), 1u + (300 - 254));
 }
 
+TEST(FieldsOfProtocols, values_for_no_field_or_one_of_another_type_are_refused_and_counted) {
+    Fake<0> p("alpha", [](const Shown &s) {
+        s.host().set_integer(s.flow, 0, 1); // another type
+        s.host().add_string(s.flow, 0, "x", 1);
+        s.set(1, "x"); // behind the last one
+        return AICORE_DONE;
+    });
+    p.field("alphatext");
+    const Result r = run_tcp([](Connection &c) { c.data(1, 0, "x"); }, {&p.p});
+    EXPECT_TRUE(r.events.back().fields.empty());
+    EXPECT_EQ(r.counters.at("values_refused"), 3u);
+}
+
 TEST(FieldsOfProtocols, a_string_that_changes_ever_again_does_not_fill_the_record) {
     int n = 0;
     Fake<0> p("alpha", [&](const Shown &s) {

@@ -37,7 +37,7 @@ template <int slot> class FakeMeter {
   public:
     using Function = std::function<void(const Metered &)>;
 
-    // `calls`: those of its functions that are not NULL, else all.
+    // `calls`: those of its functions that are not NULL, else all; `stream` is there with streams().
     explicit FakeMeter(const char *name, Function function = {}, const std::string &calls = {})
         : function_(std::move(function)) {
         self_ = this;
@@ -48,7 +48,6 @@ template <int slot> class FakeMeter {
         const auto wanted = [&](const char *what) { return calls.empty() || calls.find(what) != calls.npos; };
         if (wanted("opened")) m.opened = opened;
         if (wanted("packet")) m.packet = packet;
-        if (wanted("stream")) m.stream = stream;
         if (wanted("named")) m.named = named;
         if (wanted("record")) m.record = record;
         if (wanted("ended")) m.ended = ended;
@@ -62,6 +61,7 @@ template <int slot> class FakeMeter {
         return *this;
     }
     FakeMeter &streams(uint32_t bytes) {
+        m.stream = stream;
         m.stream_bytes = bytes;
         return *this;
     }
@@ -112,7 +112,7 @@ template <int slot> class FakeMeter {
         call({"opened", self, flow, state}, "opened");
     }
     static void packet(void *self, aicore_meter_flow *flow, const aicore_packet *packet, void *state) {
-        call({"packet", self, flow, state, packet}, "packet " + std::to_string(packet->number));
+        call({"packet", self, flow, state, packet}, "packet " + std::to_string(flow->packets[0] + flow->packets[1]));
     }
     static void stream(void *self, aicore_meter_flow *flow, const aicore_chunk *chunk, void *state) {
         const Metered m{"stream", self, flow, state, nullptr, chunk};

@@ -28,6 +28,13 @@ struct Shown {
     }
 };
 
+// Owns what starts with "name " and reports the word behind it at each payload, in its first field.
+inline int names(const Shown &s) {
+    if (s.data.rfind("name ", 0) != 0) return AICORE_NO;
+    s.set(0, s.data.substr(5));
+    return AICORE_YES;
+}
+
 template <int slot> class Fake {
   public:
     using Function = std::function<int(const Shown &)>;

@@ -11,13 +11,6 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-// A protocol that owns what starts with "name " and reports the word behind it at each payload.
-int names(const Shown &s) {
-    if (s.data.rfind("name ", 0) != 0) return AICORE_NO;
-    s.set(0, s.data.substr(5));
-    return AICORE_YES;
-}
-
 TEST(MeterNames, notify_and_detected_make_exactly_one_update_at_their_packet) {
     for (const std::string where : {"opened", "packet", "stream", "named"}) {
         Fake<0> p("alpha", names);

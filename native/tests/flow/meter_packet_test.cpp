@@ -33,15 +33,15 @@ TEST(MeterPacket, a_packet_of_tcp) {
             EXPECT_EQ(p.reverse, 0);
             EXPECT_EQ(p.tunnel, AICORE_NO_TUNNEL);
             EXPECT_EQ(p.time, kStart);
-            EXPECT_EQ(p.number, 1u);
+            EXPECT_EQ(x.flow->packets[0] + x.flow->packets[1], 1u);
             EXPECT_EQ(p.frame_captured, f[0].bytes.size());
             EXPECT_EQ(p.frame_length, f[0].wire);
             EXPECT_EQ(std::memcmp(p.frame, f[0].bytes.data(), p.frame_captured), 0);
             EXPECT_EQ(p.ip, p.frame + 14);
-            EXPECT_EQ(p.ip_header, 20u);
+            EXPECT_EQ(aicore_ip_header(&p), 20u);
             EXPECT_EQ(p.ip_length, 20u + 24 + 6);
             EXPECT_EQ(p.transport, p.ip + 20);
-            EXPECT_EQ(p.transport_header, 24u);
+            EXPECT_EQ(aicore_transport_header(&p), 24u);
             EXPECT_EQ(std::memcmp(p.transport + 20, "\2\4\5\xb4", 4), 0); // the options
             EXPECT_EQ(p.payload, p.transport + 24);
             EXPECT_EQ(p.payload_captured, 4u);
@@ -50,8 +50,8 @@ TEST(MeterPacket, a_packet_of_tcp) {
             EXPECT_EQ(p.ack, 9u);
             EXPECT_EQ(p.window, 500);
             EXPECT_EQ(p.tcp_flags, kAck | kPsh);
-            EXPECT_EQ(p.ttl, 57);
-            EXPECT_EQ(p.tos, 0xb9);
+            EXPECT_EQ(aicore_ttl(&p), 57);
+            EXPECT_EQ(aicore_tos(&p), 0xb9);
             EXPECT_EQ(p.link_type, 1);
         },
         "packet");
@@ -70,13 +70,13 @@ TEST(MeterPacket, a_packet_of_udp_over_ipv6_behind_an_extension_header) {
             EXPECT_EQ(x.flow->ip_version, 6);
             EXPECT_EQ(x.flow->proto, 17);
             EXPECT_EQ(p.ip, p.frame + 14);
-            EXPECT_EQ(p.ip_header, 48u);
+            EXPECT_EQ(aicore_ip_header(&p), 48u);
             EXPECT_EQ(p.transport, p.ip + 48);
-            EXPECT_EQ(p.transport_header, 8u);
+            EXPECT_EQ(aicore_transport_header(&p), 8u);
             EXPECT_EQ(std::string(reinterpret_cast<const char *>(p.payload), p.payload_captured), "xyz");
             EXPECT_EQ(p.tcp_flags, 0);
-            EXPECT_EQ(p.ttl, 3);
-            EXPECT_EQ(p.tos, 0x2d);
+            EXPECT_EQ(aicore_ttl(&p), 3);
+            EXPECT_EQ(aicore_tos(&p), 0x2d);
         },
         "packet");
     Metering{{&m.m}}.run(f);
@@ -100,7 +100,7 @@ TEST(MeterPacket, headers_that_are_cut_or_broken_are_given_as_far_as_they_go) {
             ASSERT_NE(p.transport, nullptr);
             EXPECT_EQ(p.payload_captured, 0u);
             EXPECT_LE(p.payload, p.frame + p.frame_captured);
-            headers.push_back(p.transport_header);
+            headers.push_back(aicore_transport_header(&p));
         },
         "packet");
     Metering{{&m.m}}.run(f);

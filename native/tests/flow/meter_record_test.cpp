@@ -62,6 +62,7 @@ TEST(MeterRecord, fields_of_every_type_are_in_each_row_and_only_if_set_for_it) {
         if (e.kind == EventKind::insert) expected["monce"] = "1";
         EXPECT_EQ(e.fields, expected);
     }
+    EXPECT_EQ(r.counters.at("values_refused"), 4u * r.events.size());
 }
 
 TEST(MeterRecord, its_fields_stand_beside_those_of_protocols_also_in_rows_that_share_them) {
@@ -96,13 +97,15 @@ TEST(MeterRecord, its_fields_stand_beside_those_of_protocols_also_in_rows_that_s
     }
 }
 
-TEST(MeterRecord, values_outside_record_are_ignored) {
+TEST(MeterRecord, values_outside_record_are_refused_and_counted) {
     FakeMeter<0> m("m", [](const Metered &x) {
         if (x.what != "record") x.host().set_integer(x.flow, 0, 1);
     });
     m.field("mint").streams(10);
-    for (const Event &e : Metering{{&m.m}}.run(datagrams(2)).events)
+    const Result r = Metering{{&m.m}}.run(datagrams(2));
+    for (const Event &e : r.events)
         EXPECT_TRUE(e.fields.empty());
+    EXPECT_GT(r.counters.at("values_refused"), 0u);
 }
 
 TEST(MeterRecord, values_of_a_record_at_the_bound) {

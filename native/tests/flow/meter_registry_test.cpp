@@ -36,6 +36,10 @@ TEST(MeterRegistry, a_good_meter_and_what_is_wrong_with_bad_ones) {
     EXPECT_EQ(problem([](auto &m, auto &) { m.state_size = AICORE_METER_STATE_MAX; }), "");
     EXPECT_EQ(problem([](auto &m, auto &) { m.state_size = AICORE_METER_STATE_MAX + 1; }),
               "meter 'm': state_size is above 16384");
+    const auto stream = [](void *, aicore_meter_flow *, const aicore_chunk *, void *) {};
+    EXPECT_EQ(problem([&](auto &m, auto &) { m.stream = stream; }),
+              "meter 'm': stream is set while stream_bytes is 0: it would never be called");
+    EXPECT_EQ(problem([&](auto &m, auto &) { m.stream = stream, m.stream_bytes = 1; }), "");
     EXPECT_EQ(problem([](auto &m, auto &) { m.fields = nullptr; }),
               "meter 'm': field_count is above 0 while fields is NULL");
     EXPECT_EQ(problem([](auto &m, auto &) { m.field_size = 11; }),

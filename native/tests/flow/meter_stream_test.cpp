@@ -141,7 +141,6 @@ TEST(MeterStream, the_bound_of_bytes_holds_per_direction_and_meter) {
     expect_all(f, {"abc", "<uvwx", "d"}, 4);
     expect_all(f, {"abc", "<uvw"}, 3); // at the end of a segment
     expect_all(f, {"a", "<u"}, 1);
-    expect_all(f, {}, 0);
     FakeMeter<0> a("a", {}, "stream");
     FakeMeter<1> b("b", {}, "stream");
     FakeMeter<2> none("none", {}, "stream");

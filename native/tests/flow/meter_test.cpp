@@ -10,13 +10,6 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-// A protocol that owns what starts with "name " and reports the word behind it at each payload.
-int names(const Shown &s) {
-    if (s.data.rfind("name ", 0) != 0) return AICORE_NO;
-    s.set(0, s.data.substr(5));
-    return AICORE_YES;
-}
-
 TEST(Meter, calls_come_in_the_order_that_the_header_promises) {
     Frames f;
     Connection c(f);
@@ -184,7 +177,7 @@ TEST(Meter, a_create_that_fails_keeps_the_engine_from_starting_and_says_why) {
         Metering({{&good.m, &bad.m}}).run(datagrams(1));
         FAIL();
     } catch (const std::invalid_argument &error) {
-        EXPECT_EQ(std::string(error.what()), "meter 'bad' cannot be made: " + std::string(511, 'x'));
+        EXPECT_EQ(std::string(error.what()), "meter 'bad': " + std::string(511, 'x'));
     }
     EXPECT_EQ(good.destroyed.size(), 1u);
 }

@@ -23,4 +23,6 @@ class Watch(aicore.Meter):
                 names = {line.strip().lower().encode() for line in lines}
         except (OSError, ValueError) as error:
             raise aicore.UsageError(f"watch: names of {path} cannot be read: {error}") from error
+        if any(b"\0" in name for name in names):
+            raise aicore.UsageError(f"watch: a name of {path} holds a NUL")
         return _native.watch, b"".join(name + b"\0" for name in sorted(names - {b""}))
