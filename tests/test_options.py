@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from aicore import Option, UsageError
 from aicore.plugins.options import DELIVERY_OPTIONS, check_options, parse_plugin, parse_query
-from aicore.plugins.secrets import scrub
+from aicore.plugins.secrets import remember_secret, scrub
 
 DECLARED = {
     "table": Option(str, default="flows"),
@@ -86,6 +90,44 @@ def test_secrets_are_known_from_then_on() -> None:
     declared = {"key": Option(str, secret=True), "token": Option(str), "text": Option(str)}
     check_options("hook:x", declared, {"key": "canary-101", "token": "canary-102", "text": "plain-103"})
     assert scrub("canary-101 and canary-102, plain-103") == "*** and ***, plain-103"
+
+
+@pytest.mark.parametrize(
+    "secret", ["can\\ary'201", 'can"ary/202 +', "canäry\t\"'203", "canary\n204", "can\U0001f424ry205"]
+)
+def test_secrets_are_known_however_others_write_them(secret: str) -> None:
+    """Drivers and servers put them into reprs, JSON and URLs."""
+    remember_secret(secret)
+    quoted = quote(secret, safe="")
+    for text in (
+        secret,
+        f"{secret!r}",
+        f"{secret!a}",
+        f"""{f"'{secret}"!r}""",
+        f"""{f"{secret}' and a quote {chr(34)}"!r}""",
+        repr(secret.encode()),
+        repr(f"'\"{secret}".encode()),
+        json.dumps([secret]),
+        json.dumps({"key": secret}, ensure_ascii=False),
+        quoted,
+        quoted.lower(),
+        quote(secret),
+        quote_plus(secret),
+    ):
+        assert re.search("ary|ry|20[1-5]", scrub(text)) is None, text
+
+
+def test_a_secret_that_is_no_text_is_remembered() -> None:
+    remember_secret("canary\udcff301")
+    assert scrub("canary\udcff301") == "***"
+
+
+def test_what_parts_of_aicore_log_is_scrubbed(caplog: pytest.LogCaptureFixture) -> None:
+    """Also in programs, whose handlers know nothing of secrets."""
+    remember_secret("canary-302")
+    for name in ("aicore", "aicore.delivery"):
+        logging.getLogger(name).error("%s is refused", "canary-302")
+    assert [record.getMessage() for record in caplog.records] == ["*** is refused"] * 2
 
 
 def test_required_and_own_types() -> None:

@@ -284,12 +284,20 @@ def test_a_literal_secret_is_known(url: str, literal: bool) -> None:
         ("redis://h?a=1&a=2", "given twice"),
         ("redis://h?a", "name=value"),
         ("redis://h\0", "NUL"),
+        ("sqlite:hunter\udcff22.db", "the URL holds bytes that are no UTF-8"),
+        ("redis://u:${RAW}@h", "environment variable RAW of the URL holds bytes that are no UTF-8"),
+        ("sqlite:${RAW}", "environment variable RAW of the URL holds bytes that are no UTF-8"),
+        ("sqlite:x?key=${RAW}", "environment variable RAW of the URL holds bytes that are no UTF-8"),
+        ("${RAW}", "environment variable RAW of the URL holds bytes that are no UTF-8"),
+        ("raw://u@h", "environment variable AICORE_RAW_PASSWORD of the URL holds bytes that are no UTF-8"),
     ],
 )
 def test_errors(url: str, message: str) -> None:
+    raw = "hunter\udcff22"  # as Python has a byte of the environment that is no UTF-8
     with pytest.raises(UsageError) as error:
-        AdaptorURL.parse(url, ENVIRON)
+        AdaptorURL.parse(url, {**ENVIRON, "RAW": raw, "AICORE_RAW_PASSWORD": raw})
     assert message in str(error.value)
+    assert "hunter" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,15 @@ def written(name: str) -> str:
     return f"${{{unquote(name)}}}"
 
 
+def is_text(value: str) -> bool:
+    """Whether all bytes of what the environment or the command line held are UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _first_line(path: str) -> str:
     """UsageError for a file that cannot be read, or whose first line is empty."""
     try:

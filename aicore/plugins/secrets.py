@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 # A password runs to the last @ of the word, because one that was not percent-encoded may hold /, ? and @ itself.
 # The look-ahead keeps host:port/path?mail=a@b as it is.
@@ -31,9 +32,26 @@ def looks_secret(name: str) -> bool:
 
 def remember_secret(value: str, shown: str = "***") -> None:
     """From now on `scrub` and aicore's logger show `shown` for this value, wherever it stands."""
-    for form in {value, quote(value, safe=""), unquote(value)}:
+    for form in _forms(value):
         if len(form) >= _SHORTEST_EXACT and _known_secrets.get(form) != "***":
             _known_secrets[form] = shown
+
+
+def _forms(value: str) -> set[str]:
+    """As it is, and as others write it: into URLs and forms, whose hex digits have either case; into JSON; into the
+    repr of a text or of bytes, whose quotes depend on the text around it."""
+    quoted = {
+        quote(value, safe="", errors="replace"),
+        quote(value, errors="replace"),
+        quote_plus(value, errors="replace"),
+    }
+    lower = {re.sub("%..", lambda match: match[0].lower(), form) for form in quoted}
+    spelt = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    for shown in (repr, ascii):
+        spelt |= {shown(value)[1:-1], shown(f"\"'{value}").removeprefix("'\"\\'")[:-1]}
+    raw = value.encode(errors="replace")
+    spelt |= {repr(raw)[2:-1], repr(b"\"'" + raw).removeprefix("b'\"\\'")[:-1]}
+    return {value, unquote(value)} | quoted | lower | spelt
 
 
 def scrub(text: str) -> str:
@@ -67,4 +85,6 @@ class ScrubFilter(logging.Filter):
         return True
 
 
-logging.getLogger("aicore").addFilter(ScrubFilter())
+# A logger's filter does not see what its children log.
+for _name in ("aicore", "aicore.delivery"):
+    logging.getLogger(_name).addFilter(ScrubFilter())

@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from aicore.errors import UsageError
 from aicore.plugins.options import DELIVERY_OPTIONS, Option, parse_query
-from aicore.plugins.references import REFERENCE, Values, read_again, with_quoted_files, written
+from aicore.plugins.references import REFERENCE, Values, is_text, read_again, with_quoted_files, written
 from aicore.plugins.secrets import looks_secret, redact, remember_secret, replaced
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]*(?:[+.-][a-z0-9]+)*):", re.ASCII | re.IGNORECASE)
@@ -88,6 +88,8 @@ class AdaptorURL(str):
             return url
         if _LITERAL in url:
             raise UsageError("a URL cannot hold a NUL")
+        if not is_text(url):
+            raise UsageError("the URL holds bytes that are no UTF-8")
         environ = values = Values(environ)
         given, url = url, with_quoted_files(url)
         text, front = url, None
@@ -350,9 +352,10 @@ def password_variable(scheme: str) -> str:
 
 def _fill_password(scheme: str, login: str, environ: Mapping[str, str]) -> str:
     """`user:password@` with the password of the environment, where it has none of its own."""
-    password = environ.get(password_variable(scheme))
-    if password is None or ":" in login:
+    name = password_variable(scheme)
+    if name not in environ or ":" in login:
         return login
+    password = _value(name, environ)
     return f"{login.rstrip('@')}:{quote(password, safe='')}@"
 
 
@@ -360,6 +363,8 @@ def _value(name: str, environ: Mapping[str, str]) -> str:
     found = environ.get(name)
     if found is None:
         raise UsageError(f"the environment variable {name} of the URL is not set")
+    if not is_text(found):
+        raise UsageError(f"the environment variable {name} of the URL holds bytes that are no UTF-8")
     return found
 
 
