@@ -58,10 +58,18 @@ struct SharedTexts {
 struct PyBatch {
     std::shared_ptr<aicore::Batch> batch;
     bool sealed = false;
+    mutable bool is_lent = false; // see lend(); under the GIL
     Forms forms;
     SharedTexts texts;
 
     explicit PyBatch(std::shared_ptr<aicore::Batch> b) : batch(std::move(b)) {}
+
+    // For whoever reads without the GIL, or for longer than the call: it never changes again. What is added later is
+    // added to a copy.
+    std::shared_ptr<aicore::Batch> lend() const {
+        is_lent = true;
+        return batch;
+    }
 };
 
 PyBatch batch_from_rows(const py::sequence &rows, const py::sequence &fields);

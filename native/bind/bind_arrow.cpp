@@ -80,7 +80,7 @@ class PythonSource final : public ArrowSource {
         try {
             const py::object batch = source_.attr("next")();
             if (batch.is_none()) return nullptr;
-            return py::cast<const PyBatch &>(batch).batch;
+            return py::cast<const PyBatch &>(batch).lend();
         } catch (const py::error_already_set &e) { // which needs the GIL until it is gone
             // Consumers know errors of their own only; Python raises this one again when they return to it.
             if (e.matches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
@@ -108,10 +108,11 @@ py::object batch_arrow_schema(const PyBatch &self) {
 py::tuple batch_arrow_array(const PyBatch &self) {
     const ArrowFields fields = arrow_fields(*self.batch);
     Capsule<ArrowArray> array("arrow_array");
+    const auto batch = self.lend();
     bool done;
     {
         const py::gil_scoped_release release;
-        done = export_rows(self.batch, fields, 0, self.batch->rows.size(), array.get());
+        done = export_rows(batch, fields, 0, batch->rows.size(), array.get());
     }
     if (!done) throw py::value_error("a column has more than 2 GiB of text: read the batch as a stream");
     return py::make_tuple(schema_capsule(fields), array.release());
@@ -119,7 +120,7 @@ py::tuple batch_arrow_array(const PyBatch &self) {
 
 py::object batch_arrow_stream(const PyBatch &self) {
     Capsule<ArrowArrayStream> stream("arrow_array_stream");
-    export_stream(self.batch, stream.get());
+    export_stream(self.lend(), stream.get());
     return stream.release();
 }
 

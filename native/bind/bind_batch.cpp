@@ -48,9 +48,10 @@ py::object json(PyBatch &self, bool meta) {
     return self.forms.get(meta ? "json meta" : "json", [&]() -> Sized {
         std::string out;
         std::vector<size_t> ends;
+        const auto batch = self.lend();
         {
             const py::gil_scoped_release release;
-            append_json(out, ends, *self.batch, meta, false);
+            append_json(out, ends, *batch, meta, false);
         }
         return {rows_of(out, ends), out.size() + ends.size() * (sizeof(PyBytesObject) + sizeof(PyObject *) + 8)};
     });
@@ -59,9 +60,10 @@ py::object json(PyBatch &self, bool meta) {
 py::tuple nested_json(const PyBatch &self, const NestedPlaces &places) {
     std::string out;
     std::vector<size_t> ends;
+    const auto batch = self.lend();
     {
         const py::gil_scoped_release release;
-        append_nested_json(out, ends, *self.batch, places); // std::invalid_argument is ValueError
+        append_nested_json(out, ends, *batch, places); // std::invalid_argument is ValueError
     }
     return rows_of(out, ends);
 }
@@ -79,7 +81,8 @@ py::bytearray packed(const PyBatch &self,
     std::vector<PackedPlace> places;
     for (const auto &[kind, fields, offset, width] : given)
         places.push_back({place_kind(kind), fields, offset, width});
-    const size_t rows = self.batch->rows.size();
+    const auto batch = self.lend();
+    const size_t rows = batch->rows.size();
     if (rows > 0 && size > static_cast<size_t>(PY_SSIZE_T_MAX) / rows)
         throw py::value_error("rows of " + std::to_string(size) + " bytes are too large");
     const auto out = py::reinterpret_steal<py::bytearray>(
@@ -87,16 +90,17 @@ py::bytearray packed(const PyBatch &self,
     if (!out) throw py::error_already_set(); // MemoryError
     auto *begin = reinterpret_cast<uint8_t *>(PyByteArray_AS_STRING(out.ptr()));
     const py::gil_scoped_release release;
-    write_packed(begin, *self.batch, places, size); // std::invalid_argument is ValueError
+    write_packed(begin, *batch, places, size); // std::invalid_argument is ValueError
     return out;
 }
 
 py::bytes json_lines(const PyBatch &self, bool meta) {
     std::string out;
+    const auto batch = self.lend();
     {
         const py::gil_scoped_release release;
         std::vector<size_t> ends;
-        append_json(out, ends, *self.batch, meta, true);
+        append_json(out, ends, *batch, meta, true);
     }
     return py::bytes(out);
 }
@@ -126,9 +130,10 @@ std::vector<uint32_t> rows_at_multiples(const PyBatch &self, const std::unordere
 }
 
 PyBatch concat(const std::vector<const PyBatch *> &batches) {
+    std::vector<std::shared_ptr<const Batch>> lent; // declared first: it is let go of with the GIL held
     std::vector<const Batch *> native;
     for (const PyBatch *b : batches)
-        native.push_back(b->batch.get());
+        native.push_back(lent.emplace_back(b->lend()).get());
     const py::gil_scoped_release release;
     return PyBatch(Batch::concat(native)); // std::invalid_argument is ValueError
 }
@@ -148,34 +153,61 @@ std::vector<uint32_t> indexes_of(const py::object &codes) {
     }
 }
 
-void add(PyBatch &self, const std::string &name, const py::sequence &column_values, const py::object &codes) {
-    if (self.sealed) throw py::value_error("the batch is sealed: fields are added in flow_enrich only");
-    Batch &b = *self.batch;
+// A column that is there but may be added: one that a hook declared, without values so far. Null: there is none.
+// ValueError for a name that cannot be added.
+AddedColumn *addable(Batch &b, const std::string &name) {
     const auto known = std::find_if(b.added.begin(), b.added.end(),
                                     [&](const AddedColumn &column) { return column.field.name == name; });
-    if (find_core_column(name) || find_field(b, name) >= 0 || (known != b.added.end() && known->is_filled))
-        throw py::value_error("there is a column '" + name + "' already");
-    if (known == b.added.end() && b.schema->of_run)
+    if (known == b.added.end()) {
+        if (find_core_column(name) || find_field(b, name) >= 0)
+            throw py::value_error("there is a column '" + name + "' already");
+        return nullptr;
+    }
+    if (known->is_filled) throw py::value_error("there is a column '" + name + "' already");
+    return &*known;
+}
+
+// The values and their codes are asked for before anything of the batch is held: objects of Python's may come back to
+// it, and change meanwhile.
+void add(PyBatch &self, const std::string &name, const py::sequence &column_values, const py::object &codes) {
+    const auto open = [&] {
+        if (self.sealed) throw py::value_error("the batch is sealed: fields are added in flow_enrich only");
+    };
+    open();
+    const AddedColumn *declared = addable(*self.batch, name);
+    if (!declared && self.batch->schema->of_run)
         throw py::value_error("no hook declares it: a hook names what it adds in its `fields`, as "
                               "fields = (aicore.Field(\"" +
                               name + "\", \"" + type_name(type_of_values(column_values)) + "\", \"what it means\"),)");
     if (!valid_column_name(name)) throw py::value_error("'" + name + "' is no name of a field: ^[a-z][a-z0-9_]{0,47}$");
-    const size_t rows = self.batch->rows.size();
+    const std::optional<FieldType> type = declared ? std::optional(declared->field.type) : std::nullopt;
     std::vector<uint32_t> indexes;
     if (!codes.is_none()) indexes = indexes_of(codes);
-    const size_t found = codes.is_none() ? column_values.size() : indexes.size();
-    if (found != rows) throw py::value_error(std::to_string(found) + " values for " + std::to_string(rows) + " rows");
-    for (const uint32_t index : indexes)
-        if (index >= column_values.size()) throw py::value_error("there is no value number " + std::to_string(index));
-    Values values =
-        values_of(column_values, known == b.added.end() ? type_of_values(column_values) : known->field.type);
-    if (!codes.is_none()) values = values.take(indexes);
-    if (known == b.added.end()) {
-        FieldInfo field{name, values.type(), false, 64, "", "", "added by a plugin", "plugin"};
-        b.added.push_back({std::move(field), std::move(values)});
-    } else {
+    Values values = values_of(column_values, type ? *type : type_of_values(column_values));
+    if (!codes.is_none()) {
+        for (const uint32_t index : indexes)
+            if (index >= values.rows()) throw py::value_error("there is no value number " + std::to_string(index));
+        values = values.take(indexes);
+    }
+    const size_t rows = self.batch->rows.size();
+    if (values.rows() != rows)
+        throw py::value_error(std::to_string(values.rows()) + " values for " + std::to_string(rows) + " rows");
+
+    open();
+    if (self.is_lent) {
+        auto copy = self.batch->copy();
+        copy->serial = self.batch->serial;
+        copy->payloads = std::move(self.batch->payloads);
+        self.batch = std::move(copy);
+        self.is_lent = false;
+    }
+    Batch &b = *self.batch;
+    if (AddedColumn *known = addable(b, name)) {
         known->values = std::move(values);
         known->is_filled = true;
+    } else {
+        FieldInfo field{name, values.type(), false, 64, "", "", "added by a plugin", "plugin"};
+        b.added.push_back({std::move(field), std::move(values)});
     }
     self.forms.forget();
 }

@@ -11,9 +11,10 @@ py::bytes batch_schema_bytes(const PyBatch &self) {
 
 py::bytes batch_to_bytes(const PyBatch &self) {
     std::string out;
+    const auto batch = self.lend();
     {
         const py::gil_scoped_release release;
-        append_binary(out, *self.batch);
+        append_binary(out, *batch);
     }
     return out;
 }

@@ -73,7 +73,8 @@ class Lookup {
     explicit Lookup(size_t size) : size_(size) { clear(); }
 
     py::tuple find(const PyBatch &self, const std::string &name, const py::function &function) {
-        const Batch &batch = *self.batch;
+        const auto held = self.batch; // the function may add columns, which may give self another batch
+        const Batch &batch = *held;
         const TextColumn texts(batch, name);
         if (used_ > size_) clear();
         py::list results;
