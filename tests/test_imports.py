@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert len(graph) > 50
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c", "b"], ["c", "b", "c"]]
     assert circles(graph) == []
+
+
+def test_the_map_of_the_folders_is_whole() -> None:
+    """ARCHITECTURE.md names every folder of the package and of the native sources."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    shown = set(re.findall(r"^ +(?:[a-z]+/)*([a-z]+)/ ", text[text.index("## Map") :], re.MULTILINE))
+    there = {
+        path.parent.name
+        for pattern in ("aicore/*/*", "native/src/*/*", "native/*/*")
+        for path in ROOT.glob(pattern)
+        if path.suffix in (".py", ".cpp", ".h") or path.parent.name == "templates"
+    }
+    assert len(there) > 15
+    assert there <= shown | {"src", "include"}
 
 
 def plugins() -> list[str]:

@@ -11,8 +11,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from aicore import Option, UsageError
-from aicore.plugins.options import DELIVERY_OPTIONS, check_options, parse_plugin, parse_query
+from aicore import Option, PluginError, UsageError
+from aicore.plugins.options import DELIVERY_OPTIONS, check_options, config_of, parse_plugin, parse_query
 from aicore.plugins.secrets import remember_secret, scrub
 
 DECLARED = {
@@ -128,6 +128,13 @@ def test_what_parts_of_aicore_log_is_scrubbed(caplog: pytest.LogCaptureFixture) 
     for name in ("aicore", "aicore.delivery"):
         logging.getLogger(name).error("%s is refused", "canary-302")
     assert [record.getMessage() for record in caplog.records] == ["*** is refused"] * 2
+
+
+@pytest.mark.parametrize("declared", [("table",), {"table": "flows"}, None])
+def test_what_is_no_declaration(declared: Any) -> None:
+    plugin = type("Wrong", (), {"options": declared})()
+    with pytest.raises(PluginError, match=r"hook:wrong: options must be a dict of names and aicore\.Option, not"):
+        config_of("hook:wrong", plugin, {})
 
 
 def test_required_and_own_types() -> None:

@@ -340,6 +340,21 @@ def test_a_summary_shows_plugins_that_failed(capture_file: Path) -> None:
     assert re.fullmatch(r"PluginStats\(name='hook:raising', calls=.*, set_aside=None\)", repr(plugin))
 
 
+def test_a_summary_shows_what_a_store_refused(capture_file: Path) -> None:
+    class Refusing(aicore.DatabaseAdaptor):
+        def write(self, batch: aicore.FlowBatch) -> list[aicore.RowError]:
+            return [aicore.RowError(row, "poison", "taken") for row in range(len(batch))]
+
+    stack = aicore.StackLan()
+    stack.set_tcp_database_adaptor(Refusing())
+    with aicore.PacketDispatcher(capture_file) as dispatcher:
+        dispatcher.stack = stack
+        summary = dispatcher.run()
+    refused = summary.adaptors[0].counters["dead_lettered"]
+    assert refused > 0
+    assert f"refusing closed, 0 delivered, {refused} refused for good" in repr(summary)
+
+
 def test_plugins_of_flows_are_a_list(capture_file: Path) -> None:
     with pytest.raises(aicore.UsageError, match=r"plugins=\['http'\]"):
         aicore.flows(capture_file, plugins="http")

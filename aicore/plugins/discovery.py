@@ -24,7 +24,7 @@ from aicore import _core
 from aicore.errors import AicoreError, Fatal, PluginError, Status, UsageError
 from aicore.plugins import hookspecs
 from aicore.plugins.adaptor import DatabaseAdaptor, takes_nothing
-from aicore.plugins.options import DELIVERY_OPTIONS, DeliveryOptions, check_options, nearest
+from aicore.plugins.options import DELIVERY_OPTIONS, DeliveryOptions, check_options, declared_options, nearest
 from aicore.plugins.secrets import one_line
 from aicore.plugins.url import AdaptorURL
 
@@ -167,7 +167,7 @@ class Plugins:
             check_options(label, {}, options)
             return plugin
         shared = DELIVERY_OPTIONS if kind == "adaptor" else {}
-        values = check_options(label, {**getattr(plugin, "options", {}), **shared}, options)
+        values = check_options(label, {**declared_options(label, plugin), **shared}, options)
         delivery = {name: values.pop(name) for name in shared}
         try:
             instance: Any = plugin()
@@ -277,13 +277,14 @@ def check_plugin(kind: PluginKind, label: str, plugin: Any) -> None:
     if not isinstance(api, int) or not MIN_API_VERSION <= api <= API_VERSION:
         supported = f"{MIN_API_VERSION} to {API_VERSION}" if MIN_API_VERSION < API_VERSION else str(API_VERSION)
         raise PluginError(f"{label} was written for plugin API {api}, this aicore supports {supported}", "incompatible")
+    options = declared_options(label, plugin)
     if kind == "adaptor":
         missing = [name for name in _adaptor_methods(plugin) if not callable(getattr(plugin, name, None))]
         if missing:
             raise PluginError(f"{label}: the adaptor has no {', '.join(missing)}")
         if takes_nothing(plugin):
             raise PluginError(f"{label} defines neither write nor insert, update or remove")
-        if taken := sorted(DELIVERY_OPTIONS.keys() & getattr(plugin, "options", {}).keys()):
+        if taken := sorted(DELIVERY_OPTIONS.keys() & options.keys()):
             raise PluginError(f"{label} declares {', '.join(taken)}, which every adaptor's URL takes for its delivery")
     elif kind == "protocol":
         from aicore.plugins.protocol import Protocol, check_protocol

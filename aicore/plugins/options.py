@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from aicore.errors import UsageError
+from aicore.errors import PluginError, UsageError
 from aicore.plugins.secrets import looks_secret, remember_secret
 
 _BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
@@ -184,6 +184,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(known)}" if known else "there is none"
 
 
+def declared_options(owner: str, plugin: type) -> Mapping[str, Option]:
+    """`options` of a plugin's class. PluginError unless it is a dict of options."""
+    declared: object = getattr(plugin, "options", {})
+    if isinstance(declared, Mapping) and all(isinstance(option, Option) for option in declared.values()):
+        return declared
+    raise PluginError(f"{owner}: options must be a dict of names and aicore.Option, not {declared!r:.100}")
+
+
 def check_options(owner: str, declared: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
     """Every declared option with its value or default. UsageError for an unknown, wrong or missing one. Nothing shows a
     secret one from then on."""
@@ -205,7 +213,7 @@ def check_options(owner: str, declared: Mapping[str, Option], given: Mapping[str
 
 def config_of(owner: str, plugin: object, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """What `plugin.config` is to hold: the values of the options that its class declares. Read-only."""
-    return MappingProxyType(check_options(owner, getattr(type(plugin), "options", {}), given))
+    return MappingProxyType(check_options(owner, declared_options(owner, type(plugin)), given))
 
 
 def parse_query(owner: str, query: str) -> dict[str, str]:

@@ -14,6 +14,9 @@ from aicore.run.isolation import PluginStats
 #: name, flows, packets, bytes
 TopRow = tuple[str, int, int, int]
 
+#: Counters of a delivery that a summary's repr shows where they are not 0.
+_UNDELIVERED = {"spooled": "in the spool", "dead_lettered": "refused for good", "shed": "shed", "lost": "lost"}
+
 
 @dataclass(frozen=True)
 class RunContext:
@@ -90,7 +93,10 @@ class RunSummary:
         """What matters at a glance; to_dict() has everything."""
         parts = [f"{self.seconds:.1f} s", f"{self.counters.get('packets', 0)} packets"]
         parts.append(f"{self.counters.get('flows_tcp', 0) + self.counters.get('flows_udp', 0)} flows")
-        parts += [f"{one.name} {one.state}, {one.counters.get('delivered', 0)} delivered" for one in self.adaptors]
+        for one in self.adaptors:
+            shown = [f"{one.counters.get('delivered', 0)} delivered"]
+            shown += [f"{one.counters[name]} {what}" for name, what in _UNDELIVERED.items() if one.counters.get(name)]
+            parts.append(f"{one.name} {one.state}, {', '.join(shown)}")
         parts += [f"{one.name} failed {one.errors} time{'s' * (one.errors != 1)}" for one in self.plugins if one.errors]
         if self.warnings:
             parts.append(f"{len(self.warnings)} warnings")
