@@ -207,7 +207,8 @@ def test_nothing_that_a_batch_hands_out_changes_it() -> None:
     before = rows.json()
     for name in rows.names():
         column = rows.column(name)
-        assert column is rows.column(name)
+        assert column == rows.column(name)
+        assert not isinstance(column, tuple) or column is rows.column(name)
         with pytest.raises(TypeError):
             column[0] = column[1]
         if isinstance(column, tuple):
@@ -223,6 +224,19 @@ def test_nothing_that_a_batch_hands_out_changes_it() -> None:
     names.clear()
     assert rows.names()
     assert rows.json() is before
+
+
+def test_whoever_releases_a_column_releases_nobody_elses() -> None:
+    """As `with` does at its end."""
+    rows = batch({"bytes": 7, "share": 0.5, "yes": True}, {"bytes": 0, "share": 1.5, "yes": False})
+    rows.seal()
+    others = [rows.column("bytes"), rows.valid("bytes")]
+    for name in ("bytes", "share", "yes"):
+        with rows.column(name) as values, rows.valid(name) as valid:
+            assert len(values) == len(valid) == 2
+    assert [view.tolist() for view in others] == [[7, 0], [1, 1]]
+    assert [(flow.bytes, flow.share, flow.yes) for flow in rows] == [(7, 0.5, True), (0, 1.5, False)]
+    assert rows.column("yes").tolist() == [True, False]
 
 
 def test_a_batch_costs_what_was_made_of_it() -> None:

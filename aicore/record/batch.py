@@ -205,8 +205,13 @@ class FlowBatch:
 
     def column(self, name: str) -> Any:
         """Integers and times: a memoryview of int64. float: of double. bool: of bool. All are 0 where absent, and
-        numpy.asarray takes them. str: a tuple, None where absent. Lists: a tuple of tuples, likewise. Made once.
-        KeyError for an unknown name."""
+        numpy.asarray takes them. str: a tuple, None where absent. Lists: a tuple of tuples, likewise. Made once, but
+        for the memoryview, which is the caller's: release() or `with` leaves those of others. KeyError for an unknown
+        name."""
+        found = self._column(name)
+        return memoryview(found) if isinstance(found, memoryview) else found
+
+    def _column(self, name: str) -> Any:
         found = self._columns.get(name)
         if found is None:
             try:
@@ -218,7 +223,7 @@ class FlowBatch:
     def valid(self, name: str) -> memoryview:
         """1 where the row has a value, else 0. Made once. KeyError for an unknown name."""
         try:
-            return self._core.valid(name)
+            return memoryview(self._core.valid(name))
         except KeyError:
             raise self._unknown(name) from None
 
@@ -369,7 +374,7 @@ class FlowBatch:
     def _value(self, name: str, row: int) -> Any:
         """One value as a Flow shows it."""
         try:
-            column = self.column(name)
+            column = self._column(name)
         except KeyError:
             raise AttributeError(f"a flow has no field {name!r}; {nearest(name, self.names())}") from None
         value = column[row]
