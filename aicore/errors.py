@@ -40,6 +40,8 @@ class PartialWrite(Exception):
     `RowError`s instead."""
 
     def __init__(self, delivered: int) -> None:
+        if type(delivered) is not int or delivered < 0:
+            raise TypeError(f"PartialWrite: delivered is a number of rows, not {delivered!r:.100}")
         super().__init__(f"stopped after {delivered} rows")
         self.delivered = delivered
 

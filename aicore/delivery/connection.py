@@ -13,7 +13,7 @@ from aicore.delivery.faults import Tracebacks
 from aicore.delivery.timing import Clock, log
 from aicore.errors import AicoreError, Fatal, PartialWrite, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor, write_batch, write_rows
-from aicore.plugins.secrets import scrub
+from aicore.plugins.secrets import scrub, text_of
 from aicore.record.batch import FlowBatch
 
 #: A call that has not returned for so long is named.
@@ -92,7 +92,7 @@ class Connection:
             try:
                 with self._calling("reload"):
                     self.adaptor.reload()
-            except (Exception, SystemExit) as error:
+            except BaseException as error:  # on the delivery's thread, which it must not end
                 log.warning("%s: reload: %s", self._name, describe(error))
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class Connection:
             self.connect()
         except AicoreError as error:  # does not heal
             raise Fatal(f"connect: {describe(error)}") from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise Away(describe(error)) from error
 
     @property
@@ -150,5 +150,5 @@ class Connection:
 
 def describe(error: BaseException) -> str:
     """One line without secrets."""
-    text = " ".join(scrub(str(error)).split())[:500]
+    text = " ".join(scrub(text_of(error)).split())[:500]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from aicore.delivery.timing import log
-from aicore.plugins.secrets import scrub
+from aicore.plugins.secrets import scrub, text_of
 
 #: What Python raises where code is wrong: no store is away by them.
 CODE_ERRORS = (
@@ -47,7 +47,7 @@ class Tracebacks:
         if place in self._seen or len(self._seen) >= _MOST:
             return
         self._seen.add(place)
-        shown = _Raised(f"{type(error).__name__}: {scrub(str(error))[:500]}")
+        shown = _Raised(f"{type(error).__name__}: {scrub(text_of(error))[:500]}")
         log.error(
             "%s: %s() raises, perhaps by an error of its code",
             self._name,

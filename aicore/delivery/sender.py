@@ -94,7 +94,9 @@ class Sender:
             try:
                 self._connection.connect()
                 break
-            except (Exception, SystemExit) as error:
+            except Gone:
+                raise
+            except BaseException as error:  # as with write()
                 # What aicore itself finds wrong, such as an option, does not heal.
                 if isinstance(error, AicoreError):
                     self._health.give_up(f"connect: {describe(error)}")

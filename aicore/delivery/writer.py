@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from aicore.delivery.backlog import Gone
 from aicore.delivery.connection import Away, describe
 from aicore.delivery.faults import FLOWS, CodeFaults
 from aicore.delivery.inflight import InFlight, Outcome
@@ -169,7 +170,9 @@ class Writer:
             self._faults.failed(cause or error, [keys[rows[at]]])
             self._stopped_at(flight, rows, at, describe(cause or error), keys, stack, weak)
             return True
-        except (Exception, SystemExit) as error:
+        except Gone:
+            raise
+        except BaseException as error:  # also asyncio's CancelledError: nothing that an adaptor raises ends the thread
             self._reason = reason = describe(error)
             self._faults.failed(error, [keys[row] for row in rows[:FLOWS]])
             weak = isinstance(error, OSError)

@@ -68,9 +68,17 @@ def replaced(text: str, shown: Mapping[str, str]) -> str:
     return re.sub("|".join(each), lambda match: shown[match[0]], text)
 
 
+def text_of(error: BaseException) -> str:
+    """What it says of itself; nothing if its own code fails."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def one_line(error: BaseException) -> str:
     """An exception's class and text without secrets, for a message."""
-    text = " ".join(scrub(str(error)).split())
+    text = " ".join(scrub(text_of(error)).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

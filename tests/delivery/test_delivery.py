@@ -23,7 +23,7 @@ import pytest
 from aicore.delivery import Delivery, Spool, balance, spool_list
 from aicore.delivery.counters import PLACES
 from aicore.delivery.payload import encode
-from aicore.errors import Fatal, RowError
+from aicore.errors import Fatal, PartialWrite, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.record.batch import FlowBatch
 from aicore.testing import FaultyAdaptor, batches, event, flow_id, life, lives, make_batch
@@ -300,6 +300,52 @@ def test_other_errors_are_no_reason_to_connect_again() -> None:
         until(lambda: one.counters()["retried"] > 20)
         store.down = None
     assert len(store.connected) == 1
+
+
+class Cancelled(BaseException):
+    """As asyncio.CancelledError is none of Exception."""
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("its text cannot be had")
+
+
+@pytest.mark.parametrize("call", ["write", "connect", "reload"])
+@pytest.mark.parametrize("raised", [Cancelled, GeneratorExit, SystemExit, Unprintable, lambda: PartialWrite("x")])  # type: ignore[arg-type]
+def test_nothing_that_an_adaptor_raises_ends_its_delivery(call: str, raised: Callable[[], BaseException]) -> None:
+    class Store(FaultyAdaptor):
+        left = 1
+
+        def once(self, name: str) -> None:
+            if call == name and self.left:
+                self.left -= 1
+                raise raised()
+
+        def connect(self, connection_str: str) -> None:
+            self.once("connect")
+            super().connect(connection_str)
+
+        def reload(self) -> None:
+            self.once("reload")
+            super().reload()
+
+        def write(self, batch: FlowBatch) -> Any:
+            self.once("write")
+            return super().write(batch)
+
+    store = Store("all")
+    with balanced(delivery(store, url="test://x")) as one:
+        one.reload()
+        one.put(lives(range(5)))
+        until(lambda: store.left == 0 and len(store.log) == 15)
+    assert one.counters()["delivered"] == 15
+
+
+@pytest.mark.parametrize("given", [-1, True, None, "x", [3], 1.0])
+def test_a_partial_write_says_how_many_rows(given: Any) -> None:
+    with pytest.raises(TypeError, match="delivered is a number of rows"):
+        PartialWrite(given)
 
 
 def test_as_long_as_there_is_no_way_to_the_store_no_row_is_tried_or_suspected() -> None:
