@@ -3,8 +3,9 @@
 """Packets per CPU second and peak memory, side by side: run.py [CAPTURE...] [--mixes] [--rounds N] [--only NAME...]
 
 Every round runs every subject once, in turn, so that a machine that slows down slows all of them; the medians are
-printed, and the ratio to the bare libpcap loop of the same run. NFStream and ndpiReader are measured where installed.
-Without a CAPTURE the benchmark's own mixes are made and used (see mixes.py).
+printed, and the ratio to the bare libpcap loop of the same run. Beside that stand a walk over the records with
+read(1 MiB), for pcap of this machine's byte order, and aicore's reader alone. NFStream and ndpiReader are measured
+where installed. Without a CAPTURE the benchmark's own mixes are made and used (see mixes.py).
 """
 
 from __future__ import annotations
@@ -26,10 +27,20 @@ HERE = Path(__file__).resolve().parent
 LOOP = "libpcap loop"
 
 
-def build_loop(folder: Path) -> Path:
-    program = folder / "loop"
-    subprocess.run(["cc", "-O2", "-o", program, HERE / "loop.c", "-lpcap"], check=True)
-    return program
+def build(folder: Path) -> dict[str, str]:
+    """The programs that read a capture and do nothing with it, by subject."""
+    source = HERE.parent / "native/src/source"
+    parts = [path for path in source.glob("*.cpp") if not path.name.startswith("live")]
+    parts += [source / "unpack/compressed.cpp", source / "unpack/decompressor.cpp"]  # without the libraries
+    native = ["c++", "-O2", "-DNDEBUG", "-std=c++20", f"-I{HERE.parent / 'native/include'}", f"-I{source}"]
+    programs: dict[str, tuple[str, list[str | Path]]] = {
+        LOOP: ("loop", ["cc", "-O2", HERE / "loop.c", "-lpcap"]),
+        "read(1 MiB) walk": ("walk", ["cc", "-O2", HERE / "walk.c"]),
+        "reader alone": ("reader", [*native, HERE / "reader.cpp", *parts, "-lpcap"]),
+    }
+    for name, command in programs.values():
+        subprocess.run([*command, "-o", folder / name], check=True)
+    return {subject: str((folder / name).resolve()) for subject, (name, _) in programs.items()}
 
 
 def measure(command: list[str]) -> tuple[dict[str, float], int]:
@@ -48,19 +59,21 @@ def measure(command: list[str]) -> tuple[dict[str, float], int]:
     return json.loads(text.strip().splitlines()[-1]), usage.ru_maxrss
 
 
-def commands(loop: Path, capture: Path) -> dict[str, list[str]]:
+def commands(programs: dict[str, str], capture: Path) -> dict[str, list[str]]:
     subject = [sys.executable, str(HERE / "subject.py")]
     names = ["no adaptor", "no-op write", "no-op insert/update/remove", "sqlite", "aicore.flows"]
     if importlib.util.find_spec("nfstream"):
         names.append("nfstream")
-    found = {LOOP: [str(loop), str(capture)], **{name: [*subject, name, str(capture)] for name in names}}
+    found = {name: [program, str(capture)] for name, program in programs.items()}
+    found |= {name: [*subject, name, str(capture)] for name in names}
     if reader := shutil.which("ndpiReader"):
         found["ndpiReader"] = [reader, "-q", "-i", str(capture)]
     return found
 
 
-def bench(capture: Path, loop: Path, rounds: int, only: list[str]) -> dict[str, dict[str, float]]:
-    chosen = {name: command for name, command in commands(loop, capture).items() if not only or name in (LOOP, *only)}
+def bench(capture: Path, programs: dict[str, str], rounds: int, only: list[str]) -> dict[str, dict[str, float]]:
+    every = commands(programs, capture)
+    chosen = {name: command for name, command in every.items() if not only or name in (LOOP, *only)}
     samples: dict[str, list[tuple[dict[str, float], int]]] = {name: [] for name in chosen}
     for _ in range(rounds):
         for name, command in chosen.items():
@@ -104,10 +117,10 @@ def main() -> None:
     captures = list(arguments.captures)
     if arguments.mixes or not captures:
         captures += make(arguments.work, arguments.packets).values()
-    loop = build_loop(arguments.work)
+    programs = build(arguments.work)
     results = {}
     for capture in captures:
-        results[str(capture)] = bench(capture, loop.resolve(), arguments.rounds, arguments.only)
+        results[str(capture)] = bench(capture, programs, arguments.rounds, arguments.only)
         if not arguments.json:
             show(capture, results[str(capture)])
     if arguments.json:

@@ -4,8 +4,8 @@
 python native/fuzz/run.py FOLDER [TARGET...]
 
 FOLDER keeps the builds, what was learnt (corpus) and the inputs of reports. A target is binary, decode, packets,
-capture, or the name of a protocol of the core, aicore-protocols or aicore-quic. As many run at once as there are
-processors.
+reader, capture, or the name of a protocol of the core, aicore-protocols or aicore-quic. As many run at once as there
+are processors.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ python native/fuzz/seeds.py core|protocols|quic FOLDER     writes FOLDER/TARGET/
 
 from __future__ import annotations
 
+import gzip
 import importlib
+import lzma
 import shutil
 import struct
 import sys
@@ -28,6 +30,11 @@ Seeds = Iterable[tuple[str, bytes]]  # target, input
 LINKS = (NULL, ETHERNET, PPP, None, CHDLC, LOOP, SLL, SLL2, RAW)  # links.h
 PORTS = (80, 443, 53, 9999)  # packets.cpp
 MIDSTREAM = 2
+# A capture of one packet by zstd and lz4, for which Python has no module.
+PACKED = (
+    "28b52ffd00482d0100e8d4c3b2a102000400ffff000001000000010000000200000004646174610200777911800b",
+    "04224d184040c02300000084d4c3b2a102000400010062ffff000001000400310200001a0080040000006461746100000000",
+)
 
 
 def short(data: bytes) -> bytes:
@@ -89,6 +96,43 @@ def frames(capture: Capture) -> bytes:
     return b"".join(bytes([3, link]) + short(frame.data) for frame in capture.frames[:40])
 
 
+def readers() -> Seeds:
+    """For reader.cpp, and the compressed ones for capture.cpp: each kind of file, with blocks that are rare."""
+    capture = CAPTURES["http"]()
+    capture.frames = capture.frames[:5]
+    whole = capture.pcap()
+    record = whole[24:40] + bytes(8)  # of the modified kind, then its data
+    files = [whole, capture.pcap(">", True), capture.pcapng(), capture.pcapng(">", True)]
+    files += [whole[:6] + bytes([minor, 0]) + whole[8:] for minor in (2, 3)]
+    files.append(bytes.fromhex("34cdb2a1") + whole[4:24] + record + capture.frames[0].data)
+
+    def block(order: str, kind: int, body: bytes) -> bytes:
+        body += bytes(-len(body) % 4)
+        length = struct.pack(order + "I", len(body) + 12)
+        return struct.pack(order + "I", kind) + length + body + length
+
+    mixed = b""
+    for order in "<>":
+        mixed += block(order, 0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1))
+        mixed += block(order, 1, struct.pack(order + "HHIHHB3xHHqI", 1, 0, 0, 9, 1, 0x8A, 14, 8, -1, 0))
+        mixed += block(order, 1, struct.pack(order + "HHIHHB3xI", 101, 0, 9, 9, 1, 9, 0))
+        mixed += block(order, 3, struct.pack(order + "I", 60) + bytes(60))
+        mixed += block(order, 2, struct.pack(order + "HHIIII", 1, 0, 0, 5, 4, 4) + b"data")
+        mixed += block(order, 6, struct.pack(order + "IIIII", 0, 1, 5, 4, 4) + b"data" + bytes(4))
+        mixed += block(order, 5, bytes(12)) + block(order, 10, b"secrets") + block(order, 0xBAD, b"custom")
+    files.append(mixed)
+    packed = [
+        gzip.compress(whole),
+        gzip.compress(whole[:30]) + gzip.compress(whole[30:]) + bytes(9),
+        lzma.compress(whole),
+    ]
+    packed += [bytes.fromhex(text) for text in PACKED]
+    for number, data in enumerate([*files, *packed]):
+        yield "reader", bytes([number % 8 | (number % 2) << 3]) + data
+    for data in packed:
+        yield "capture", bytes([0]) + data
+
+
 def core() -> Seeds:
     for make in CAPTURES.values():
         capture = make()
@@ -101,6 +145,7 @@ def core() -> Seeds:
         for pipe in range(2):
             yield "capture", bytes([pipe]) + capture.pcap("<>"[pipe], bool(pipe))
             yield "capture", bytes([pipe]) + capture.pcapng("<>"[pipe], bool(pipe))
+    yield from readers()
     for form in EXAMPLES:
         yield "binary", short(form.schema()) + form.batch()
     for name, port, udp, turns in conversations():
