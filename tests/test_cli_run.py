@@ -425,6 +425,7 @@ def test_what_two_runs_have_left_for_a_store_is_all_delivered(capture_file: Path
     assert (store["counters"]["replayed"], store["counters"]["spooled"]) == (2 * FLOWS, 0)
     assert result.exit_code == 0
     assert [one["rows"] for one in json.loads(invoke("spool", "list", "--json").stdout)] == [0, 0]
+    assert invoke("spool", "list").stdout.splitlines()[1:] == ["2 spools more, empty"]
 
 
 @pytest.mark.usefixtures("failing")

@@ -30,13 +30,15 @@ def command(ctx: click.Context, /, directory: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")
 @click.pass_obj
 def list_(directory: Path, /, as_json: bool) -> None:
-    """List the spools and how much waits in each."""
+    """List the spools in which something waits, or that need a look; --json names the empty ones too."""
     from aicore.delivery import spool_list
 
     spools = spool_list(directory)
     if as_json:
         dump(spools)
         return
+    shown = [(one, ", ".join(_remarks(one))) for one in spools]
+    shown = [(one, remarks) for one, remarks in shown if one["rows"] or remarks]
     rows = [
         (
             one["name"],
@@ -44,12 +46,14 @@ def list_(directory: Path, /, as_json: bool) -> None:
             size(one["bytes"]),
             _time(one["oldest"]),
             one["store"],
-            ", ".join(_remarks(one)),
+            remarks,
         )
-        for one in spools
+        for one, remarks in shown
     ]
     for line in table(("NAME", "RECORDS", "SIZE", "SINCE", "STORE", ""), rows, right=(1, 2)):
         say(line)
+    if empty := len(spools) - len(shown):
+        say(f"{count(empty, 'spool')} more, empty")
 
 
 def _remarks(one: dict[str, Any]) -> Iterator[str]:
