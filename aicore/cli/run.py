@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Read captures or interfaces and deliver their flows.
 
-    SOURCE is a capture file, - for standard input, or a directory, whose captures are read in the order of their names,
-    with --follow as others drop them there. Several are one input. The summary goes to standard output, or to standard
-    error where a store writes there.
+    SOURCE is a capture file, - for standard input, or a directory, whose captures are read in the natural order of
+    their names, with --follow as others drop them there. Several are one input. The summary goes to standard output,
+    or to standard error where a store writes there.
 
     \b
     aicore run capture.pcap

@@ -302,6 +302,18 @@ TEST(Compressed, WhatNobodyUnpacksSaysHow) {
     Folder folder;
     for (const auto &[name, bytes, command] : {std::array<std::string, 3>{"bzip2", "BZh91AY&SY and so on", "bzcat"},
                                                {"compress", "\x1f\x9d\x90 and so on", "zcat"},
+#ifndef AICORE_HAVE_ZLIB
+                                               {"gzip", "\x1f\x8b\x08 and so on", "zcat"},
+#endif
+#ifndef AICORE_HAVE_ZSTD
+                                               {"zstd", "\x28\xb5\x2f\xfd and so on", "zstdcat"},
+#endif
+#ifndef AICORE_HAVE_LZMA
+                                               {"xz", std::string("\xfd\x37zXZ\0 and so on", 16), "xzcat"},
+#endif
+#ifndef AICORE_HAVE_LZ4
+                                               {"lz4", "\x04\x22\x4d\x18 and so on", "lz4cat"},
+#endif
                                                {"lz4's legacy format", "\x02\x21\x4c\x18 and so on", "lz4cat"}}) {
         const std::string path = folder.write("x.pcap.z", bytes);
         try {
