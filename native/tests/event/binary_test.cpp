@@ -78,6 +78,41 @@ TEST(Binary, BatchesOfOneReaderShareASchemaUntilNamesAreAdded) {
     EXPECT_EQ(reader.read(bytes)->schema, other->schema);
 }
 
+// A batch of rows that have each a layer7 of its own.
+std::shared_ptr<Batch> with_names(const std::string &prefix, size_t count) {
+    const auto batch = full_batch();
+    const Row row = batch->rows[0];
+    auto schema = std::make_shared<Schema>(*batch->schema);
+    schema->names = {""};
+    batch->added.clear();
+    batch->rows.clear();
+    for (size_t i = 1; i <= count; ++i) {
+        schema->names.push_back(prefix + std::to_string(i));
+        batch->rows.push_back(row);
+        batch->rows.back().layer7 = static_cast<uint16_t>(i);
+        batch->rows.back().anomaly = batch->rows.back().sensor = 0;
+        batch->rows.back().attribute_count = 0;
+    }
+    batch->schema = schema;
+    return batch;
+}
+
+// The empty name counts twice: it is in the schema and in each batch.
+TEST(Binary, NamesAreKeptFromBatchToBatchUpToTheBound) {
+    const auto a = with_names("a", 40'000);
+    const std::string bytes = bytes_of(*a);
+    for (const size_t more : {65'536 - 40'002, 65'536 - 40'002 + 1}) {
+        BinaryReader reader(schema_bytes(*a));
+        reader.read(bytes);
+        const auto b = reader.read(bytes_of(*with_names("b", more)));
+        ASSERT_EQ(b->rows.size(), more);
+        for (size_t i = 0; i < more; ++i)
+            ASSERT_EQ(b->schema->names.at(b->rows[i].layer7), "b" + std::to_string(i + 1));
+        EXPECT_EQ(b->schema->names.size(), more == 25'534 ? 65'535u : more + 1);
+        EXPECT_EQ(reader.read(bytes)->schema == b->schema, more == 25'534);
+    }
+}
+
 TEST(Binary, TextsOfManyRowsAreStoredOnce) {
     const auto batch = full_batch();
     const size_t one = bytes_of(*batch->take({0})).size(), many = bytes_of(*batch->take({0, 0, 0, 0, 0})).size();
