@@ -54,6 +54,7 @@ def test_files(scheme: str, rest: str, message: str, capture_file: Path, tmp_pat
     ("url", "message"),
     [
         ("sqlite:text", "text: it is a file of another kind"),
+        ("sqlite::memory:", ":memory:: a database in memory would be lost with the run"),
         ("sqlite:-", "sqlite: it cannot be written to standard output"),
         ("sqlite:x.db?table=1x", "a name is letters, digits and _"),
         ("exec:", "exec: no command: write exec:COMMAND"),

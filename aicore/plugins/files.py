@@ -43,6 +43,8 @@ def _problem(path: str, beside: bool, magic: bytes, at: int) -> str | None:
     directory = os.path.dirname(os.path.abspath(path))
     if "\0" in path:
         return "a path cannot hold a NUL"
+    if beside and path.startswith(":memory:"):  # as SQLite and DuckDB mean it
+        return "a database in memory would be lost with the run; a file of that name is ./:memory:"
     if not os.path.isdir(directory):
         return f"there is no directory {directory}"
     try:

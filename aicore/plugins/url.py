@@ -102,6 +102,9 @@ class AdaptorURL(str):
                 f"{redact(given)!r} is not a URL; files are written as sqlite:PATH, servers as scheme://host"
             )
         template = _split(text[match.end() :])
+        # A path may be a command, in which the shell has variables of its own.
+        if "${" in REFERENCE.sub("", f"{template.login} {template.places} {template.query}"):
+            raise UsageError("the URL holds a ${ that is no reference: write ${VAR} or ${file:PATH}")
         if options:
             more = "&".join(f"{quote(name)}={quote(value, safe='${}')}" for name, value in options.items())
             template = template._replace(query=f"{template.query}&{more}" if template.query else more)
