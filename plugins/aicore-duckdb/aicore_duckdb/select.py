@@ -24,6 +24,7 @@ def main(sql: str, captures: Sequence[str]) -> None:
     """Answer a SELECT over the flows of captures.
 
     The table is called flows; `aicore fields` lists its columns. On a terminal the answer is a table, else it is CSV.
+    Exit code 1: captures are damaged, and the answer is about what could be read.
 
     \b
     aicore-select 'SELECT layer7, count(*), sum(bytes) FROM flows GROUP BY ALL' capture.pcap
@@ -35,24 +36,35 @@ def main(sql: str, captures: Sequence[str]) -> None:
     try:
         db = duckdb.connect()
         db.execute("SET enable_external_access = false")  # the question is about the captures, and about nothing else
-        _read(db, captures)
+        whole = _read(db, captures)
         _show(db.execute(sql))
     except (AicoreError, duckdb.Error) as error:
         terminal.warn(f"error: {' '.join(str(error).split())}")
         sys.exit(2)
+    if not whole:
+        sys.exit(1)
 
 
-def _read(db: duckdb.DuckDBPyConnection, captures: Sequence[str]) -> None:
-    """Fills `flows`, batch by batch. A capture that ends early is said by aicore's log, and what was read counts."""
-    from aicore import FlowBatch, flows
+def _read(db: duckdb.DuckDBPyConnection, captures: Sequence[str]) -> bool:
+    """Fills `flows`, batch by batch. False: captures are damaged, as aicore's log says; what was read counts."""
+    from aicore import FlowBatch, SourceError, flows
     from aicore_duckdb.tables import table_of
 
     batches = flows(captures, live=False).batches()
-    db.register("batch", table_of(next(batches, None) or FlowBatch.from_rows([])))
-    db.execute("CREATE TABLE flows AS FROM batch")
-    for batch in batches:
-        db.register("batch", table_of(batch))
-        db.execute("INSERT INTO flows BY NAME FROM batch")
+    whole = False
+    command = "CREATE TABLE flows AS FROM batch"
+    try:
+        for batch in batches:
+            db.register("batch", table_of(batch))
+            db.execute(command)
+            command = "INSERT INTO flows BY NAME FROM batch"
+        whole = True
+    except SourceError:
+        pass  # raised at the end, behind all that could be read
+    if command.startswith("CREATE"):
+        db.register("batch", table_of(FlowBatch.from_rows([])))
+        db.execute(command)
+    return whole
 
 
 def _show(answer: duckdb.DuckDBPyConnection) -> None:
