@@ -102,6 +102,7 @@ def test_secrets_come_from_the_environment(capture_file: Path, monkeypatch: pyte
         ("[run]\nevery = 'often'", "[run] every: 'often' is not a valid integer"),
         ("[run]\nevery = -1", "[run] every: -1 is not in the range"),
         ("[run]\nsnaplen = 10", "[run] snaplen: 10 is not in the range"),
+        ("[run]\nwait = true", "[run] wait: wait must be a number of seconds, or forever"),
         ("run = 3", "[run] must be a table"),
         ("[plugins]\nlabel = 3", "[plugins.label] must be a table"),
         ("[to]\nurl = 'jsonl:x'", "to must be written as [[to]]"),

@@ -397,6 +397,19 @@ def test_a_store_that_cannot_be_used_ends_the_run_and_leaves_the_others_alone(
     )
 
 
+@pytest.mark.parametrize(("given", "at_url"), [("0.2", ""), ("0.2,stop", ""), ("forever", "?wait=0.2")])
+def test_wait_is_for_every_store_whose_url_says_nothing_else(capture_file: Path, given: str, at_url: str) -> None:
+    result = invoke("run", capture_file, "--to", f"exec:false{at_url}", "--wait", given)
+    assert result.exit_code == 1
+    assert "has taken nothing for 0 s since the start" in result.stderr
+
+
+def test_a_wait_that_is_none_is_named(capture_file: Path) -> None:
+    result = invoke("run", capture_file, "--wait", "long")
+    assert result.exit_code == 2
+    assert "wait must be a number of seconds, or forever" in result.stderr
+
+
 @pytest.mark.usefixtures("failing")
 def test_what_waits_in_the_spool_is_delivered_by_the_next_run(capture_file: Path) -> None:
     assert invoke("run", capture_file, "--to", "failing:x?how=fatal").exit_code == 1

@@ -221,6 +221,14 @@ def test_an_output_that_cannot_be_written_is_one_line(folder: Path, command: lis
         assert err == f"aicore: error: standard output: {reason}\n"
 
 
+def test_lines_for_a_closed_output_are_not_tried_again(folder: Path) -> None:
+    process = start(folder, "run", "visits.pcap", "--to", "jsonl:-?wait=forever", preexec_fn=lambda: os.close(1))
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == Exit.LOST
+    assert "stopped: Fatal: cannot write standard output: Bad file descriptor" in err
+    assert "retrying" not in err
+
+
 def test_what_the_run_has_to_say_wins_over_an_output_that_cannot_be_written(folder: Path) -> None:
     with open("/dev/full", "w") as full:
         process = start(folder, "run", "visits.pcap", "--to", "exec:false?wait=0.2", "--no-spool", stdout=full)

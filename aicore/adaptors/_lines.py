@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 # What no later attempt cures; a full disk or an I/O error may pass.
 _FATAL = frozenset(
-    (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+    (
+        errno.EBADF,
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.EROFS,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    )
 )
 
 _STDOUT = "standard output"

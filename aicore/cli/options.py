@@ -53,6 +53,16 @@ class JobCommand(click.Command):
             raise
 
 
+def _checked_wait(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Any:
+    from aicore.delivery import checked_wait
+    from aicore.errors import UsageError
+
+    try:
+        return None if given is None else checked_wait(given)
+    except UsageError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+
+
 def _load_config(ctx: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:
     if path is not None:
         config = Config(path, _in_file())
@@ -178,7 +188,9 @@ _OPTIONS = [
     ),
     _option("Stores and plugins", "--no-spool", is_flag=True, help="Keep nothing on disk for a store that is away."),
     _option(
-        "Stores and plugins", "--wait", is_flag=True, help="Wait for ever for a store that is away when files are read."
+        "Stores and plugins", "--wait", callback=_checked_wait, metavar="SECONDS[,stop]|forever",
+        help="How long a store that is away is waited for; then the run goes on without it or, with ,stop, ends.  "
+        "[default: 5 at the start, 300 later; forever while the input has no end]",
     ),
     _option(
         "Stores and plugins", "--queue", type=click.IntRange(1, 1 << 20), metavar="MIB", default=64, show_default=True,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from aicore.cli import signals
 from aicore.cli.exits import Exit
-from aicore.delivery import checked_wait
 from aicore.plugins.discovery import open_adaptor
 from aicore.run.loop import Run
 
 if TYPE_CHECKING:
     from aicore.cli.progress import Progress
     from aicore.cli.run_setup import Job
+    from aicore.plugins.options import Wait
     from aicore.run.context import RunSummary
 
 
@@ -25,7 +25,9 @@ _LOST = ("lost", "dead_letters_unwritten", "spool_damaged_rows", "spool_damaged_
 _KEPT = ("spooled", "dead_lettered", "spools_unusable", "spool_set_aside")
 
 
-def run(job: Job, progress: Progress, *, queue_bytes: int, wait: bool, metrics: str | None) -> tuple[RunSummary, Exit]:
+def run(
+    job: Job, progress: Progress, *, queue_bytes: int, wait: Wait | None, metrics: str | None
+) -> tuple[RunSummary, Exit]:
     """Runs the job to its end, or until SIGINT or SIGTERM. KeyboardInterrupt if three came before there was a
     summary."""
     for url in job.urls:
@@ -39,7 +41,7 @@ def run(job: Job, progress: Progress, *, queue_bytes: int, wait: bool, metrics: 
         spool_settings=job.spool_settings,
         ledgers=job.ledgers,
         queue_bytes=queue_bytes,
-        wait=checked_wait("forever") if wait else None,
+        wait=wait,
     )
     with ExitStack() as stack:
         stack.callback(running.close)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from aicore.delivery.faults import Tracebacks
+from aicore.delivery.faults import ATTEMPTS, CODE_ERRORS, Tracebacks
 from aicore.delivery.timing import Clock, log
 from aicore.errors import AicoreError, Fatal, PartialWrite, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor, write_batch, write_rows
@@ -38,6 +38,7 @@ class Connection:
         self._clock = clock
         self._connected = False
         self._lost = False  # the last write lost the store
+        self._code_errors = 0  # of connect(), in a row
         self._reload = False  # set by any thread
         self._call: tuple[str, float] | None = None  # what the adaptor is in, since when
         self._named = False  # that call, in the log
@@ -48,12 +49,22 @@ class Connection:
         return self._url is not None and not self._connected
 
     def connect(self) -> None:
-        """Raises what the adaptor raises."""
+        """Raises what the adaptor raises; see `broken`."""
         assert self._url is not None
-        with self._calling("connect"):
-            self.adaptor.connect(self._url)
+        try:
+            with self._calling("connect"):
+                self.adaptor.connect(self._url)
+        except BaseException as error:
+            self._code_errors = self._code_errors + 1 if isinstance(error, CODE_ERRORS) else 0
+            raise
+        self._code_errors = 0
         self._connected = True
         self._lost = False
+
+    @property
+    def broken(self) -> bool:
+        """connect() fails by an error of its code, time after time: no store comes back by waiting for that."""
+        return self._code_errors >= ATTEMPTS
 
     def write(self, batch: FlowBatch, *, merged: bool) -> Sequence[RowError] | None:
         """Gives a batch to the adaptor; raises what it raises, Away if there was no way to the store, and Fatal if it
@@ -117,6 +128,8 @@ class Connection:
         except AicoreError as error:  # does not heal
             raise Fatal(f"connect: {describe(error)}") from error
         except BaseException as error:
+            if self.broken:
+                raise Fatal(f"its connect() fails by an error of its code: {describe(error)}") from error
             raise Away(describe(error)) from error
 
     @property

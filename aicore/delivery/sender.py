@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 from aicore.delivery.backlog import Backlog, Gone
 from aicore.delivery.connection import Connection, describe
-from aicore.delivery.faults import ATTEMPTS, CODE_ERRORS
 from aicore.delivery.health import Health
 from aicore.delivery.inflight import InFlight, Outcome
 from aicore.delivery.suspects import STRIKES
@@ -103,7 +102,7 @@ class Sender:
                     return False
                 failures += 1
                 self._health.failed(describe(error))
-                if isinstance(error, CODE_ERRORS) and failures >= ATTEMPTS:
+                if self._connection.broken:
                     self._health.give_up(f"its connect() fails by an error of its code: {describe(error)}")
                     return False
             if self._health.given_up() or not self.pause(self._backoff.seconds(failures)):

@@ -1083,6 +1083,38 @@ def test_an_adaptor_whose_code_is_wrong_is_ended_with_its_traceback(
     assert ("return len(None)" if call == "write" else "connection_str.host") in caplog.text
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_an_adaptor_whose_code_is_wrong_when_it_connects_again_is_ended(tmp_path: Path, live: bool) -> None:
+    store = Broken("")
+    one = delivery(store, url="test://x", live=live, wait=math.inf, spool=spool(tmp_path))
+    with balanced(one):
+        one.put(make_batch(10))
+        until(lambda: len(store.rows) == 10)
+        store.call, store.cut = "connect", True
+        one.put(make_batch(10, first=10, version=100))
+        until(lambda: one.state == "fatal")
+    assert "its connect() fails by an error of its code: AttributeError" in (one.error or "")
+    assert (one.counters()["lost"], one.counters()["spooled"]) == (0, 10)
+    assert store.calls < 20
+
+
+def test_an_outage_is_no_error_of_code_though_one_attempt_raises_what_looks_like_it() -> None:
+    store = FaultyAdaptor("all")
+    errors: list[Exception] = [ConnectionRefusedError() for _ in range(20)]
+    errors[7] = errors[15] = KeyError("the driver's own")
+    connect = store.connect
+
+    def try_again(url: str) -> None:
+        if errors:
+            raise errors.pop()
+        connect(url)
+
+    store.connect = try_again  # type: ignore[method-assign]
+    with balanced(delivery(store, url="test://x", live=True)) as one:
+        one.put(make_batch(5))
+        until(lambda: len(store.rows) == 5)
+
+
 def test_an_error_of_code_for_one_row_is_that_rows(caplog: pytest.LogCaptureFixture) -> None:
     class Careless(FaultyAdaptor):
         def write(self, batch: FlowBatch) -> Any:

@@ -324,7 +324,7 @@ def terminate(directory: Path, mode: str, rng: random.Random) -> None:
     state = directory / "state"
     process = commandline.start(
         directory,
-        *("run", "-", "--udp", "--every", "1", "--json", "--wait", "--spool", state),
+        *("run", "-", "--udp", "--every", "1", "--json", "--wait", "forever", "--spool", state),
         *("--to", f"exec:{sys.executable} store.py {mode} log"),
         stdin=subprocess.PIPE,
     )
