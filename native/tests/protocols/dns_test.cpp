@@ -135,7 +135,8 @@ TEST(Dns, AnyBytesInLabels) {
             longest_text += "\\001";
     }
     EXPECT_EQ(text(longest + '\0'), longest_text) << "255 bytes, every one escaped";
-    EXPECT_EQ(text(longest + label("a") + '\0'), "(none)") << "longer than a name may be";
+    longest = longest.substr(0, longest.size() - 62) + label(std::string(62, '\1'));
+    EXPECT_EQ(text(longest + '\0'), "(none)") << "256 bytes";
 }
 
 TEST(Dns, BrokenNames) {
@@ -171,6 +172,19 @@ TEST(Dns, LongChainOfPointersIsRefused) {
     at = message.size() - chain.size() + 2 * 20;
     EXPECT_TRUE(dns::read_name(data, message.size(), at, out));
     EXPECT_EQ(out.view(), "a.example");
+}
+
+TEST(Dns, ChainOfPointersAtTheBound) {
+    std::string message = label("a") + '\0'; // then pointers, each to the one before
+    for (unsigned i = 0; i < 128; ++i)
+        message += u16(0xc000 | (i ? 3 + 2 * (i - 1) : 0));
+    const auto *data = reinterpret_cast<const uint8_t *>(message.data());
+    dns::Name out;
+    size_t at = message.size() - 4;
+    EXPECT_TRUE(dns::read_name(data, message.size(), at, out)) << "127 jumps";
+    EXPECT_EQ(out.view(), "a");
+    EXPECT_EQ(at, message.size() - 2);
+    EXPECT_FALSE(dns::read_name(data, message.size(), at, out)) << "128 jumps";
 }
 
 TEST(Dns, BrokenRecordsAreFlagged) {
