@@ -89,7 +89,7 @@ class SqliteAdaptor(FileStore):
             raise self._judged(error) from error
 
     def write_file(self, batch: FlowBatch) -> None:
-        """One transaction: all rows of the batch or none. sqlite3.OperationalError where a retry makes sense."""
+        """One transaction: all rows of the batch or none. OSError where a retry makes sense."""
         assert self._db is not None
         names = batch.names()
         rows = zip(batch.column("version"), *(_values(batch, name) for name in names), strict=True)
@@ -190,6 +190,9 @@ class SqliteAdaptor(FileStore):
     def _judged(self, error: sqlite3.Error) -> Exception:
         if _FATAL.search(str(error)):
             return Fatal(f"sqlite: {self.path}: {error}")
+        if isinstance(error, sqlite3.OperationalError):
+            # Of the file, never of one row: of a disk with little room left small rows go in and large ones do not.
+            return OSError(f"sqlite: {self.path}: {error}")
         return error
 
 

@@ -147,4 +147,6 @@ def _store(adaptor: AdaptorSummary) -> str:
         skipped = size(counters.get("spool_damaged_bytes", 0))
         parts.append(f"{count(counters.get('spool_damaged_rows', 0))} lost in a damaged spool ({skipped} skipped)")
     text = f"store: {safe(adaptor.target)}: {', '.join(parts)}"
-    return f"{text}; {safe(adaptor.state)}: {safe(adaptor.error)}" if adaptor.error else text
+    # The last error of a store that has recovered, and has everything, is of no interest any more.
+    matters = adaptor.state == "fatal" or len(parts) > 1 + bool(counters.get("merged"))
+    return f"{text}; {safe(adaptor.state)}: {safe(adaptor.error)}" if adaptor.error and matters else text

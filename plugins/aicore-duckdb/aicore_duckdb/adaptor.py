@@ -156,9 +156,14 @@ class DuckdbAdaptor(FileStore):
         )
 
     def _judged(self, error: Any) -> Exception:
+        import duckdb
+
         text = " ".join(str(error).split())
         if any(words in text for words in _FATAL):
             return Fatal(f"duckdb: {self.path}: {text}")
+        if isinstance(error, duckdb.IOException | duckdb.TransactionException):
+            # Of the file, never of one row: of a disk with little room left small rows go in and large ones do not.
+            return OSError(f"duckdb: {self.path}: {text}")
         return error  # type: ignore[no-any-return]
 
 

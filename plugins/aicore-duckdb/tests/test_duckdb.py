@@ -97,6 +97,31 @@ def test_limits_of_memory(tmp_path: Path) -> None:
             aicore.open_adaptor(f"duckdb:{tmp_path}/flows.duckdb?memory={memory}")
 
 
+FULL = """
+import resource, signal, sys
+import aicore
+from aicore.testing import event, make_batch
+adaptor = aicore.open_adaptor(sys.argv[1])
+adaptor.connect(adaptor.url)
+adaptor.write(make_batch(1))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, resource.RLIM_INFINITY))
+large = aicore.FlowBatch.from_rows([event("update", 2, 2, sslhost="x" * 100_000)])
+try:
+    adaptor.write(large)
+except OSError as error:
+    print("OSError")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+
+def test_no_room_is_an_error_of_the_disk_and_condemns_no_row(tmp_path: Path) -> None:
+    """Small rows still go in where a large one does not: any other error would have taken that for the row's fault."""
+    program = [sys.executable, "-c", FULL, f"duckdb:{tmp_path}/flows.duckdb"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.stdout == "OSError\n", done.stderr
+
+
 def test_a_file_that_another_process_has_is_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "flows.duckdb"
     hold = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
@@ -105,7 +130,7 @@ def test_a_file_that_another_process_has_is_tried_again(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
-        with pytest.raises(duckdb.IOException, match="lock"):
+        with pytest.raises(OSError, match="lock"):
             opened(f"duckdb:{path}")
         holder.communicate("")
     adaptor = opened(f"duckdb:{path}")

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aicore import AdaptorURL, DatabaseAdaptor, Option, record_fields
 from aicore.errors import Fatal, RowError, UsageError
-from aicore_elastic.clients import PORT, Address, Client, ElasticsearchClient, Login, OpensearchClient, status_of
+from aicore_elastic.clients import (
+    PORT,
+    Address,
+    Client,
+    ElasticsearchClient,
+    Login,
+    OpensearchClient,
+    Unreachable,
+    status_of,
+)
 from aicore_elastic.documents import META, Documents
 
 if TYPE_CHECKING:
@@ -297,10 +306,12 @@ class ElasticsearchAdaptor(DatabaseAdaptor):
                 return [RowError(actions[0][0], "poison", "the document alone is too large for the server")]
             if status in (401, 403, 404):
                 raise self._refused(error) from error
+            if not isinstance(error, OSError) and (status is None or status >= 500 or status in (408, 429)):
+                raise Unreachable(f"{type(error).__name__}: {error}") from error
             raise
         items = answer.get("items", ())
         if len(items) != len(actions):
-            raise ValueError(f"the server answered {len(items)} of {len(actions)} actions")
+            raise Unreachable(f"the server answered {len(items)} of {len(actions)} actions")
         if not answer["errors"]:
             return []
         judged = (_judged(row, item) for (row, _), item in zip(actions, items, strict=True))

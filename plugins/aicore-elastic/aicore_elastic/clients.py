@@ -111,8 +111,15 @@ def _found(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
         raise
 
 
-class Unreachable(Exception):
-    """No answer from the server; the text says why."""
+class Unreachable(OSError):
+    """No answer from the server, or none to what was asked; the text says why. No row is the reason."""
+
+
+def _whole(answer: Any) -> Mapping[str, Any]:
+    """A connection that ends behind the headers may leave an answer without a body, which the drivers take for one."""
+    if not isinstance(answer, Mapping):
+        raise Unreachable("the server's answer has no body")
+    return answer
 
 
 class ElasticsearchClient:
@@ -180,9 +187,11 @@ class ElasticsearchClient:
         from elastic_transport import TransportError
 
         try:
-            return method(**arguments)
+            answer = method(**arguments)
         except TransportError as error:  # "Connection error" is all that it says
             raise Unreachable(f"{error}: {error.__cause__}") from error
+        _whole(answer.body)
+        return answer
 
 
 class OpensearchClient:
@@ -206,17 +215,17 @@ class OpensearchClient:
         )
 
     def info(self) -> object:
-        return self._client.info()
+        return _whole(self._client.info())
 
     def component(self, name: str) -> Mapping[str, Any] | None:
-        found = _found(lambda: self._client.cluster.get_component_template(name=name))
+        found = _found(lambda: _whole(self._client.cluster.get_component_template(name=name)))
         return found and found["component_templates"][0]["component_template"]
 
     def put_component(self, name: str, body: Mapping[str, Any]) -> object:
         return self._client.cluster.put_component_template(name=name, body=body)
 
     def template(self, name: str) -> Mapping[str, Any] | None:
-        found = _found(lambda: self._client.indices.get_index_template(name=name))
+        found = _found(lambda: _whole(self._client.indices.get_index_template(name=name)))
         return found and found["index_templates"][0]["index_template"]
 
     def put_template(self, name: str, body: Mapping[str, Any]) -> object:
@@ -224,12 +233,12 @@ class OpensearchClient:
 
     def indices(self, names: str) -> Mapping[str, Any]:
         params = {"ignore_unavailable": "true", "expand_wildcards": "all", "filter_path": _OF_INDEX}
-        return _metas(self._client.indices.get(index=names, params=params))
+        return _metas(_whole(self._client.indices.get(index=names, params=params)))
 
     def bulk(self, body: bytes) -> Mapping[str, Any]:
         # The driver takes `timeout` for its own unless that is given, too.
         params = {"filter_path": _ANSWER, "timeout": _SHARD_TIMEOUT, "request_timeout": TIMEOUT}
-        return self._client.bulk(body=body, params=params)  # type: ignore[no-any-return]
+        return _whole(self._client.bulk(body=body, params=params))
 
     def close(self) -> None:
         self._client.close()

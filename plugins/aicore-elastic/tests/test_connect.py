@@ -100,6 +100,47 @@ def test_a_server_that_is_not_there_is_worth_another_attempt() -> None:
     adaptor.close()
 
 
+class Cut(BaseHTTPRequestHandler):
+    """Answers without a body, as a connection that ends behind the headers leaves them, from `server.cut` on."""
+
+    def do_any(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.send_response(200)
+        self.send_header("x-elastic-product", "Elasticsearch")
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        if not self.path.startswith(self.server.cut):  # type: ignore[attr-defined]
+            self.wfile.write(b'{"version":{"number":"8.19.0"},"component_templates":[],"acknowledged":true}')
+
+    do_GET = do_POST = do_PUT = do_any
+
+    def log_message(self, format: str, *arguments: object) -> None: ...
+
+
+@pytest.mark.parametrize("scheme", ["elasticsearch", "opensearch"])
+@pytest.mark.parametrize("path", ["/_bulk", "/"])
+def test_an_answer_without_a_body_is_the_servers_and_no_error_of_ours(scheme: str, path: str) -> None:
+    """OSError: what an error of code would raise ends an adaptor, and what a row would raise condemns the row."""
+    if scheme == "opensearch":
+        pytest.importorskip("opensearchpy", reason="the extra `opensearch` is not installed")
+    with HTTPServer(("127.0.0.1", 0), Cut) as server:
+        server.cut = path  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        adaptor = open_adaptor(f"{scheme}://127.0.0.1:{server.server_port}?template=no")
+        assert isinstance(adaptor, DatabaseAdaptor)
+
+        def deliver() -> None:
+            adaptor.connect(adaptor.url)
+            adaptor.write(make_batch(3))
+
+        try:
+            with pytest.raises(OSError, match="no body"):
+                deliver()
+        finally:
+            adaptor.close()
+            server.shutdown()
+
+
 @pytest.mark.parametrize("stranger", [503], indirect=True)
 def test_a_server_that_is_not_ready_has_answered(stranger: int) -> None:
     """A run on files waits for it longer than for one that is not there."""
