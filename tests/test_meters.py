@@ -151,14 +151,29 @@ def test_only_a_run_that_names_a_meter_has_its_fields(capture_file: Path) -> Non
 def test_a_name_on_the_list_is_a_detection_and_an_update_at_its_packet(tmp_path: Path) -> None:
     names = tmp_path / "names"
     names.write_text("Bad.example\n\nother.example\n")
-    path = talks(http(1, host="bad.example"), http(2, host="good.example"), dns(3, "OTHER.example")).write(
-        tmp_path / "a.pcap"
-    )
+    path = talks(
+        http(1, host="bad.example"),
+        http(2, host="good.example"),
+        dns(3, "OTHER.example"),
+        http(4, host="bad.example\0.test"),
+    ).write(tmp_path / "a.pcap")
     done = invoke("run", path, "--plugin", f"watch?names={names}", "--to", f"jsonl:{tmp_path / 'flows'}", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["counters"]["detections"] == 2
     rows = [json.loads(line) for line in (tmp_path / "flows").read_text().splitlines()]
-    assert {row["portsrc"]: row.get("watched") for row in rows} == {1: "bad.example", 2: None, 3: "other.example"}
+    assert {row["portsrc"]: row.get("watched") for row in rows} == {
+        1: "bad.example",
+        2: None,
+        3: "other.example",
+        4: None,  # another name, though its first bytes are those of one on the list
+    }
+
+
+@pytest.mark.usefixtures("examples")
+def test_a_list_with_a_nul_is_refused(tmp_path: Path, capture_file: Path) -> None:
+    (tmp_path / "names").write_text("good.example\nbad\0.example\n")
+    with pytest.raises(UsageError, match="holds a NUL"):
+        aicore.flows(capture_file, plugins=[f"watch?names={tmp_path}/names"])
 
 
 @pytest.mark.usefixtures("examples")
@@ -288,13 +303,17 @@ def test_a_meter_that_cannot_work_keeps_the_run_from_starting(
     assert reason in str(caught.value)
 
 
+#: For good: in a cycle, which a traceback makes, the collector may free a destructor before the capsule that calls it.
+_DESTRUCTORS: list[object] = []
+
+
 def structure(name: bytes, **members: Any) -> tuple[ctypes.Structure, object, list[object]]:
     """A meter that does nothing; its capsule, which says in the list when it is destroyed."""
     texts = {"name": name, "help": members.pop("help", b"nothing")}
     destroyed: list[object] = []
     destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(destroyed.append)
     made = MeterStructure(abi=METER_ABI, size=ctypes.sizeof(MeterStructure), **texts, **members)
-    made.kept = destructor
+    _DESTRUCTORS.append(destructor)
     new = ctypes.pythonapi.PyCapsule_New
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     capsule = new(ctypes.addressof(made), CAPSULE_NAME, ctypes.cast(destructor, ctypes.c_void_p))
