@@ -192,7 +192,7 @@ TEST_P(Packed, OtherThingsBehindItAreDamage) {
     EXPECT_NE(got.broken.find(name_ + " data are damaged ("), std::string::npos) << got.broken;
 }
 
-TEST_P(Packed, OnlyOnce) {
+TEST_P(Packed, is_unpacked_once) {
     EXPECT_EQ(read(pack(pack(capture({}, {kFirst})))).broken,
               "refused: is not a capture (pcap or pcapng) (unpacked from " + name_ + ")");
     EXPECT_EQ(read(pack("Once upon a time")).broken,
