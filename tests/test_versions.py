@@ -21,6 +21,7 @@ import aicore
 from aicore import StackLan
 from aicore.delivery import DeadLetters
 from aicore.run import versions as module
+from aicore.run.state import state_folder
 from aicore.run.versions import BLOCK, FIRST, Versions
 from aicore.testing import make_batch
 
@@ -44,6 +45,17 @@ def taken(count: int = 0) -> int:
     versions.reach(versions.start + count)
     versions.close(versions.start + count)
     return versions.start
+
+
+@pytest.mark.parametrize("given", ["", "state", "./state", "~/state"])
+def test_the_state_folder_does_not_depend_on_where_one_is(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", given)
+    assert state_folder() == tmp_path / ".local" / "state" / "aicore"
+    monkeypatch.setenv("XDG_STATE_HOME", "/elsewhere")
+    assert state_folder() == Path("/elsewhere/aicore")
 
 
 def test_a_run_begins_with_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

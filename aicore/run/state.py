@@ -8,8 +8,10 @@ from pathlib import Path
 
 
 def state_folder() -> Path:
-    """`$XDG_STATE_HOME/aicore`, by the XDG Base Directory Specification. RuntimeError where there is no home."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "aicore"
+    """`$XDG_STATE_HOME/aicore`, by the XDG Base Directory Specification, which says that a relative path is ignored.
+    RuntimeError where there is no home."""
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".local" / "state") / "aicore"
 
 
 def default_spool() -> Path:
