@@ -6,9 +6,10 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -102,21 +103,14 @@ def test_what_is_given_back_is_not_what_another_run_has(monkeypatch: pytest.Monk
     assert Versions().start >= second.start + FIRST
 
 
-def begin(folder: str, results: multiprocessing.Queue[int]) -> None:
-    os.environ["XDG_STATE_HOME"] = folder
-    for _ in range(20):
-        results.put(Versions().start)
-
-
-def test_runs_at_one_time_have_versions_of_their_own(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    results: multiprocessing.Queue[int] = context.Queue()
-    processes = [context.Process(target=begin, args=(str(tmp_path / "state"), results)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    starts = sorted(results.get(timeout=60) for _ in range(80))
-    for process in processes:
-        process.join()
+def test_runs_at_one_time_have_versions_of_their_own() -> None:
+    program = "from aicore.run.versions import Versions\nfor _ in range(20):\n    print(Versions().start)"
+    command = [sys.executable, "-c", program]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    outputs = [process.communicate(timeout=50)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    starts = sorted(int(line) for output in outputs for line in output.splitlines())
+    assert len(starts) == 80
     assert all(after - before >= FIRST for before, after in itertools.pairwise(starts))
 
 
