@@ -34,7 +34,7 @@ def run(folder: Path, url: str, *captures: Path, seconds: float = 50) -> list[di
     lines = folder / "flows.jsonl"
     lines.unlink(missing_ok=True)
     # A busy machine may take its time for the first rows.
-    options = ("--every", "16", "--wait", "--to", url, "--to", f"jsonl:{lines}")
+    options = ("--every", "16", "--wait", "forever", "--to", url, "--to", f"jsonl:{lines}")
     code, _, err = call(folder, "run", *captures, *options, seconds=seconds)
     assert code == 0, err
     return [json.loads(line) for line in lines.read_text().splitlines()]
@@ -189,7 +189,7 @@ def test_a_run_of_the_command_line_over_a_kill(keyspace: Keyspace, tmp_path: Pat
     path = visits.write(tmp_path / "visits.pcap")
     keyspace.server.kill()
     process = start(
-        tmp_path, "run", path, "--every", "16", "--wait", "--to", keyspace.url, environ=environment(tmp_path)
+        tmp_path, "run", path, "--every", "16", "--wait", "forever", "--to", keyspace.url, environ=environment(tmp_path)
     )
     time.sleep(3)
     keyspace.server.start()

@@ -65,7 +65,8 @@ def suffering(node: Node, index: str, tmp_path: Path, harm: Callable[[], None], 
     rng = random.Random(SEED)
     versions: dict[str, int] = {}
     process = start(
-        tmp_path, "run", capture, "--wait", "--every", 16, "--to", f"{node.url}/{index}", "--to", "jsonl:flows.jsonl",
+        tmp_path, "run", capture, "--wait", "forever", "--every", 16,
+        "--to", f"{node.url}/{index}", "--to", "jsonl:flows.jsonl",
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:

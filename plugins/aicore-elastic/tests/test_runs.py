@@ -30,7 +30,7 @@ def run(captures: Sequence[Path], url: str, lines: Path) -> list[dict[str, Any]]
     """Reads captures into the store and beside it into JSON lines, which are returned."""
     lines.unlink(missing_ok=True)
     # A busy machine may take its time for the first documents.
-    done = invoke("run", *captures, "--every", 16, "--wait", "--to", url, "--to", f"jsonl:{lines}")
+    done = invoke("run", *captures, "--every", 16, "--wait", "forever", "--to", url, "--to", f"jsonl:{lines}")
     assert done.exit_code == 0, done.output
     return [json.loads(line) for line in lines.read_text().splitlines()]
 
