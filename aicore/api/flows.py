@@ -68,7 +68,7 @@ class Flows(Iterator[Flow]):
         self._run = run
         self._batches = _ended(run, on_damage)
         self._batch: FlowBatch | None = None
-        self._next = 0
+        self._next = self._size = 0  # rows of the batch: the one that comes next, and how many there are
         self._taken = 0
         self._reader: object | None = None  # a stream, or a batches() that has begun: nobody else reads meanwhile
         self._over = ""
@@ -78,13 +78,14 @@ class Flows(Iterator[Flow]):
         self._begin()
         try:
             self._check(None, end=False)
-            while self._batch is None or self._next == len(self._batch):
+            while self._batch is None or self._next == self._size:
                 self._batch, self._next = self._take(), 0
                 if self._batch is None:
                     raise StopIteration
+                self._size = len(self._batch)
             self._next += 1
             self._taken += 1
-            return self._batch[self._next - 1]
+            return Flow(self._batch, self._next - 1)
         finally:
             self._reading.release()
 
