@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_file import query
 
 import aicore
 from aicore.adaptors.sqlite import SqliteAdaptor
@@ -27,14 +28,6 @@ def db(tmp_path: Path) -> Iterator[SqliteAdaptor]:
     adaptor.connect(f"sqlite:{tmp_path / 'flows.db'}")
     yield adaptor
     adaptor.close()
-
-
-def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 def rows(folder: Path, columns: str = "*") -> list[tuple[Any, ...]]:

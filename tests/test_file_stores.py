@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_file import query
 
 import aicore
 from aicore.testing import FileStoreContract, flow_id, make_batch
@@ -39,14 +40,6 @@ class TestSqlite(FileStoreContract):
 
     def held(self, path: Path) -> Iterable[str]:
         return [flow for (flow,) in query(path, "SELECT flow_id FROM flows")]
-
-
-def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 def opened(url: str) -> Any:
