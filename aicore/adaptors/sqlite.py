@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -71,9 +70,7 @@ class SqliteAdaptor(FileStore):
     def open_file(self) -> None:
         """Opens or makes the file and the table. Fatal where it is not an SQLite file or cannot be written."""
         self._table = self.config["table"]
-        directory = os.path.dirname(os.path.abspath(self.path))
-        if not os.path.isdir(directory):
-            raise Fatal(f"sqlite: {self.path}: there is no directory {directory}")
+        self.need_directory()
         self._names: Sequence[str] = ()  # columns of the last batch, which `_upsert` writes
         self._upsert = ""
         self.keep_orphan(self.companion)

@@ -101,6 +101,12 @@ class FileStore(DatabaseAdaptor):
         if self.path != "-" and stat.S_ISREG(os.stat(self.path).st_mode):
             self._watch = FileWatch(self.path, self.companion)
 
+    def need_directory(self) -> None:
+        """For `open_file` of a database, whose library says less of it: Fatal where there is no such directory."""
+        directory = os.path.dirname(os.path.abspath(self.path))
+        if not os.path.isdir(directory):
+            raise Fatal(f"{self.scheme}: {self.path}: there is no directory {directory}")
+
     def keep_orphan(self, suffix: str, least: int = 1) -> None:
         """For `open_file` of a database whose log is the path with `suffix`. A log without a database, or with one of
         fewer than `least` bytes, was left when that was moved away without it; it may hold rows. A new database would

@@ -7,7 +7,6 @@ ON CONFLICT took two to three times as long, DELETE and INSERT up to twice as lo
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -62,9 +61,7 @@ class DuckdbAdaptor(FileStore):
         """Opens or makes the file and the table. Fatal where the file cannot be DuckDB's, or the table not aicore's."""
         import duckdb
 
-        directory = os.path.dirname(os.path.abspath(self.path))
-        if not os.path.isdir(directory):
-            raise Fatal(f"duckdb: {self.path}: there is no directory {directory}")
+        self.need_directory()
         self._columns: Sequence[str] = ()  # of the last batch, which `_merge` writes
         self._merge = ""
         sweep(self.path)
