@@ -169,6 +169,19 @@ def test_two_hooks_may_declare_a_field_if_they_agree_on_its_type(capture_file: P
         run(capture_file, Declares(), Other())
 
 
+@pytest.mark.parametrize("hook", ["flow_insert", "flow_update", "flow_remove", "flow_batch"])
+def test_the_rows_of_a_hook_cannot_be_changed(capture_file: Path, hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field added there would be in a copy that no store and no other hook sees: an error tells the author."""
+    monkeypatch.setenv("AICORE_STRICT", "1")
+
+    def add(flows: aicore.FlowBatch) -> None:
+        flows.add("late", [True] * len(flows))
+
+    plugin = type("Late", (), {hook: staticmethod(aicore.hookimpl(add))})()
+    with pytest.raises(aicore.UsageError, match="sealed"):
+        run(capture_file, plugin)
+
+
 def test_hook_flow_insert(capture_file: Path, visits: Any) -> None:
     class Plugin:
         keys: list[str] = []

@@ -105,6 +105,14 @@ def test_fields_of_a_batch_follow_its_columns() -> None:
     assert batch.take([0]).schema == batch.net().schema == batch.schema
 
 
+def test_a_field_of_a_schema_by_name_and_by_position() -> None:
+    assert schema.CORE["layer7"] is schema.CORE[schema.CORE.names.index("layer7")]
+    assert schema.CORE[:2] == tuple(schema.CORE)[:2]
+    assert schema.CORE.names[:2] == ("key", "flow_id")
+    with pytest.raises(KeyError, match="layer8"):
+        schema.CORE["layer8"]
+
+
 def test_json_of_real_flows_has_known_fields_of_the_right_types(capture_file: Path) -> None:
     """Every member of every record is in the table, and times are RFC 3339 with 9 decimals."""
     kinds = {"int": int, "str": str, "list[str]": list, "time": str}

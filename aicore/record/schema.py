@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex, overload
 
 from aicore import _core
 from aicore.errors import PluginError
@@ -63,6 +63,24 @@ class Schema(tuple[Field, ...]):
     def __contains__(self, field: object) -> bool:
         """A field, or the name of one."""
         return super().__contains__(field) or any(one.name == field for one in self)
+
+    @overload
+    def __getitem__(self, at: SupportsIndex | str, /) -> Field: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> tuple[Field, ...]: ...
+    def __getitem__(self, at: SupportsIndex | slice | str, /) -> Field | tuple[Field, ...]:
+        """The field of a name, or at a position. KeyError for a name that is none."""
+        if not isinstance(at, str):
+            return super().__getitem__(at)
+        for field in self:
+            if field.name == at:
+                return field
+        raise KeyError(at)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order of columns."""
+        return tuple(field.name for field in self)
 
     def __repr__(self) -> str:
         """Names and types; a field's own repr has its meaning."""

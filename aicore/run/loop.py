@@ -300,6 +300,7 @@ class Run:
             hook = f"flow_{kind}"
             rows = batch.kind(kind) if hooks.wanted(hook) else None
             if rows is not None:
+                rows.seal()  # a field that a hook added would be in a copy that nobody else sees
                 hooks.call(hook, units=len(rows), flows=rows, context=context)
         hooks.call("flow_batch", units=len(batch), flows=batch, context=context)
         self._stores.put(batch)
