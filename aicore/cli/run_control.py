@@ -77,10 +77,15 @@ def _handler(run: Run) -> signals.Handler:
 
 
 def _serve(address: str, run: Run) -> Callable[[], None]:
-    from aicore.delivery.prometheus import serve
+    from aicore.cli.metrics import serve
 
     def collect() -> dict[str, Any]:
-        return {"run": run.counters(), "adaptors": {a.name: vars(a) for a in run.adaptors()}}
+        progress = run.progress_info()
+        return {
+            "run": run.counters(),
+            "flows": {transport: progress[f"flows_live_{transport}"] for transport in ("tcp", "udp")},
+            "adaptors": {adaptor.name: vars(adaptor) for adaptor in run.adaptors()},
+        }
 
     return serve(address, collect)
 

@@ -99,7 +99,7 @@ class Backlog:
                 break
             done += rows
             with self.changed:
-                self.counters.add(spooled=rows, spooled_total=rows)
+                self.counters.add(spooled=rows, spool_written=rows)
                 self.changed.notify_all()
         if done == 0:
             return batch
@@ -289,7 +289,7 @@ class Backlog:
             return
         # What is in memory is older than all that was spooled.
         safe = self.spool.prepend(part for batch in batches for part in payloads(batch))
-        self.counters.add(spooled=safe, spooled_total=safe)
+        self.counters.add(spooled=safe, spool_written=safe)
         self._lose(sum(map(len, batches)) - safe)
 
     def _lose(self, rows: int) -> None:

@@ -19,7 +19,7 @@ ADAPTOR: dict[str, tuple[str, str]] = {
     "spooled": ("gauge", "events in the spool"),
     "queued_bytes": ("gauge", "bytes in memory"),
     "spooled_bytes": ("gauge", "bytes of the spool"),
-    "spooled_total": ("counter", "events that went through the spool"),
+    "spool_written": ("counter", "events that were written to the spool"),
     "spool_age_seconds": ("gauge", "age of the oldest segment that waits"),
     "spool_damaged_bytes": ("counter", "bytes of the spool that were damaged and skipped"),
     "spool_damaged_rows": ("counter", "events that damage of the spool has cost, as far as can be told"),
