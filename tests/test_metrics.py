@@ -209,7 +209,7 @@ def test_tls_that_asks_for_a_certificate(pems: Path) -> None:
         ("http://127.0.0.1:9?key=/x", "certificates are for https"),
         ("https://127.0.0.1:9", "needs .certificate=PEM"),
         ("https://127.0.0.1:9?certificate=/no/such", "/no/such: No such file"),
-        ("https://127.0.0.1:9?certificat=/x", "certificate"),
+        ("https://127.0.0.1:9?certificates=/x", "certificate"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_one_line(address: str, says: str) -> None:
