@@ -90,6 +90,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quiet_environment(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("AICORE_STRICT", "AICORE_DISABLE_PLUGINS"):
+    for name in ("AICORE_STRICT", "AICORE_DISABLE_PLUGINS", "AICORE_ONLY_PLUGINS"):
         monkeypatch.delenv(name, raising=False)
     caplog.set_level(logging.INFO, logger="aicore")

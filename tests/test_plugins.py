@@ -178,6 +178,30 @@ class TestBlocking:
         with pytest.raises(aicore.PluginError, match="hook:good is blocked"):
             Plugins().load("hook", "good")
 
+    @pytest.mark.parametrize("how", ["argument", "environment"])
+    def test_all_but_those_named_and_the_core_s_own(
+        self, install: Install, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        """By the name of a plugin or of its distribution; no code of the others is imported."""
+        install("aicore-good", hooks={"good": "good:Hook", "better": "good:Hook"}, good=GOOD)
+        install("aicore-bad", hooks={"bad": "bad:Hook"}, adaptors={"other": "bad:Store"}, bad=GOOD)
+
+        def statuses(*only: str) -> dict[str, str]:
+            if how == "environment":
+                monkeypatch.setenv("AICORE_ONLY_PLUGINS", ", ".join(only))
+                return {row.name: row.status for row in aicore.list_plugins()}
+            return {row.name: row.status for row in aicore.list_plugins(only=only)}
+
+        found = statuses("hook:good")
+        ours = ("hook:good", "hook:better", "hook:bad", "adaptor:other")
+        assert [found[name] for name in ours] == ["ok", "blocked", "blocked", "blocked"]
+        assert found["adaptor:sqlite"] == found["protocol:http"] == "ok"
+        assert "bad" not in sys.modules
+        found = statuses("aicore-good")
+        assert [found[name] for name in ours] == ["ok", "ok", "blocked", "blocked"]
+        with pytest.raises(aicore.UsageError, match="no plugin is named 'aicore-god'"):
+            statuses("aicore-god")
+
     def test_an_unknown_name_is_an_error_with_close_matches(self) -> None:
         with pytest.raises(aicore.UsageError, match="no plugin is named 'adaptor:sqlit'; did you mean adaptor:sqlite"):
             Plugins(["adaptor:sqlit"])

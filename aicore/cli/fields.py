@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @click.command("fields", short_help="List the fields of a record.")
 @click.option("--json", "as_json", is_flag=True, help="A list of JSON objects.")
 @click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Leave a plugin out, as in a run.")
-def command(as_json: bool, blocked: tuple[str, ...]) -> None:
+@click.option("--only-plugin", "only", multiple=True, metavar="NAME", help="Leave all others out, as in a run.")
+def command(as_json: bool, blocked: tuple[str, ...], only: tuple[str, ...]) -> None:
     """List the fields of a record: the core's, and what the installed protocols, meters and hook plugins declare.
 
     Those of meters and hook plugins are in a run that names the plugin; NEEDS says how.
@@ -28,7 +29,7 @@ def command(as_json: bool, blocked: tuple[str, ...]) -> None:
     from aicore.record import schema
     from aicore.run.loading import Chain
 
-    plugins = Plugins(blocked)
+    plugins = Plugins(blocked, only=only)
     chain = Chain(plugins, [])
     for problem in chain.problems:
         warn(f"warning: left out: {problem}")

@@ -30,15 +30,19 @@ def _complete_hooks(_ctx: click.Context, _parameter: click.Parameter, incomplete
 @click.option("--no-load", is_flag=True, help="What the installed packages say; no plugin is imported.")
 @click.option("--hook", metavar="NAME", shell_complete=_complete_hooks, help="Only plugins that implement this hook.")
 @click.option("--no-plugin", "blocked", multiple=True, metavar="NAME", help="Block a plugin, as in a run.")
+@click.option("--only-plugin", "only", multiple=True, metavar="NAME", help="Block all others, as in a run.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a plugin cannot be used.")
-def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, ...], strict: bool) -> int:
+def command(
+    as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, ...], only: tuple[str, ...], strict: bool
+) -> int:
     """List the installed plugins. The names are those that --no-plugin takes.
 
     Every run has the protocols; adaptors, meters and hooks are in those that name them, with --to or --plugin.
 
     \b
     STATUS  ok
-            blocked       by --no-plugin or AICORE_DISABLE_PLUGINS
+            blocked       by --no-plugin or AICORE_DISABLE_PLUGINS, or not named by
+                          --only-plugin or AICORE_ONLY_PLUGINS
             error         it cannot be loaded
             incompatible  made for another version of the plugin interface
             duplicate     two packages give the same name
@@ -51,7 +55,7 @@ def command(as_json: bool, no_load: bool, hook: str | None, blocked: tuple[str, 
         _check_hook(hook)
     from aicore.plugins.discovery import list_plugins
 
-    rows = list_plugins(blocked, load=not no_load)
+    rows = list_plugins(blocked, only=only, load=not no_load)
     if hook is not None:
         rows = [row for row in rows if hook in row.hooks]
     if as_json:

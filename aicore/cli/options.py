@@ -167,6 +167,10 @@ _OPTIONS = [
         help="Leave a plugin out, by its name in list-plugins.",
     ),
     _option(
+        "Stores and plugins", "--only-plugin", multiple=True, metavar="NAME", shell_complete=_complete_plugins,
+        help="Leave out every plugin but aicore's own and this one, or those of this distribution.",
+    ),
+    _option(
         "Stores and plugins", "--config", metavar="FILE", type=click.Path(), is_eager=True, callback=_load_config,
         help="TOML file: [run] with these options, [plugins.NAME], [[to]].",
     ),

@@ -49,7 +49,7 @@ class Job:
 def make(ctx: click.Context, options: dict[str, Any]) -> Job:
     """The job that the options describe. UsageError, or SourceError for files that are not there."""
     config: Config | None = ctx.meta.get("aicore.config")
-    plugins = Plugins(options["no_plugin"])
+    plugins = Plugins(options["no_plugin"], only=options["only_plugin"])
     urls = _stores(options["to"], config)
     stack = StackLan()
     stack.configure({name: options[name] for name in StackLan.settings() if options.get(name) is not None})

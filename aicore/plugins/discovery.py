@@ -95,10 +95,12 @@ class Plugins:
     """The plugins of this environment as of now, and those of a run that are opened.
 
     `blocked` holds names as `list-plugins` prints them (`adaptor:redis`), or bare ones where one kind has them; those
-    of AICORE_DISABLE_PLUGINS are added. UsageError for a name that does not exist. A run needs one of its own.
+    of AICORE_DISABLE_PLUGINS are added. `only` holds such names, or those of distributions, and those of
+    AICORE_ONLY_PLUGINS are added: with one at least, what is neither among them nor aicore's own is blocked. UsageError
+    for a name that does not exist. A run needs a Plugins of its own.
     """
 
-    def __init__(self, blocked: Iterable[str] = (), *, strict: bool | None = None) -> None:
+    def __init__(self, blocked: Iterable[str] = (), *, only: Iterable[str] = (), strict: bool | None = None) -> None:
         self.strict = os.environ.get("AICORE_STRICT") == "1" if strict is None else strict
         #: What is opened, as `kind:name`.
         self.manager = pluggy.PluginManager("aicore")
@@ -110,10 +112,22 @@ class Plugins:
             for entry in sorted(installed.select(group=group), key=lambda entry: (entry.name, _distribution(entry))):
                 names.setdefault(entry.name, []).append(entry)
             self._found[kind] = names
-        disabled = os.environ.get("AICORE_DISABLE_PLUGINS", "").split(",")
-        for name in (*blocked, *filter(None, map(str.strip, disabled))):
+        for name in (*blocked, *_in_environment("AICORE_DISABLE_PLUGINS")):
             kind, bare = self.resolve(name)
             self.manager.set_blocked(f"{kind}:{bare}")
+        if only := (*only, *_in_environment("AICORE_ONLY_PLUGINS")):
+            self._allow(only)
+
+    def _allow(self, only: Iterable[str]) -> None:
+        """Blocks what `only` does not name, of other distributions than aicore."""
+        every = [(kind, name, found) for kind, names in self._found.items() for name, found in names.items()]
+        allowed: set[tuple[str, str]] = set()
+        for name in only:
+            of_package = {(kind, one) for kind, one, found in every if name in _packages(found)}
+            allowed |= of_package or {self.resolve(name)}
+        for kind, name, found in every:
+            if (kind, name) not in allowed and _packages(found) != {"aicore"}:
+                self.manager.set_blocked(f"{kind}:{name}")
 
     def names(self, kind: PluginKind) -> list[str]:
         """Names that installed packages give, blocked ones too."""
@@ -131,7 +145,9 @@ class Plugins:
         for kind in GROUPS:
             if kind not in kinds and (name in self._found[kind] or (prefix == kind and bare in self._found[kind])):
                 wanted = ", a ".join(kinds[:-1]) + f" or a {kinds[-1]}"
-                raise UsageError(f"{name!r} is the name of an {kind}, not of a {wanted}")
+                raise UsageError(
+                    f"{name!r} is the name of {'an' if kind == 'adaptor' else 'a'} {kind}, not of a {wanted}"
+                )
         known = [f"{kind}:{known}" if colon else known for kind in kinds for known in self._found[kind]]
         raise UsageError(f"no plugin is named {name!r}; {nearest(name, known)}")
 
@@ -145,7 +161,11 @@ class Plugins:
         if not found:
             raise UsageError(f"no {kind} plugin is named {name!r}; {nearest(name, self._found[kind])}")
         if self.is_blocked(kind, name):
-            raise PluginError(f"{label} is blocked by --no-plugin or AICORE_DISABLE_PLUGINS", "blocked")
+            raise PluginError(
+                f"{label} is blocked: by --no-plugin or AICORE_DISABLE_PLUGINS, or as --only-plugin or"
+                " AICORE_ONLY_PLUGINS do not name it",
+                "blocked",
+            )
         if len(found) > 1:
             givers = " and ".join(_distribution(entry) or entry.value for entry in found)
             raise PluginError(f"{label} is given by {givers}; uninstall one of them", "duplicate")
@@ -212,9 +232,18 @@ class Plugins:
         return PluginRow(label, kind, "ok", version, _api(kind, plugin), distribution, hook_names(kind, plugin))
 
 
-def list_plugins(blocked: Iterable[str] = (), *, load: bool = True) -> list[PluginRow]:
+def list_plugins(blocked: Iterable[str] = (), *, only: Iterable[str] = (), load: bool = True) -> list[PluginRow]:
     """The plugins of this environment; see `Plugins`."""
-    return Plugins(blocked).rows(load=load)
+    return Plugins(blocked, only=only).rows(load=load)
+
+
+def _packages(found: Iterable[EntryPoint]) -> set[str | None]:
+    return {None if entry.dist is None else entry.dist.name for entry in found}
+
+
+def _in_environment(variable: str) -> list[str]:
+    """Names with commas between them."""
+    return [name for name in map(str.strip, os.environ.get(variable, "").split(",")) if name]
 
 
 def open_adaptor(url: str, plugins: Plugins | None = None) -> Any:
