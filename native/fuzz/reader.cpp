@@ -78,12 +78,16 @@ Sum read(std::span<const uint8_t> data, size_t part, const std::string &filter) 
     if (!reader) return sum;
     Parts bytes(data, part);
     Window window;
+    PacketBlock block;
     for (bool begun = false;;) {
         if (!begun) begun = reader->begin(window);
         if (begun && reader->damage().empty()) {
             const uint64_t before = reader->packets();
-            const int count = reader->read(window, 7, Sum::packet, &sum);
-            require(count <= 7 && reader->packets() - before == static_cast<uint64_t>(count), "packets are counted");
+            block.clear();
+            const size_t count = reader->read(window, block, 7);
+            require(count <= 7 && block.size <= count && reader->packets() - before == count, "packets are counted");
+            for (const RawPacket &packet : block.all())
+                Sum::packet(&sum, packet);
             if (count) continue;
         }
         if (!reader->damage().empty()) break;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "aicore/packet.h"
+#include "aicore/packet_block.h"
 
 namespace aicore {
 
@@ -62,8 +63,13 @@ class Source {
     // files behind them, are read all the same.
     virtual std::vector<BrokenFile> broken() { return {}; }
 
-    // True if the packets that the last read() handed out stay valid until the next one: whoever wants may look ahead.
-    virtual bool stable() const { return false; }
+    // True of captures in files and pipes: read_block() reads what read() would, in blocks that may be kept and be
+    // passed to other threads. It itself is called by one thread. A block never holds packets of two files.
+    virtual bool blocks() const { return false; }
+    // Clears `block` and puts the next packets into it, at most `most`; it may stay empty whatever is returned.
+    virtual ReadStatus read_block(PacketBlock & /*block*/, int /*wait_ms*/, size_t /*most*/ = PacketBlock::kMost) {
+        return ReadStatus::end;
+    }
 
     virtual bool live() const = 0;
     virtual SourceStats stats() const { return {}; } // any thread

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aicore/engine.h"
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <limits>
 #include <mutex>
+#include <span>
 #include <stdexcept>
 #include <thread>
 
@@ -70,33 +72,43 @@ struct Engine::Impl {
 
     static void on_packet(void *user, const RawPacket &raw) {
         auto &self = *static_cast<Impl *>(user);
-        if (self.source->stable()) return self.look_ahead(raw);
         Packet packet;
         if (self.decoder.decode(raw, packet)) self.tracker.packet(packet, raw, self.tracker.hash(packet));
     }
 
-    // Packets of a file wait in a short line while the memory of their flows is fetched: first the index, four packets
-    // later the slot. Half of the time of a packet was waiting for these two.
-    void look_ahead(const RawPacket &raw) {
-        Waiting &fresh = line[line_end % kLine];
-        if (!decoder.decode(raw, fresh.packet)) return;
-        fresh.raw = raw;
-        fresh.hash = tracker.hash(fresh.packet);
-        tracker.prefetch_bucket(fresh.packet, fresh.hash);
-        ++line_end;
-        if (line_end - line_begin > kLine / 2) {
-            const Waiting &half = line[(line_end - 1 - kLine / 2) % kLine];
-            tracker.prefetch_slot(half.packet, half.hash);
+    // Packets of a block are taken in groups, so that the caches' misses of a group overlap: first the index of all of
+    // them is fetched, then their slots. Half of the time of a packet was waiting for these two.
+    void on_packets(std::span<const RawPacket> packets) {
+        while (!packets.empty()) {
+            const auto group = packets.first(std::min(packets.size(), kGroup));
+            packets = packets.subspan(group.size());
+            size_t count = 0;
+            for (const RawPacket &raw : group) {
+                Waiting &w = waiting[count];
+                if (!decoder.decode(raw, w.packet)) continue;
+                w.raw = &raw;
+                w.hash = tracker.hash(w.packet);
+                tracker.prefetch_bucket(w.packet, w.hash);
+                ++count;
+            }
+            const std::span decoded(waiting.data(), count);
+            for (const Waiting &w : decoded)
+                tracker.prefetch_slot(w.packet, w.hash);
+            for (const Waiting &w : decoded)
+                tracker.packet(w.packet, *w.raw, w.hash);
         }
-        if (line_end - line_begin == kLine) advance_line();
     }
-    void advance_line() {
-        const Waiting &first = line[line_begin++ % kLine];
-        tracker.packet(first.packet, first.raw, first.hash);
-    }
-    void drain_line() {
-        while (line_begin != line_end)
-            advance_line();
+
+    ReadStatus read() {
+        if (!source->blocks()) return source->read(kBurst, kWaitMs, on_packet, this);
+        ReadStatus status = ReadStatus::ok;
+        for (size_t n = 0; n < kBurst && status == ReadStatus::ok; n += block.size) {
+            status = source->read_block(block, n == 0 ? kWaitMs : 0);
+            on_packets(block.all());
+            if (block.size == 0) break; // a file may have ended
+        }
+        block.clear();
+        return status;
     }
 
     void run();
@@ -118,12 +130,12 @@ struct Engine::Impl {
     std::unique_ptr<Source> source;
     struct Waiting {
         Packet packet;
-        RawPacket raw;
+        const RawPacket *raw;
         uint64_t hash;
     };
-    static constexpr size_t kLine = 8;
-    Waiting line[kLine]; // engine thread; [line_begin, line_end) modulo kLine wait
-    size_t line_begin = 0, line_end = 0;
+    static constexpr size_t kGroup = 32;
+    std::array<Waiting, kGroup> waiting; // engine thread, as the next
+    PacketBlock block;
     std::thread thread;
     std::atomic<bool> stopping{false};
 
@@ -225,8 +237,7 @@ void Engine::Impl::run() {
     int64_t next_publish = 0;
     while (!stopping.load(std::memory_order_relaxed)) {
         writer.note_time(monotonic_ns());
-        const ReadStatus status = source->read(kBurst, kWaitMs, on_packet, this);
-        drain_line(); // the next read() may overwrite what they point to
+        const ReadStatus status = read();
         const int64_t now = monotonic_ns();
         if (live) tracker.tick(clock_base + now);
         end_files();

@@ -110,9 +110,13 @@ bool CaptureFile::start(int wait_ms) {
     return true;
 }
 
-ReadStatus CaptureFile::read(int max, int wait_ms, PacketHandler handler, void *user) {
+ReadStatus CaptureFile::read(PacketBlock &block, int wait_ms, size_t most) {
+    block.clear();
     for (int fills = 0; fills < kMaxFills;) {
-        if (reader_->read(window_, max, handler, user) > 0) return ReadStatus::ok;
+        if (reader_->read(window_, block, most) > 0) {
+            if (block.size) block.memory = window_.memory();
+            return ReadStatus::ok;
+        }
         if (!reader_->damage().empty())
             return broken("capture is damaged after packet " + std::to_string(reader_->packets()) + " (" +
                           reader_->damage() + ")");

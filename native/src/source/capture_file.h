@@ -33,8 +33,8 @@ class CaptureFile {
     [[nodiscard]] bool started() const noexcept { return started_; }
 
     // ok, idle (no whole packet within the wait), end, or error: the capture is broken here, error() says how; what
-    // came before was handed out. Packets stay valid until the next call.
-    ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user);
+    // came before was handed out. As Source::read_block().
+    ReadStatus read(PacketBlock &block, int wait_ms, size_t most);
 
     [[nodiscard]] const std::string &name() const noexcept { return name_; }
     [[nodiscard]] const std::string &error() const noexcept { return error_; }

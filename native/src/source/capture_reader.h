@@ -30,10 +30,11 @@ class CaptureReader {
     // True: done, or damaged.
     virtual bool begin(Window &window) = 0;
 
-    // Reads up to `max` whole packets and drops them from the window; `handler` gets those that the filter lets
-    // through, valid until the window is filled. Returns how many there were. None: the window has to be filled until
-    // it holds wanted() bytes; or the capture is damaged, and this goes no further.
-    virtual int read(Window &window, int max, PacketHandler handler, void *user) = 0;
+    // Reads up to `most` whole packets, for which `block` has room, and drops them from the window; those that the
+    // filter lets through are put into the block, whose memory is the caller's to set. Returns how many there were.
+    // None: the window has to be filled until it holds wanted() bytes; or the capture is damaged, and this goes no
+    // further.
+    virtual size_t read(Window &window, PacketBlock &block, size_t most) = 0;
 
     [[nodiscard]] virtual bool has_header() const noexcept = 0; // of the file, whole and understood
     [[nodiscard]] size_t wanted() const noexcept { return wanted_; }
@@ -53,11 +54,11 @@ class CaptureReader {
         wanted_ = 0;
         return false;
     }
-    // Hands out a packet of which `size` bytes lie in the window.
+    // Puts in a packet of which `size` bytes lie in the window.
     void packet(const LinkType &type, const uint8_t *data, uint32_t size, uint32_t length, int64_t time,
-                PacketHandler handler, void *user) {
+                PacketBlock &block) {
         ++packets_;
-        if (type.filter.matches(data, size, length)) handler(user, {data, size, length, time, type.dlt});
+        if (type.filter.matches(data, size, length)) block.add({data, size, length, time, type.dlt});
     }
 
     const std::string name_; // of the file, for messages

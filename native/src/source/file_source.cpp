@@ -6,13 +6,14 @@
 #include <stdexcept>
 #include <utility>
 
+#include "block_source.h"
 #include "capture_file.h"
 
 namespace aicore {
 
 namespace {
 
-class FileSource final : public Source {
+class FileSource final : public BlockSource {
   public:
     FileSource(const std::vector<std::string> &paths, const std::string &filter, const std::vector<std::string> &found)
         : paths_(paths), types_(filter) {
@@ -47,7 +48,8 @@ class FileSource final : public Source {
         paths_.swap(captures);
     }
 
-    ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) override {
+    ReadStatus read_block(PacketBlock &block, int wait_ms, size_t most) override {
+        block.clear();
         if (interrupted_) return ReadStatus::end;
         if (!file_ && next_ == paths_.size()) return ReadStatus::end;
         if (!file_ || !file_->started()) {
@@ -60,7 +62,7 @@ class FileSource final : public Source {
                 return finish_file(broken.what());
             }
         }
-        const ReadStatus status = file_->read(max, wait_ms, handler, user);
+        const ReadStatus status = file_->read(block, wait_ms, most);
         if (status == ReadStatus::ok) return status;
         if (status == ReadStatus::idle) return interrupted_ ? ReadStatus::end : ReadStatus::idle;
         return finish_file(file_->error());
@@ -68,7 +70,6 @@ class FileSource final : public Source {
 
     bool next_file_begun() override { return std::exchange(next_file_begun_, false); }
     bool live() const override { return false; }
-    bool stable() const override { return true; }
     std::vector<Link> links() const override { return links_; }
     void interrupt() override {
         interrupted_ = true;

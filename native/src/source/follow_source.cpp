@@ -8,19 +8,21 @@
 #include <stdexcept>
 #include <utility>
 
+#include "block_source.h"
 #include "capture_file.h"
 
 namespace aicore {
 
 namespace {
 
-class FollowSource final : public Source {
+class FollowSource final : public BlockSource {
   public:
     FollowSource(const std::string &filter, bool (*supports)(int)) : types_(filter), supports_(supports) {
         types_.check();
     }
 
-    ReadStatus read(int max, int wait_ms, PacketHandler handler, void *user) override {
+    ReadStatus read_block(PacketBlock &block, int wait_ms, size_t most) override {
+        block.clear();
         if (!file_) {
             if (!take_next(wait_ms)) return interrupted_ ? ReadStatus::end : ReadStatus::idle;
             try {
@@ -31,7 +33,7 @@ class FollowSource final : public Source {
             }
         }
         if (interrupted_) return ReadStatus::end;
-        const ReadStatus status = file_->read(max, wait_ms, handler, user);
+        const ReadStatus status = file_->read(block, wait_ms, most);
         if (status == ReadStatus::end || status == ReadStatus::error) finish(file_->error());
         return ReadStatus::ok;
     }
@@ -51,7 +53,6 @@ class FollowSource final : public Source {
     bool next_file_begun() override { return std::exchange(next_file_begun_, false); }
     std::vector<EndedFile> ended() override { return std::exchange(ended_, {}); }
     bool live() const override { return false; }
-    bool stable() const override { return true; }
     std::vector<BrokenFile> broken() override { return std::exchange(broken_, {}); }
     std::vector<std::string> warnings() override { return std::exchange(warnings_, {}); }
     uint64_t bytes_read() const override { return bytes_done_ + (file_ ? file_->bytes_read() : 0); }

@@ -47,12 +47,12 @@ class PcapReader final : public CaptureReader {
         return true;
     }
 
-    int read(Window &window, int max, PacketHandler handler, void *user) override {
+    size_t read(Window &window, PacketBlock &block, size_t most) override {
         if (!damage().empty()) return 0;
         const uint8_t *const start = window.data(), *const end = start + window.size();
         const uint8_t *at = start;
-        int count = 0;
-        while (count < max) {
+        size_t count = 0;
+        while (count < most) {
             const auto left = static_cast<size_t>(end - at);
             if (left < kind_.header) {
                 wanted_ = kind_.header;
@@ -72,7 +72,7 @@ class PcapReader final : public CaptureReader {
             const auto seconds = number<uint32_t>(at, swapped_), fraction = number<uint32_t>(at + 4, swapped_);
             packet(*type_, at + kind_.header, captured, length,
                    static_cast<int64_t>(seconds) * 1'000'000'000 + static_cast<int64_t>(fraction) * kind_.fraction,
-                   handler, user);
+                   block);
             at += kind_.header + captured;
             ++count;
         }

@@ -68,7 +68,7 @@ struct Interface {
     Unit unit;
 };
 
-struct PacketBlock {
+struct Found {
     const Interface *interface;
     size_t at; // of the data, from the block's begin
     uint32_t captured, length;
@@ -89,17 +89,18 @@ class PcapngReader final : public CaptureReader {
                 begun_ = number<uint32_t>(window.data(), swapped_) != kInterface;
                 if (begun_) break;
             }
-            if (!block(window, nullptr, nullptr) && damage().empty()) return false;
+            PacketBlock none; // stays empty: this sees sections and interfaces
+            if (!block(window, none) && damage().empty()) return false;
         }
         return true;
     }
 
-    int read(Window &window, int max, PacketHandler handler, void *user) override {
+    size_t read(Window &window, PacketBlock &packets, size_t most) override {
         const uint64_t before = packets_;
         begun_ = true;
-        while (packets_ - before < static_cast<uint64_t>(max) && block(window, handler, user)) {
+        while (packets_ - before < most && block(window, packets)) {
         }
-        return static_cast<int>(packets_ - before);
+        return packets_ - before;
     }
 
     bool has_header() const noexcept override { return has_header_; }
@@ -110,7 +111,7 @@ class PcapngReader final : public CaptureReader {
 
   private:
     // Reads one block. False: more bytes are wanted, or damaged.
-    bool block(Window &window, PacketHandler handler, void *user) {
+    bool block(Window &window, PacketBlock &packets) {
         if (!damage().empty()) return false;
         if (skip_) {
             const auto part = std::min<uint64_t>(skip_, window.size());
@@ -134,30 +135,29 @@ class PcapngReader final : public CaptureReader {
         if (total > kMaxBlock) return damaged("a block is said to be longer than any can be");
         if (total > window.size()) {
             if (total <= kWholeBlock) return want(total);
-            return long_block(window, total, handler, user);
+            return long_block(window, total, packets);
         }
         if (number<uint32_t>(at + total - kTrailer, swapped_) != total) return damaged("a block's two lengths differ");
-        if (!body(number<uint32_t>(at, swapped_), {at, total - kTrailer}, total - kTrailer, handler, user))
-            return false;
+        if (!body(number<uint32_t>(at, swapped_), {at, total - kTrailer}, total - kTrailer, packets)) return false;
         window.drop(total);
         return true;
     }
 
     // Of a packet's block that is longer than the window its begin is used, of others nothing.
-    bool long_block(Window &window, uint32_t total, PacketHandler handler, void *user) {
+    bool long_block(Window &window, uint32_t total, PacketBlock &packets) {
         const auto type = number<uint32_t>(window.data(), swapped_);
         if (type == kSection || type == kInterface) return damaged("a block is longer than any of its kind can be");
         if (type == kObsoletePacket || type == kSimplePacket || type == kEnhancedPacket) {
             if (window.size() < kWholeBlock) return want(kWholeBlock);
-            if (!body(type, {window.data(), kWholeBlock}, total - kTrailer, handler, user)) return false;
+            if (!body(type, {window.data(), kWholeBlock}, total - kTrailer, packets)) return false;
         }
         skip_ = total;
         return true;
     }
 
     // `block` is what lies in the window of a block of `size` bytes, both without the trailer.
-    bool body(uint32_t type, std::span<const uint8_t> block, size_t size, PacketHandler handler, void *user) {
-        PacketBlock found{};
+    bool body(uint32_t type, std::span<const uint8_t> block, size_t size, PacketBlock &packets) {
+        Found found{};
         switch (type) {
         case kSection:
             return section(block);
@@ -175,7 +175,7 @@ class PcapngReader final : public CaptureReader {
         }
         time_ = found.time;
         packet(*found.interface->type, block.data() + found.at, std::min(found.captured, kMaxCaptured), found.length,
-               found.time, handler, user);
+               found.time, packets);
         return true;
     }
 
@@ -221,7 +221,7 @@ class PcapngReader final : public CaptureReader {
     }
 
     // Enhanced (section 4.3) and obsolete packet block (appendix A) differ in the number of the interface.
-    bool packet_block(uint32_t type, std::span<const uint8_t> block, size_t size, PacketBlock &found) {
+    bool packet_block(uint32_t type, std::span<const uint8_t> block, size_t size, Found &found) {
         if (block.size() < 28) return damaged("a packet's block is too short");
         const uint32_t index =
             type == kEnhancedPacket ? number<uint32_t>(&block[8], swapped_) : number<uint16_t>(&block[8], swapped_);
@@ -238,7 +238,7 @@ class PcapngReader final : public CaptureReader {
 
     // Section 4.4: of the first interface, cut at its snapshot length, without a time: it gets that of the packet
     // before it, which upsets no clock.
-    bool simple_packet(std::span<const uint8_t> block, size_t size, PacketBlock &found) {
+    bool simple_packet(std::span<const uint8_t> block, size_t size, Found &found) {
         if (block.size() < 12) return damaged("a packet's block is too short");
         if (!interface_of(0, found)) return false;
         found.at = 12;
@@ -249,7 +249,7 @@ class PcapngReader final : public CaptureReader {
         return true;
     }
 
-    bool interface_of(uint32_t index, PacketBlock &found) {
+    bool interface_of(uint32_t index, Found &found) {
         if (index >= interfaces_.size())
             return damaged("a packet is of interface " + std::to_string(index) + ", and " +
                            std::to_string(interfaces_.size()) + " are described");

@@ -147,7 +147,7 @@ struct Metering {
     std::vector<const aicore_protocol *> protocols = {};
     EngineOptions options = {};
     std::string config = {};
-    bool stable = false; // a buffer of its own for every packet: AddressSanitizer sees who keeps a pointer
+    bool blocks = false;
 
     std::unique_ptr<Engine> engine(std::unique_ptr<Source> source) const {
         auto registry = std::make_shared<Registry>();
@@ -160,7 +160,7 @@ struct Metering {
         return made;
     }
     Result run(std::vector<Frames> files) const {
-        const auto e = engine(std::make_unique<FileSource>(std::move(files), stable));
+        const auto e = engine(std::make_unique<FileSource>(std::move(files), blocks));
         e->start();
         Result result;
         while (!e->finished())

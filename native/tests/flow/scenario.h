@@ -34,37 +34,50 @@ inline RawPacket raw(const Frame &f) {
     return packet(f.bytes, f.time, 1, f.wire);
 }
 
-// A list of capture files.
+// A list of capture files, in blocks or one by one. Either way the bytes are gone behind the read: AddressSanitizer
+// sees who keeps a pointer.
 class FileSource final : public Source {
   public:
-    explicit FileSource(std::vector<Frames> files, bool stable = true) : files_(std::move(files)), stable_(stable) {}
+    explicit FileSource(std::vector<Frames> files, bool blocks = true) : files_(std::move(files)), blocks_(blocks) {}
     ReadStatus read(int max, int, PacketHandler handler, void *user) override {
         begun_ = false;
         for (int n = 0; n < max; ++n) {
             if (interrupted_ || file_ == files_.size()) return ReadStatus::end;
-            if (at_ == files_[file_].size()) {
-                at_ = 0;
-                begun_ = ++file_ < files_.size();
-                return begun_ ? ReadStatus::ok : ReadStatus::end;
-            }
-            const Frame &frame = files_[file_][at_++];
-            if (stable_) {
-                handler(user, raw(frame));
-            } else { // a buffer of its own, gone behind the call: AddressSanitizer sees who keeps a pointer
-                const Frame copy = frame;
-                handler(user, raw(copy));
-            }
+            if (at_ == files_[file_].size()) return next();
+            const Frame copy = files_[file_][at_++];
+            handler(user, raw(copy));
         }
         return ReadStatus::ok;
     }
+    bool blocks() const override { return blocks_; }
+    ReadStatus read_block(PacketBlock &block, int, size_t most) override {
+        block.clear();
+        begun_ = false;
+        if (interrupted_ || file_ == files_.size()) return ReadStatus::end;
+        const Frames &file = files_[file_];
+        if (at_ == file.size()) return next();
+        const auto begin = file.begin() + static_cast<ptrdiff_t>(at_);
+        const auto copy = std::make_shared<Frames>(
+            begin, begin + static_cast<ptrdiff_t>(std::min(file.size() - at_, std::min(most, PacketBlock::kMost))));
+        at_ += copy->size();
+        for (const Frame &frame : *copy)
+            block.add(raw(frame));
+        block.memory = copy;
+        return ReadStatus::ok;
+    }
     bool next_file_begun() override { return begun_; }
-    bool stable() const override { return stable_; }
     bool live() const override { return false; }
     void interrupt() override { interrupted_ = true; }
 
   private:
+    ReadStatus next() {
+        at_ = 0;
+        begun_ = ++file_ < files_.size();
+        return begun_ ? ReadStatus::ok : ReadStatus::end;
+    }
+
     std::vector<Frames> files_;
-    const bool stable_;
+    const bool blocks_;
     size_t file_ = 0, at_ = 0;
     bool begun_ = false;
     std::atomic<bool> interrupted_{false};
@@ -243,12 +256,12 @@ inline bool is_tick(const Event &e) {
 }
 
 inline Result run(std::vector<Frames> files, const EngineOptions &options = {},
-                  const std::vector<const aicore_protocol *> &protocols = {}, bool stable = true) {
+                  const std::vector<const aicore_protocol *> &protocols = {}, bool blocks = true) {
     auto registry = std::make_shared<Registry>();
     for (const aicore_protocol *p : protocols)
         registry->add(p);
     Engine engine(registry, options);
-    engine.open(std::make_unique<FileSource>(std::move(files), stable));
+    engine.open(std::make_unique<FileSource>(std::move(files), blocks));
     engine.start();
     Result result;
     while (!engine.finished())
@@ -259,8 +272,8 @@ inline Result run(std::vector<Frames> files, const EngineOptions &options = {},
     return result;
 }
 inline Result run(Frames frames, const EngineOptions &options = {},
-                  const std::vector<const aicore_protocol *> &protocols = {}, bool stable = true) {
-    return run(std::vector<Frames>{std::move(frames)}, options, protocols, stable);
+                  const std::vector<const aicore_protocol *> &protocols = {}, bool blocks = true) {
+    return run(std::vector<Frames>{std::move(frames)}, options, protocols, blocks);
 }
 // Without the events of the flow that ticks.
 inline Result run_quiet(Frames frames, const EngineOptions &options = {},

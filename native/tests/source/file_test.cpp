@@ -2,6 +2,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+
 #include "capture_builder.h"
 
 using namespace aicore;
@@ -239,6 +245,136 @@ TEST(Files, InterruptEndsThem) {
     source->interrupt();
     EXPECT_EQ(source->read(1, 0, collect, &got), ReadStatus::end);
     EXPECT_EQ(got.size(), 1u);
+}
+
+// Packets of blocks, by their order in the capture: the text of each is its number.
+std::string number_of(const RawPacket &packet) {
+    return {reinterpret_cast<const char *>(packet.data), packet.captured};
+}
+
+std::vector<Sample> numbered(size_t count, size_t size) {
+    std::vector<Sample> samples;
+    for (size_t i = 0; i < count; ++i) {
+        std::string text = std::to_string(i);
+        text.resize(size, ' ');
+        samples.push_back({1700000000, 0, text});
+    }
+    return samples;
+}
+
+TEST(Blocks, KeepTheirBytesWhileTheReaderGoesOn) {
+    const auto samples = numbered(5000, 700); // 27 buffers of 128 KiB
+    Folder folder;
+    auto source = open_files({folder.write("x", capture({}, samples))}, "");
+    ASSERT_TRUE(source->blocks());
+    std::vector<PacketBlock> kept;
+    PacketBlock block;
+    while (source->read_block(block, 0) == ReadStatus::ok) {
+        ASSERT_LE(block.size, PacketBlock::kMost);
+        if (block.size) {
+            ASSERT_NE(block.memory, nullptr);
+            kept.push_back(block);
+        }
+    }
+    source.reset();
+    size_t next = 0;
+    for (const PacketBlock &one : kept)
+        for (const RawPacket &packet : one.all())
+            ASSERT_EQ(number_of(packet), samples[next++].data);
+    EXPECT_EQ(next, samples.size());
+}
+
+TEST(Blocks, HoldAtMostWhatIsAskedFor) {
+    Folder folder;
+    auto source = open_files({folder.write("x", capture({}, numbered(10, 60)))}, "");
+    PacketBlock block;
+    ASSERT_EQ(source->read_block(block, 0, 3), ReadStatus::ok);
+    EXPECT_EQ(block.size, 3u);
+    ASSERT_EQ(source->read_block(block, 0), ReadStatus::ok);
+    EXPECT_EQ(block.size, 7u);
+    EXPECT_EQ(number_of(block.packets[0]).front(), '3');
+}
+
+TEST(Blocks, AreOfOneFile) {
+    Folder folder;
+    auto source = open_files(
+        {folder.write("a", capture({}, numbered(3, 60))), folder.write("b", capture({}, numbered(2, 60)))}, "");
+    std::vector<size_t> sizes;
+    PacketBlock block;
+    for (ReadStatus status = ReadStatus::ok; status == ReadStatus::ok;) {
+        status = source->read_block(block, 0);
+        if (block.size) sizes.push_back(block.size);
+    }
+    EXPECT_EQ(sizes, (std::vector<size_t>{3, 2}));
+}
+
+// A buffer that nobody holds any more serves again: else a capture would take as much memory as it is long.
+TEST(Blocks, GiveTheirBuffersBack) {
+    Folder folder;
+    auto source = open_files({folder.write("x", capture({}, numbered(5000, 700)))}, "");
+    std::vector<const uint8_t *> first; // of each buffer, its first packet
+    std::shared_ptr<const void> last;
+    PacketBlock block;
+    while (source->read_block(block, 0) == ReadStatus::ok) {
+        if (block.size && block.memory != last) {
+            const auto *const begin = static_cast<const uint8_t *>(block.memory.get());
+            if (std::find(first.begin(), first.end(), begin) == first.end()) first.push_back(begin);
+            last = block.memory;
+        }
+    }
+    EXPECT_LE(first.size(), 3u);
+}
+
+TEST(Blocks, MayBeDroppedByAnotherThread) { // under ThreadSanitizer
+    const auto samples = numbered(5000, 700);
+    Folder folder;
+    auto source = open_files({folder.write("x", capture({}, samples))}, "");
+    std::mutex mutex; // guards the next two
+    std::deque<PacketBlock> queue;
+    bool ended = false;
+    size_t right = 0;
+    std::thread worker([&] {
+        for (size_t next = 0;;) {
+            std::optional<PacketBlock> taken;
+            {
+                const std::lock_guard lock(mutex);
+                if (!queue.empty()) {
+                    taken = std::move(queue.front());
+                    queue.pop_front();
+                } else if (ended) {
+                    return;
+                }
+            }
+            if (!taken)
+                std::this_thread::yield();
+            else
+                for (const RawPacket &packet : taken->all())
+                    right += number_of(packet) == samples[next++].data;
+        }
+    });
+    for (ReadStatus status = ReadStatus::ok; status == ReadStatus::ok;) {
+        PacketBlock block;
+        status = source->read_block(block, 0);
+        const std::lock_guard lock(mutex);
+        if (block.size) queue.push_back(std::move(block));
+    }
+    {
+        const std::lock_guard lock(mutex);
+        ended = true;
+    }
+    worker.join();
+    EXPECT_EQ(right, samples.size());
+}
+
+// One that trickles in fills its buffer up; a packet longer than a buffer gets one of its own.
+TEST(Blocks, HoldPacketsLongerThanABuffer) {
+    Folder folder;
+    const auto samples = numbered(5, 200 << 10);
+    auto source = open_files({folder.write("x", capture({}, samples))}, "");
+    const auto got = read_all(*source);
+    ASSERT_EQ(got.size(), samples.size());
+    for (size_t i = 0; i < got.size(); ++i)
+        EXPECT_EQ(got[i].data, samples[i].data);
 }
 
 } // namespace

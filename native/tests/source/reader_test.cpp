@@ -353,10 +353,15 @@ void in_parts(const std::string &text, const std::vector<size_t> &ends) {
             Window window;
             const auto reader = open_capture({reinterpret_cast<const uint8_t *>(text.data()), kHeadSize}, "x", types);
             ASSERT_NE(reader, nullptr);
+            PacketBlock block;
             std::vector<Received> got;
             for (bool begun = false, more = true; more;) {
                 if (!begun) begun = reader->begin(window);
-                if (begun && reader->read(window, 1, collect, &got)) continue;
+                block.clear();
+                if (begun && reader->read(window, block, 1)) {
+                    collect(&got, block.packets[0]);
+                    continue;
+                }
                 ASSERT_EQ(reader->damage(), "");
                 more = window.fill(bytes, reader->wanted()).what != Took::end;
             }
