@@ -12,8 +12,9 @@ APT_DEMO := $(APT_BUILD) sqlite3
 APT_CHECK := $(APT_BUILD) libgtest-dev
 APT_TEST := $(APT_CHECK) bind9-dnsutils clang curl dnsmasq-base iproute2 libclang-rt-14-dev libssl-dev redis-server \
             ruby-redis tcpreplay
-# Cassandra, Elasticsearch and OpenSearch run in Java, their jars come by Maven; aicore-ndpi is built against nDPI.
-APT_PLUGINS := maven openjdk-17-jdk-headless libndpi-dev pkg-config
+# Cassandra, Elasticsearch and OpenSearch run in Java, their jars come by Maven; PostgreSQL's server is Debian's, openssl
+# makes its certificate; aicore-ndpi is built against nDPI.
+APT_PLUGINS := maven openjdk-17-jdk-headless libndpi-dev openssl pkg-config postgresql
 
 # Debian's own first: one in a home directory cannot be run by the other users that tests become.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)

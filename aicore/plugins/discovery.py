@@ -50,6 +50,7 @@ PACKAGES = {
     "elasticsearch": "aicore-elastic",
     "hdf5": "aicore-hdf5",
     "opensearch": "aicore-elastic",
+    "postgres": "aicore-postgres",
     "redis": "aicore-redis",
     "rediss": "aicore-redis",
 }
