@@ -196,8 +196,8 @@ class Engine:
 
     Options (all by keyword): tcp, udp (bool: track it), tcp_flows, udp_flows, every_tcp, every_udp (0 = discoveries
     only), thinned (bool: readers leave out sampled updates), idle_tcp, idle_udp, half_open, linger, active (ns;
-    active 0 = off), vlan_in_key (bool), sensor (str), events (list of insert, update, remove that are wanted),
-    batch_rows, flush (ns), queue_batches, stream_bytes (buffered a direction), streams_bytes (in all),
+    active 0 = off), vlan_in_key, tunnel_in_key (bool), sensor (str), events (list of insert, update, remove that are
+    wanted), batch_rows, flush (ns), queue_batches, stream_bytes (buffered a direction), streams_bytes (in all),
     max_fragments, top (bool: keep the summary's tops), version_base (µs since the epoch). ValueError names the
     option and its bounds, or the meter that cannot be made.
     """

@@ -57,6 +57,13 @@ def test_tunnel_names_are_reported(tmp_path: Path) -> None:
         assert flow.tunnel.split(":")[0] == name
 
 
+def test_a_tunnels_id_may_be_left_out_of_the_key(tmp_path: Path) -> None:
+    path = CAPTURES["vni_twins"]().write(tmp_path / "twins.pcap")
+    (flow,) = aicore.flows(path, tunnel_in_key=False)
+    assert flow.tunnel == "vxlan:1"
+    assert {flow.tunnel for flow in aicore.flows(path)} == {"vxlan:1", "vxlan:2"}
+
+
 def test_vlan_ids_are_reported(tmp_path: Path) -> None:
     flows = list(aicore.flows(CAPTURES["qinq"]().write(tmp_path / "qinq")))
     assert {(flow.vlan, flow.vlan_inner) for flow in flows} == {(200, 100)}

@@ -34,6 +34,7 @@ _NOTABLE = (
     "files_broken",
     "truncated_packets",
     "short_link",
+    "bad_link",
     "short_ip",
     "bad_ip_version",
     "bad_ip_length",

@@ -91,6 +91,14 @@ class StackLan:
     vlan_in_key: Setting[bool] = Setting(
         Option(bool, default=True, help="the VLAN is part of a flow's identity; off for taps that tag one direction")
     )
+    tunnel_in_key: Setting[bool] = Setting(
+        Option(
+            bool,
+            default=True,
+            help="the id of a tunnel (VXLAN or Geneve network, GRE key, PBB service) is part of a flow's identity;"
+            " off where the directions have different ids",
+        )
+    )
     sensor: Setting[str | None] = Setting(Option(str, help="name of the vantage point"))
     batch_rows = _count(4096, "events a batch", minimum=2, maximum=1 << 20)
     flush = _seconds(0.1, "a batch that is not full is handed over after so long")

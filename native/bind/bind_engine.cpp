@@ -52,6 +52,8 @@ EngineOptions options_of(const py::kwargs &kwargs) {
             o.active = number<int64_t>(n, value);
         else if (name == "vlan_in_key")
             o.vlan_in_key = py::cast<bool>(value);
+        else if (name == "tunnel_in_key")
+            o.tunnel_in_key = py::cast<bool>(value);
         else if (name == "max_fragments")
             o.max_fragments = number<uint32_t>(n, value);
         else if (name == "sensor")

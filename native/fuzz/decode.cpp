@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t options = in.u8(), missing = in.u8();
     if (!in.ok()) return 0;
     static Counters counters;
-    static Decoder decoders[] = {{{.vlan_in_key = false, .max_fragments = 4}, counters},
+    static Decoder decoders[] = {{{.vlan_in_key = false, .tunnel_in_key = false, .max_fragments = 4}, counters},
                                  {{.vlan_in_key = true, .max_fragments = 4}, counters}};
     const auto captured = static_cast<uint32_t>(in.left());
     Packet packet;

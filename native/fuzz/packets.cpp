@@ -135,7 +135,7 @@ class Run {
     explicit Run(uint8_t options)
         : live_(options & 1), registry_(registry(options & 128)), options_(make(options)), queue_(kQueue),
           meters_(make_meters()), writer_(options_, registry_.schema(), 0, queue_, meters_.get(), counters_),
-          decoder_({options_.vlan_in_key, options_.max_fragments}, counters_),
+          decoder_({options_.vlan_in_key, options_.tunnel_in_key, options_.max_fragments}, counters_),
           tracker_(options_, registry_, writer_, meters_.get(), counters_),
           inspection_(registry_, {options_.stream_bytes, options_.streams_bytes, options_.inspected_flows}) {
         if (live_) tracker_.set_live(time_);

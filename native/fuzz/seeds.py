@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from binary_form import EXAMPLES
+from captures import links
 from captures import payloads as pay
 from captures.build import CAPTURES
 from captures.files import CHDLC, ETHERNET, LOOP, NULL, PPP, RAW, SLL, SLL2, Capture
@@ -27,7 +28,18 @@ PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 Turn = tuple[bool, bytes]  # said by the server, what
 Seeds = Iterable[tuple[str, bytes]]  # target, input
 
-LINKS = (NULL, ETHERNET, PPP, None, CHDLC, LOOP, SLL, SLL2, RAW)  # links.h
+# links.h
+LINKS = (NULL, ETHERNET, PPP, None, CHDLC, LOOP, SLL, SLL2, RAW, *(None,) * 7)
+LINKS += (
+    links.SLIP,
+    links.PPI,
+    links.FRELAY,
+    links.ARCNET_BSD,
+    links.PFLOG,
+    links.ARCNET_LINUX,
+    links.NFLOG,
+    links.PKTAP,
+)
 PORTS = (80, 443, 53, 9999)  # packets.cpp
 MIDSTREAM = 2
 # A capture of one packet by zstd and lz4, for which Python has no module.

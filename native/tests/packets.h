@@ -178,7 +178,16 @@ enum : uint16_t {
     kIpv6 = 0x86dd,
     kMpls = 0x8847,
     kPppoe = 0x8864,
-    kQinq = 0x88a8
+    kQinq = 0x88a8,
+    kMacsec = 0x88e5,
+    kPbb = 0x88e7,
+    kCiscoMetadata = 0x8909,
+    kVnTag = 0x8926,
+    kHsr = 0x892f,
+    kTrillLabel = 0x893b,
+    kETag = 0x893f,
+    kNsh = 0x894f,
+    kTrill = 0x22f3
 };
 
 inline Bytes ethernet(unsigned type, const Bytes &payload) {
@@ -187,6 +196,31 @@ inline Bytes ethernet(unsigned type, const Bytes &payload) {
 // What stands behind the type kVlan or kQinq.
 inline Bytes vlan(unsigned id, unsigned type, const Bytes &payload) {
     return u16(id) + u16(type) + payload;
+}
+// What stands behind the type of each other tag.
+inline Bytes vn_tag(unsigned type, const Bytes &payload) {
+    return u32(0x80010002) + u16(type) + payload;
+}
+inline Bytes e_tag(unsigned type, const Bytes &payload) {
+    return u32(0x00001001) + u16(0) + u16(type) + payload;
+}
+inline Bytes cisco_metadata(unsigned type, const Bytes &payload) { // security group 7
+    return u8(1) + u8(1) + u16(1) + u16(7) + u16(type) + payload;
+}
+inline Bytes hsr(unsigned type, const Bytes &payload) {
+    return u16(static_cast<unsigned>(payload.size() + 6)) + u16(9) + u16(type) + payload;
+}
+inline Bytes macsec(unsigned type, const Bytes &payload, unsigned flags = 0) { // 0x20: with the channel's identifier
+    return u8(flags) + u8(0) + u32(1) + ((flags & 0x20) != 0 ? zeros(8) : Bytes{}) + u16(type) + payload;
+}
+inline Bytes pbb(uint32_t service, const Bytes &frame) {
+    return u32(0x60000000 | service) + frame;
+}
+inline Bytes trill(const Bytes &frame, unsigned words = 0) { // of options
+    return u16(words << 6 | 62) + u16(1) + u16(2) + zeros(words * 4) + frame;
+}
+inline Bytes nsh(unsigned next, const Bytes &payload, unsigned words = 6) {
+    return u16(63u << 6 | words) + u8(words == 6 ? 1 : 2) + u8(next) + u32(0x000064ff) + zeros(words * 4 - 8) + payload;
 }
 inline Bytes snap(unsigned type, const Bytes &payload) {
     return Bytes{0xaa, 0xaa, 3, 0, 0, 0} + u16(type) + payload;

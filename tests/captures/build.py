@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from captures import links as li
 from captures import packets as p
 from captures import payloads as pay
 from captures.files import CHDLC, LOOP, NULL, PPP, RAW, SLL, SLL2, Capture, Conversation, Tcp, Udp, reordered, talks
@@ -278,6 +279,28 @@ CAPTURES: dict[str, Callable[[], Capture]] = {
     "raw": partial(link, RAW, p.raw),
     "null": partial(link, NULL, p.null),
     "loop": partial(link, LOOP, p.loop),
+    "vn_tag": partial(ethernet, li.vn_tag),
+    "vn_tag_vlan": partial(ethernet, li.vn_tag_vlan),
+    "e_tag": partial(ethernet, li.e_tag),
+    "cisco_metadata": partial(ethernet, li.cisco_metadata),
+    "hsr": partial(ethernet, li.hsr),
+    "prp": partial(ethernet, li.prp),
+    "macsec": partial(ethernet, li.macsec),
+    "pbb": partial(ethernet, li.pbb),
+    "trill": partial(ethernet, li.trill),
+    "nsh": partial(ethernet, li.nsh),
+    "nsh_ethernet": partial(ethernet, li.nsh_ethernet),
+    "ppi": partial(link, li.PPI, li.ppi),
+    "nflog": partial(link, li.NFLOG, li.nflog),
+    "nflog_big": partial(link, li.NFLOG, partial(li.nflog, order=">")),
+    "pflog": partial(link, li.PFLOG, li.pflog),
+    "pktap": partial(link, li.PKTAP, li.pktap),
+    "frame_relay": partial(link, li.FRELAY, li.frame_relay),
+    "frame_relay_snap": partial(link, li.FRELAY, li.frame_relay_snap),
+    "frame_relay_cisco": partial(link, li.FRELAY, li.frame_relay_cisco),
+    "slip": partial(link, li.SLIP, li.slip),
+    "arcnet_bsd": partial(link, li.ARCNET_BSD, li.arcnet_bsd),
+    "arcnet_linux": partial(link, li.ARCNET_LINUX, li.arcnet_linux),
     "ipip_4in4": partial(tunnel, p.ipip),
     "ipip_6in4": lambda: tunnel(p.ipip, http(client=CLIENT6, server=SERVER6)),
     "ipip_4in6": partial(tunnel, partial(p.ipip, outer=p.OUTER6)),

@@ -36,6 +36,7 @@ namespace aicore {
     X(tunnelled, "packets found inside a tunnel")                                                                      \
     /* decode: broken headers */                                                                                       \
     X(short_link, "frame ends inside its link-layer header")                                                           \
+    X(bad_link, "a link-layer header or tag that is impossible")                                                       \
     X(short_ip, "frame ends inside its IP header")                                                                     \
     X(bad_ip_version, "IP version is not what the layer below says")                                                   \
     X(bad_ip_length, "IP header length or total length is impossible")                                                 \

@@ -12,6 +12,7 @@ namespace aicore {
 
 struct DecodeOptions {
     bool vlan_in_key = true;
+    bool tunnel_in_key = true;
     uint32_t max_fragments = 4096; // datagrams whose fragments are awaited at once
 };
 

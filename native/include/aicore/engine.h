@@ -26,6 +26,7 @@ struct EngineOptions {           // times in nanoseconds
     int64_t linger = 5'000'000'000;
     int64_t active = 0; // 0 = off
     bool vlan_in_key = true;
+    bool tunnel_in_key = true; // the ids that tunnels have
     uint32_t max_fragments = 4096;
     std::string sensor;
     unsigned events = 7; // bit EventKind: wanted

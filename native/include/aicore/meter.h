@@ -113,7 +113,15 @@ enum aicore_tunnel { /* the innermost tunnel that the packet came through */
                      AICORE_VXLAN = 4,
                      AICORE_GENEVE = 5,
                      AICORE_GTPU = 6,
-                     AICORE_TEREDO = 7
+                     AICORE_TEREDO = 7,
+                     AICORE_PBB = 8,
+                     AICORE_TRILL = 9,
+                     AICORE_ETHERIP = 10,
+                     AICORE_L2TP = 11,
+                     AICORE_CAPWAP = 12,
+                     AICORE_AYIYA = 13,
+                     AICORE_MPLS = 14, /* in UDP or IP */
+                     AICORE_PIM = 15   /* register */
 };
 
 /* One packet; valid during the call. All pointers point into the frame, and what they point to is captured as far as

@@ -22,7 +22,26 @@ constexpr uint8_t kProtoUdp = 17;
 // Flags of the TCP header, byte 13 (RFC 9293 section 3.1).
 enum TcpFlag : uint8_t { kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16, kUrg = 32, kEce = 64, kCwr = 128 };
 
-enum class Tunnel : uint8_t { none, ipip, gre, erspan, vxlan, geneve, gtpu, teredo };
+// Numbers are those of aicore_tunnel in meter.h, names in row.h.
+enum class Tunnel : uint8_t {
+    none,
+    ipip,
+    gre,
+    erspan,
+    vxlan,
+    geneve,
+    gtpu,
+    teredo,
+    pbb,
+    trill,
+    etherip,
+    l2tp,
+    capwap,
+    ayiya,
+    mpls, // in UDP or IP
+    pim,  // register
+    count_
+};
 
 // Identity of a flow, the same for both directions: endpoint a is the smaller of the two (address, then port).
 // Compared byte by byte, so every byte is set. IPv4 addresses fill the first 4 bytes, the rest is zero.
@@ -33,10 +52,11 @@ struct FlowKey {
     uint16_t port_b;
     uint16_t vlan;       // outermost VLAN id (12 bits); 0 = untagged, or VLAN not part of the identity
     uint16_t vlan_inner; // second VLAN id of QinQ
-    uint32_t tunnel_id;  // VXLAN/Geneve VNI, GRE key; 0 where the tunnel has no direction-free id (never a GTP TEID)
+    uint32_t tunnel_id;  // VXLAN/Geneve VNI, GRE key, PBB I-SID; 0 where the tunnel has no direction-free id (never a
+                         // GTP TEID), or ids are not part of the identity
     uint8_t proto;       // kProtoTcp or kProtoUdp
     uint8_t version;     // 4 or 6
-    uint8_t tunnel;      // Tunnel if it has a tunnel_id, else 0: a mirrored IP-in-IP path is the same flow
+    uint8_t tunnel;      // Tunnel that gave tunnel_id, else 0: a mirrored IP-in-IP path is the same flow
     uint8_t zero;
 };
 static_assert(sizeof(FlowKey) == 48);
@@ -62,7 +82,8 @@ struct Packet {
     uint8_t tcp_flags; // TcpFlag bits
     Tunnel tunnel;     // innermost tunnel, for the record
 
-    uint16_t vlan; // for the record, also when not part of the key
+    uint32_t tunnel_id; // for the record, also when not part of the key, as the next two
+    uint16_t vlan;
     uint16_t vlan_inner;
     uint16_t anomaly;    // Counter of the first thing wrong with this packet that did not stop decoding, 0 = none
     bool reversed;       // the sender is endpoint b

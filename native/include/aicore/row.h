@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <iterator>
 
 #include "aicore/packet.h"
 #include "aicore/schema.h"
@@ -21,7 +22,10 @@ inline constexpr const char *kLayer7ByNames[] = {"", "payload", "port"};
 inline constexpr const char *kTcpStateNames[] = {"",        "syn_sent", "syn_received", "established",
                                                  "closing", "closed",   "reset"};
 inline constexpr const char *kEndReasonNames[] = {"", "fin", "rst", "idle", "active", "evicted", "shutdown"};
-inline constexpr const char *kTunnelNames[] = {"", "ipip", "gre", "erspan", "vxlan", "geneve", "gtpu", "teredo"};
+inline constexpr const char *kTunnelNames[] = {"",       "ipip",   "gre",  "erspan", "vxlan",   "geneve",
+                                               "gtpu",   "teredo", "pbb",  "trill",  "etherip", "l2tp",
+                                               "capwap", "ayiya",  "mpls", "pim"};
+static_assert(std::size(kTunnelNames) == static_cast<size_t>(Tunnel::count_));
 
 // A counter of more than 63 bits, or the sum of two, as a row holds it.
 constexpr int64_t saturated(uint64_t n) {

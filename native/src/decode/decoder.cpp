@@ -95,15 +95,16 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
     out.vlan_inner = 0;
     out.anomaly = 0;
     out.tunnel = Tunnel::none;
+    out.tunnel_id = 0;
     out.first_fragment = false;
     out.later_fragment = false;
     return true;
 }
 
 // Out of line, so that the fast path does not pay for its registers.
-[[gnu::noinline]] bool walk(const RawPacket &raw, bool vlan_in_key, FragmentTable &fragments, Counters &counters,
-                            Packet &out) {
-    wire::Walk w{out, fragments, raw.time, vlan_in_key};
+[[gnu::noinline]] bool walk(const RawPacket &raw, const DecodeOptions &options, FragmentTable &fragments,
+                            Counters &counters, Packet &out) {
+    wire::Walk w{out, fragments, raw.time, options};
     uint32_t length = raw.length > raw.captured ? raw.length : raw.captured;
     wire::Verdict verdict = wire::link(raw.linktype, {raw.data, raw.captured, length}, w);
 
@@ -120,6 +121,7 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
     out.ip = w.at.src - (w.at.version == 4 ? 12 : 8); // its addresses' place in the header
     out.vlan = w.at.vlan;
     out.vlan_inner = w.at.vlan_inner;
+    out.tunnel_id = w.at.tunnel_id;
     out.anomaly = static_cast<uint16_t>(w.at.anomaly);
     out.tunnel = w.at.tunnel;
     return true;
@@ -147,7 +149,7 @@ bool Decoder::decode(const RawPacket &raw, Packet &out) {
         return true;
     }
 
-    return walk(raw, options_.vlan_in_key, *fragments_, counters_, out);
+    return walk(raw, options_, *fragments_, counters_, out);
 }
 
 } // namespace aicore

@@ -9,16 +9,16 @@
 #include <cstring>
 
 #include "aicore/counters.h"
+#include "aicore/decode.h"
 #include "aicore/packet.h"
 
 namespace aicore {
 
-class FragmentTable;
 struct FragmentKey;
 
 namespace wire {
 
-constexpr int kMaxTags = 4;       // VLAN tags behind one Ethernet header
+constexpr int kMaxTags = 16;      // tags of a frame, behind all of its Ethernet headers together
 constexpr int kMaxLabels = 16;    // MPLS labels of a frame, all stacks together
 constexpr int kMaxTunnels = 4;    // tunnels inside each other
 constexpr int kMaxExtensions = 8; // IPv6 extension headers of one packet
@@ -26,6 +26,7 @@ constexpr int kMaxExtensions = 8; // IPv6 extension headers of one packet
 enum EtherType : uint16_t {
     kTypeIpv4 = 0x0800,
     kTypeArp = 0x0806,
+    kTypeTrill = 0x22f3,
     kTypeTeb = 0x6558, // transparent Ethernet bridging, in GRE and Geneve
     kTypeVlan = 0x8100,
     kTypeIpv6 = 0x86dd,
@@ -33,6 +34,14 @@ enum EtherType : uint16_t {
     kTypeMplsMulticast = 0x8848,
     kTypePppoe = 0x8864, // session stage
     kTypeQinq = 0x88a8,
+    kTypeMacsec = 0x88e5,
+    kTypePbb = 0x88e7,
+    kTypeCiscoMetadata = 0x8909,
+    kTypeVnTag = 0x8926,
+    kTypeHsr = 0x892f,
+    kTypeTrillLabel = 0x893b, // fine-grained label
+    kTypeETag = 0x893f,
+    kTypeNsh = 0x894f,
     kTypeQinqOld = 0x9100,
 };
 
@@ -84,7 +93,7 @@ struct Found {
     uint32_t tunnel_id = 0;
     Tunnel tunnel = Tunnel::none;
     Tunnel tunnel_of_id = Tunnel::none; // the one that gave tunnel_id
-    uint8_t tunnels = 0, labels = 0;
+    uint8_t tunnels = 0, labels = 0, tags = 0;
     uint8_t version = 0;          // of the innermost IP header read
     bool fragment = false;        // some IP header of the frame belongs to a fragment
     bool first_fragment = false;  // the innermost one does, and more follow
@@ -98,7 +107,7 @@ struct Walk {
     Packet &out;
     FragmentTable &fragments;
     int64_t time;
-    bool vlan_in_key;
+    const DecodeOptions &options;
     Found at{};
 
     Verdict broken(Counter why) {
@@ -121,21 +130,51 @@ struct Walk {
         at.tunnel = tunnel;
         return ++at.tunnels <= kMaxTunnels;
     }
+    // Of the tunnel that was entered last.
+    void identify(uint32_t id) {
+        at.tunnel_id = id;
+        at.tunnel_of_id = at.tunnel;
+    }
+    // False: that is one tag too many.
+    bool tag() { return at.tags++ < kMaxTags; }
 };
 
 // link.cpp
 Verdict link(int linktype, View v, Walk &w);
 bool link_supported(int linktype);
 Verdict ethernet(View v, Walk &w);
-// `v` starts behind the type field. Only behind Ethernet addresses may the type be a length instead (IEEE 802.3).
-Verdict ethertype(uint16_t type, View v, Walk &w, bool may_be_length = false);
+Verdict address_family(uint32_t family, View v, Walk &w); // AF_INET or any system's AF_INET6
+Verdict cisco_hdlc(View v, Walk &w);
+Verdict llc(View v, Walk &w); // IEEE 802.2
 Verdict ppp(View v, Walk &w);
+Verdict pppoe(View v, Walk &w);
+
+// ethertype.cpp. `v` starts behind the type field. Only behind Ethernet addresses may the type be a length instead
+// (IEEE 802.3).
+Verdict ethertype(uint16_t type, View v, Walk &w, bool may_be_length = false);
+Verdict nsh(View v, Walk &w);
+
+// mpls.cpp
 Verdict mpls(View v, Walk &w);
+// Whether the bytes are what the name says, for headers that nothing announces: a header whose lengths fit the window.
+bool looks_ethernet(View v); // of a type that carries IP, or ARP
+bool looks_ipv4(View v);
+bool looks_ipv6(View v);
+
+// pseudo.cpp: headers that the capturing system adds.
+Verdict nflog(View v, Walk &w);
+Verdict pflog(View v, Walk &w);
+Verdict pktap(View v, Walk &w);
+Verdict ppi(View v, Walk &w);
+
+// lines.cpp
+Verdict arcnet(View v, bool linux, Walk &w);
+Verdict frame_relay(View v, Walk &w);
+Verdict slip(View v, Walk &w);
 
 // wifi.cpp
 Verdict ieee80211(View v, Walk &w);
 Verdict radiotap(View v, Walk &w);
-Verdict llc(View v, Walk &w); // IEEE 802.2, in link.cpp
 
 // ip.cpp
 Verdict ip(View v, Walk &w); // by the version nibble

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Link layers, and what may stand between them and IP: VLAN tags (IEEE 802.1Q), MPLS (RFC 3032), PPPoE (RFC 2516), PPP
-// (RFC 1661, 1662), LLC/SNAP (IEEE 802.2, RFC 1042). Linux cooked, BSD loopback and Cisco HDLC as libpcap's link-type
-// pages describe them.
+// Link types, and the layers that several of them share: Ethernet and LLC/SNAP (IEEE 802.3, 802.2, RFC 1042), PPP
+// (RFC 1661, 1662), PPPoE (RFC 2516), Linux cooked, BSD loopback and Cisco HDLC. What a link type's number stands for:
+// www.tcpdump.org/linktypes.html.
 #include <pcap/dlt.h>
 
 #include "layers.h"
@@ -16,8 +16,17 @@ constexpr int kDltRaw12 = 12, kDltRaw14 = 14;
 Verdict loopback(View v, Walk &w) {
     if (!v.has(4)) return w.broken(Counter::short_link);
     uint32_t family = be32(v.data);
-    if (family > 0xffff) family = __builtin_bswap32(family);
-    v = v.from(4);
+    return address_family(family > 0xffff ? __builtin_bswap32(family) : family, v.from(4), w);
+}
+
+Verdict cooked(uint16_t type, View v, Walk &w) {
+    constexpr uint16_t kLlc = 4; // ETH_P_802_2
+    return type == kLlc ? llc(v, w) : ethertype(type, v, w);
+}
+
+} // namespace
+
+Verdict address_family(uint32_t family, View v, Walk &w) {
     switch (family) {
     case 2:
         return ipv4(v, w);
@@ -32,11 +41,6 @@ Verdict loopback(View v, Walk &w) {
     }
 }
 
-Verdict cooked(uint16_t type, View v, Walk &w) {
-    constexpr uint16_t kLlc = 4; // ETH_P_802_2
-    return type == kLlc ? llc(v, w) : ethertype(type, v, w);
-}
-
 Verdict cisco_hdlc(View v, Walk &w) {
     if (!v.has(4)) return w.broken(Counter::short_link);
     return ethertype(be16(v.data + 2), v.from(4), w);
@@ -48,61 +52,9 @@ Verdict pppoe(View v, Walk &w) {
     return ppp(v.from(6).first(be16(v.data + 4)), w);
 }
 
-// Whether the type field of an Ethernet header that starts here is one that MPLS is likely to carry.
-bool looks_ethernet(View v) {
-    if (!v.has(14)) return false;
-    uint16_t type = be16(v.data + 12);
-    return type == kTypeIpv4 || type == kTypeIpv6 || type == kTypeArp || type == kTypeVlan || type == kTypeQinq ||
-           type == kTypeMpls || type == kTypePppoe;
-}
-
-bool looks_ipv4(View v) {
-    return v.has(20) && (v.data[0] & 15) >= 5 && be16(v.data + 2) >= 20 && be16(v.data + 2) <= v.length;
-}
-
-bool looks_ipv6(View v) {
-    return v.has(40) && be16(v.data + 4) + 40u <= v.length;
-}
-
-} // namespace
-
 Verdict ethernet(View v, Walk &w) {
     if (!v.has(14)) return w.broken(Counter::short_link);
     return ethertype(be16(v.data + 12), v.from(14), w, true);
-}
-
-Verdict ethertype(uint16_t type, View v, Walk &w, bool may_be_length) {
-    // The outermost two tags of the frame. Tags inside a tunnel count only if there were none outside; a tag of VLAN 0
-    // carries a priority and no VLAN.
-    bool tagged = w.at.vlan != 0;
-    for (int tags = 0; type == kTypeVlan || type == kTypeQinq || type == kTypeQinqOld; ++tags) {
-        if (tags == kMaxTags) return w.broken(Counter::too_deep);
-        if (!v.has(4)) return w.broken(Counter::short_link);
-        uint16_t vlan = be16(v.data) & 0xfff;
-        if (!tagged && vlan != 0) {
-            if (w.at.vlan == 0)
-                w.at.vlan = vlan;
-            else if (w.at.vlan_inner == 0)
-                w.at.vlan_inner = vlan;
-        }
-        type = be16(v.data + 2);
-        v = v.from(4);
-    }
-    switch (type) {
-    case kTypeIpv4:
-        return ipv4(v, w);
-    case kTypeIpv6:
-        return ipv6(v, w);
-    case kTypeArp:
-        return w.not_ip(Counter::arp);
-    case kTypeMpls:
-    case kTypeMplsMulticast:
-        return mpls(v, w);
-    case kTypePppoe:
-        return pppoe(v, w);
-    default:
-        return may_be_length && type <= 1500 ? llc(v.first(type), w) : w.not_ip();
-    }
 }
 
 // IEEE 802.2; only SNAP carries IP.
@@ -139,27 +91,6 @@ Verdict ppp(View v, Walk &w) {
     }
 }
 
-// No field says what follows the labels: IP by its version nibble and lengths, else an Ethernet pseudowire, with a
-// control word (first nibble 0, RFC 4385) or without.
-Verdict mpls(View v, Walk &w) {
-    for (bool bottom = false; !bottom;) {
-        if (w.at.labels++ == kMaxLabels) return w.broken(Counter::too_deep);
-        if (!v.has(4)) return w.broken(Counter::short_link);
-        bottom = (v.data[2] & 1) != 0;
-        v = v.from(4);
-    }
-    if (!v.has(1)) return w.broken(Counter::short_link);
-    uint8_t nibble = v.data[0] >> 4;
-    if (nibble == 4 && (looks_ipv4(v) || !looks_ethernet(v))) return ipv4(v, w);
-    if (nibble == 6 && (looks_ipv6(v) || !looks_ethernet(v))) return ipv6(v, w);
-    if (nibble == 0 && v.has(4)) {
-        // The control word of an unsequenced pseudowire is all zero; an address that starts so is hardly seen.
-        View behind = v.from(4);
-        if (looks_ethernet(behind) && (!looks_ethernet(v) || be32(v.data) == 0)) return ethernet(behind, w);
-    }
-    return looks_ethernet(v) ? ethernet(v, w) : w.not_ip();
-}
-
 bool link_supported(int linktype) {
     switch (linktype) {
     case DLT_EN10MB:
@@ -175,6 +106,14 @@ bool link_supported(int linktype) {
     case DLT_IPV6:
     case DLT_IEEE802_11:
     case DLT_IEEE802_11_RADIO:
+    case DLT_ARCNET:
+    case DLT_ARCNET_LINUX:
+    case DLT_FRELAY:
+    case DLT_SLIP:
+    case DLT_NFLOG:
+    case DLT_PFLOG:
+    case DLT_PKTAP:
+    case DLT_PPI:
     case kDltRaw12:
     case kDltRaw14:
     case kLinktypeRaw:
@@ -212,6 +151,21 @@ Verdict link(int linktype, View v, Walk &w) {
         return ieee80211(v, w);
     case DLT_IEEE802_11_RADIO:
         return radiotap(v, w);
+    case DLT_ARCNET:
+    case DLT_ARCNET_LINUX:
+        return arcnet(v, linktype == DLT_ARCNET_LINUX, w);
+    case DLT_FRELAY:
+        return frame_relay(v, w);
+    case DLT_SLIP:
+        return slip(v, w);
+    case DLT_NFLOG:
+        return nflog(v, w);
+    case DLT_PFLOG:
+        return pflog(v, w);
+    case DLT_PKTAP:
+        return pktap(v, w);
+    case DLT_PPI:
+        return ppi(v, w);
     case kDltRaw12:
     case kDltRaw14:
     case kLinktypeRaw:

@@ -14,12 +14,12 @@ void finish(Walk &w, uint8_t proto, uint16_t src_port, uint16_t dst_port) {
     FlowKey &key = out.key;
     out.reversed = w.at.version == 4 ? endpoints4(key, w.at.src, w.at.dst, src_port, dst_port)
                                      : endpoints6(key, w.at.src, w.at.dst, src_port, dst_port);
-    key.vlan = w.vlan_in_key ? w.at.vlan : 0;
-    key.vlan_inner = w.vlan_in_key ? w.at.vlan_inner : 0;
-    key.tunnel_id = w.at.tunnel_id;
+    key.vlan = w.options.vlan_in_key ? w.at.vlan : 0;
+    key.vlan_inner = w.options.vlan_in_key ? w.at.vlan_inner : 0;
+    key.tunnel_id = w.options.tunnel_in_key ? w.at.tunnel_id : 0;
     key.proto = proto;
     key.version = w.at.version;
-    key.tunnel = static_cast<uint8_t>(w.at.tunnel_of_id);
+    key.tunnel = w.options.tunnel_in_key ? static_cast<uint8_t>(w.at.tunnel_of_id) : 0;
     key.zero = 0;
     out.ip_bytes = w.at.ip_bytes;
     out.first_fragment = w.at.first_fragment;

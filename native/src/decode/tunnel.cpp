@@ -8,11 +8,6 @@ namespace {
 
 constexpr uint16_t kTypeErspan = 0x88be, kTypeErspan3 = 0x22eb, kTypePpp = 0x880b;
 
-void identify(Walk &w, uint32_t id) {
-    w.at.tunnel_id = id;
-    w.at.tunnel_of_id = w.at.tunnel;
-}
-
 uint32_t be24(const uint8_t *p) {
     return be32(p) >> 8;
 }
@@ -50,7 +45,7 @@ Verdict vxlan(View v, Walk &w) {
     if (!v.has(8)) return w.not_ip();
     if ((v.data[0] & 0x08) == 0) return w.not_ip(); // I: the VNI is valid; other flags are to be ignored
     if (!w.enter(Tunnel::vxlan)) return w.broken(Counter::too_deep);
-    identify(w, be24(v.data + 4));
+    w.identify(be24(v.data + 4));
     return ethernet(v.from(8), w);
 }
 
@@ -59,7 +54,7 @@ Verdict geneve(View v, Walk &w) {
     uint32_t header = 8 + (v.data[0] & 0x3fu) * 4;
     uint16_t type = be16(v.data + 2);
     if (!w.enter(Tunnel::geneve)) return w.broken(Counter::too_deep);
-    identify(w, be24(v.data + 4));
+    w.identify(be24(v.data + 4));
     if (!v.has(header)) return w.broken(Counter::bad_tunnel);
     v = v.from(header);
     return type == kTypeTeb ? ethernet(v, w) : ethertype(type, v, w);
@@ -129,7 +124,7 @@ Verdict gre(View v, Walk &w) {
         if ((flags & kSequence) == 0) return w.untracked(Counter::other_ip); // an acknowledgement alone
         v = v.from(header).first(be16(v.data + key_at)); // here the key is payload length and call id of one direction
     } else {
-        if ((flags & kKey) != 0) identify(w, be32(v.data + key_at));
+        if ((flags & kKey) != 0) w.identify(be32(v.data + key_at));
         v = v.from(header);
     }
     Verdict verdict = gre_payload(type, (flags & kSequence) != 0, v, w);

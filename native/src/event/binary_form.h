@@ -38,7 +38,7 @@ inline const std::vector<Member> kMembers = [] {
     std::vector<Member> members{
         {"flow_id_high", offsetof(Row, flow_id), 8, UINT64_MAX, 8},
         {"flow_id_low", offsetof(Row, flow_id) + 8, 8, UINT64_MAX, 8},
-        {"tunnel", offsetof(Row, tunnel), 1, static_cast<uint64_t>(Tunnel::teredo)},
+        {"tunnel", offsetof(Row, tunnel), 1, static_cast<uint64_t>(Tunnel::count_) - 1},
         {"tunnel_id", offsetof(Row, tunnel_id), 4, UINT32_MAX},
         {"attribute_count", offsetof(Row, attribute_count), 4, UINT32_MAX},
         {"ip_version", offsetof(Row, ip_version), 1, 6},

@@ -55,7 +55,7 @@ struct Engine::Impl {
         : options(o), registry(freeze(std::move(r), o)), queue(o.queue_batches),
           inspection(*registry, {o.stream_bytes, o.streams_bytes, o.inspected_flows}), meters(make_meters()),
           writer(options, registry->schema(), registry->schema()->name_index(o.sensor), queue, meters.get(), counters),
-          decoder({o.vlan_in_key, o.max_fragments}, counters),
+          decoder({o.vlan_in_key, o.tunnel_in_key, o.max_fragments}, counters),
           tracker(options, *registry, writer, meters.get(), counters) {}
 
     static std::shared_ptr<Registry> freeze(std::shared_ptr<Registry> r, const EngineOptions &o) {

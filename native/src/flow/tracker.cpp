@@ -191,7 +191,7 @@ uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
     flow.warm.vlan = packet.vlan;
     flow.warm.vlan_inner = packet.vlan_inner;
     flow.warm.tunnel = packet.tunnel;
-    flow.warm.tunnel_id = packet.key.tunnel_id;
+    flow.warm.tunnel_id = packet.tunnel_id;
     identify(flow.warm, packet);
     return slot;
 }

@@ -151,6 +151,19 @@ TEST(Hostile, random_bytes_and_random_changes) {
     seeds.push_back({DLT_RAW, kWeb6});
     seeds.push_back({DLT_NULL, Bytes{30, 0, 0, 0} + kWeb6});
     seeds.push_back({DLT_PPP_SERIAL, Bytes{0xff, 3} + ppp(0x21, kQuery)});
+    for (const Bytes &b : {ethernet(kVnTag, vn_tag(kVlan, vlan(5, kIpv4, kWeb))), ethernet(kETag, e_tag(kIpv6, kWeb6)),
+                           ethernet(kCiscoMetadata, cisco_metadata(kIpv4, kWeb)), ethernet(kHsr, hsr(kIpv4, kQuery)),
+                           ethernet(kMacsec, macsec(kIpv4, kWeb, 0x20)), ethernet(kPbb, pbb(1, ethernet(kIpv4, kWeb))),
+                           ethernet(kTrill, trill(ethernet(kIpv6, kWeb6), 1)), ethernet(kNsh, nsh(3, frame4(kWeb)))})
+        seeds.push_back({DLT_EN10MB, b});
+    seeds.push_back({DLT_PPI, Bytes{0, 0, 8, 0, 101, 0, 0, 0} + kWeb});
+    seeds.push_back({DLT_PKTAP, Bytes{12, 0, 0, 0, 1, 0, 0, 0, 12, 0, 0, 0} + kWeb});
+    seeds.push_back({DLT_NFLOG, Bytes{2, 0, 0, 0, 8, 0, 1, 0, 8, 0, 0, 0, 58, 0, 9, 0} + kWeb});
+    seeds.push_back({DLT_PFLOG, Bytes{45, 2} + zeros(46) + kWeb});
+    seeds.push_back({DLT_FRELAY, Bytes{0x18, 0x41, 3, 0, 0x80, 0, 0, 0, 8, 0} + kWeb});
+    seeds.push_back({DLT_SLIP, zeros(16) + kWeb});
+    seeds.push_back({DLT_ARCNET, Bytes{1, 2, 212, 0xff, 0, 0, 212, 0, 0, 1} + kWeb});
+    seeds.push_back({DLT_ARCNET_LINUX, Bytes{1, 2, 0, 0, 240} + kWeb});
     seeds.push_back({DLT_C_HDLC, Bytes{0x0f, 0, 8, 0} + kWeb});
     seeds.push_back({DLT_IEEE802_11_RADIO, Bytes{0, 0, 8, 0, 0, 0, 0, 0, 0x88, 2} + zeros(24) + snap(kIpv4, kWeb)});
     uint64_t state = 0x9e3779b97f4a7c15;

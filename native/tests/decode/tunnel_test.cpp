@@ -125,6 +125,16 @@ TEST(Tunnel, id_is_of_the_tunnel_that_has_one_and_the_record_names_the_innermost
     EXPECT_TRUE(d.packet.key == key);
 }
 
+TEST(Tunnel, id_out_of_the_key_but_in_the_record) {
+    Decoding d({.tunnel_in_key = false});
+    ASSERT_TRUE(d(kWeb, 0, DLT_RAW));
+    FlowKey bare = d.packet.key;
+    ASSERT_TRUE(d(over_udp(4789, vxlan(7, kFrame)), 0, DLT_RAW));
+    EXPECT_TRUE(d.packet.key == bare);
+    EXPECT_EQ(d.packet.tunnel, Tunnel::vxlan);
+    EXPECT_EQ(d.packet.tunnel_id, 7u);
+}
+
 TEST(Tunnel, vlan_of_the_outer_frame_or_else_of_the_inner) {
     Decoding d;
     ASSERT_TRUE(d(ethernet(kIpv4, over_udp(4789, vxlan(7, kTagged)))));

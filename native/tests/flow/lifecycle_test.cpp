@@ -492,6 +492,13 @@ TEST(Identity, tunnel_id_tells_flows_apart) {
     EXPECT_NE(r.events[0].id(), r.events[1].id());
     EXPECT_EQ(r.events[0].tunnel, Tunnel::vxlan);
     EXPECT_EQ(r.events[0].tunnel_id, 100u);
+
+    EngineOptions o;
+    o.tunnel_in_key = false;
+    const Result one = run(f, o);
+    ASSERT_EQ(one.of(EventKind::insert).size(), 1u);
+    EXPECT_EQ(one.events[0].tunnel, Tunnel::vxlan);
+    EXPECT_EQ(one.events[0].tunnel_id, 100u);
 }
 
 // Summary ----------------------------------------------------------------------------------------------------------
