@@ -9,6 +9,12 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#include <immintrin.h>
+#define AICORE_SHA_INSTRUCTIONS
+#endif
+
 namespace aicore {
 
 namespace digest_detail {
@@ -67,7 +73,48 @@ inline constexpr uint32_t kSha256[64] = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-inline void sha256_block(std::array<uint32_t, 8> &state, const uint8_t *block) {
+#ifdef AICORE_SHA_INSTRUCTIONS
+// x86's SHA extensions.
+[[gnu::target("sha,sse4.1")]] inline void sha256_block_native(std::array<uint32_t, 8> &state, const uint8_t *block) {
+    const auto at = [](const void *p) { return _mm_loadu_si128(static_cast<const __m128i *>(p)); };
+    const __m128i order = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    // The instructions want the state as ABEF and CDGH.
+    const __m128i dcba = at(&state[0]), hgfe = at(&state[4]);
+    const __m128i cdab = _mm_shuffle_epi32(dcba, 0xb1), efgh = _mm_shuffle_epi32(hgfe, 0x1b);
+    const __m128i abef = _mm_alignr_epi8(cdab, efgh, 8), cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
+    __m128i one = abef, two = cdgh, words[4];
+    for (int i = 0; i < 4; ++i)
+        words[i] = _mm_shuffle_epi8(at(block + 16 * i), order);
+    for (int i = 0; i < 16; ++i) { // four steps each
+        __m128i &w = words[i & 3];
+        if (i >= 4) {
+            const __m128i &before = words[(i + 3) & 3];
+            w = _mm_sha256msg1_epu32(w, words[(i + 1) & 3]);
+            w = _mm_add_epi32(w, _mm_alignr_epi8(before, words[(i + 2) & 3], 4));
+            w = _mm_sha256msg2_epu32(w, before);
+        }
+        const __m128i sum = _mm_add_epi32(w, at(&kSha256[4 * i]));
+        two = _mm_sha256rnds2_epu32(two, one, sum);
+        one = _mm_sha256rnds2_epu32(one, two, _mm_shuffle_epi32(sum, 0x0e));
+    }
+    one = _mm_add_epi32(one, abef);
+    two = _mm_add_epi32(two, cdgh);
+    const __m128i feba = _mm_shuffle_epi32(one, 0x1b), dchg = _mm_shuffle_epi32(two, 0xb1);
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(&state[0]), _mm_blend_epi16(feba, dchg, 0xf0));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(&state[4]), _mm_alignr_epi8(dchg, feba, 8));
+}
+
+inline bool has_sha_instructions() noexcept {
+    static const bool has = [] {
+        unsigned a = 0, b = 0, c = 0, d = 0, b1 = 0, c1 = 0;
+        if (!__get_cpuid(1, &a, &b1, &c1, &d) || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+        return (b & bit_SHA) != 0 && (c1 & bit_SSE4_1) != 0 && (c1 & bit_SSSE3) != 0;
+    }();
+    return has;
+}
+#endif
+
+inline void sha256_block_portable(std::array<uint32_t, 8> &state, const uint8_t *block) {
     uint32_t w[64];
     for (int i = 0; i < 16; ++i)
         w[i] = load(block + 4 * i);
@@ -104,6 +151,13 @@ inline void sha256_block(std::array<uint32_t, 8> &state, const uint8_t *block) {
     state[5] += f;
     state[6] += g;
     state[7] += h;
+}
+
+inline void sha256_block(std::array<uint32_t, 8> &state, const uint8_t *block) {
+#ifdef AICORE_SHA_INSTRUCTIONS
+    if (has_sha_instructions()) return sha256_block_native(state, block);
+#endif
+    sha256_block_portable(state, block);
 }
 
 // Both pad alike: whole blocks, then 0x80, zeros and the length in bits (section 5.1.1).

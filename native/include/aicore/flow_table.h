@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "aicore/batch.h"
+#include "aicore/flow_hash.h"
 #include "aicore/mapped_memory.h"
 #include "aicore/packet.h"
 #include "aicore/siphash.h"
@@ -44,7 +45,8 @@ struct Hot {
     uint32_t until_update; // packets until the next sampled update; 0 = never
     uint8_t flags[2];      // all TCP flags seen
     uint8_t bits;          // HotBit
-    TcpState state;
+    TcpState state : 7;
+    uint8_t segments_wait : 1; // TCP: segments behind a hole may be kept in the streams
 };
 static_assert(sizeof(Hot) == 128);
 
@@ -82,7 +84,7 @@ class FlowTable {
   public:
     FlowTable(uint32_t capacity, HashKey key); // throws std::bad_alloc
 
-    uint64_t hash(const FlowKey &key) const;
+    uint64_t hash(const FlowKey &key) const { return hash_(key); }
     uint32_t find(const FlowKey &key, uint64_t hash) const;      // slot or kNoSlot
     uint32_t open(const FlowKey &key, uint64_t hash, List list); // kNoSlot if full; the key must not be in the table
     void close(uint32_t slot);
@@ -94,14 +96,20 @@ class FlowTable {
     uint32_t live() const { return live_; }
     uint32_t capacity() const { return capacity_; }
     bool full() const { return live_ == capacity_; }
+    // The lower half of the hash chooses the bucket, so that there may be any number of them; the tag is of the upper.
+    uint64_t bucket_of(uint64_t hash) const { return (hash & UINT32_MAX) * bucket_count_ >> 32; }
+    uint64_t buckets() const { return bucket_count_; }
     // Look-ahead: first the bucket, some packets later the slot that it most likely names.
-    void prefetch_bucket(uint64_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
-    uint32_t prefetch_slot(uint64_t hash) const; // that slot, kNoSlot if there is none
+    void prefetch_bucket(uint64_t hash) const { __builtin_prefetch(&buckets_[bucket_of(hash)]); }
+    uint32_t prefetch_slot(uint64_t hash) const;   // that slot, kNoSlot if there is none
+    void prefetch_neighbours(uint32_t slot) const; // in its list
+    bool holds(uint32_t slot, const FlowKey &key) const { return hot_[slot].key == key; } // it is this flow's
 
   private:
     // 64 bytes: tags of one load, ten slots. `passed` counts keys that live further on because this bucket was full
     // when they came, so that a search knows when to stop.
     struct Bucket {
+        uint32_t matches(uint16_t wanted) const; // bit i: place i has this tag
         uint16_t tag[10];
         uint32_t slot[10];
         uint32_t passed;
@@ -111,12 +119,13 @@ class FlowTable {
         uint32_t head = kNoSlot, tail = kNoSlot;
     };
 
+    uint64_t behind(uint64_t bucket) const { return bucket + 1 < bucket_count_ ? bucket + 1 : 0; }
     void unlink(uint32_t slot);
     void append(uint32_t slot, List list);
 
     uint32_t capacity_, live_ = 0, touched_slots_ = 0, free_ = kNoSlot;
-    const uint64_t mask_;
-    const HashKey key_;
+    const uint64_t bucket_count_;
+    const FlowHash hash_;
     const MappedMemory bucket_memory_, hot_memory_, warm_memory_;
     Bucket *const buckets_;
     Hot *const hot_;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SipHash (Aumasson, Bernstein 2012): keyed, so that packets cannot be chosen to collide. 1-3 for tables: chosen tuples
-// cost no more than random ones, and 1.4 times a plain XOR (measured). 128 bits of output stand for what was hashed:
-// 2-4 for flow ids, which leave the process, 1-3 for texts that were looked up.
+// SipHash (Aumasson, Bernstein 2012): keyed, so that packets cannot be chosen to collide. 1-3 for tables. 128 bits of
+// output stand for what was hashed: 2-4 for flow ids, which leave the process, 1-3 for texts that were looked up.
 #pragma once
 
 #include <array>

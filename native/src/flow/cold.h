@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -158,15 +157,15 @@ class ColdPool {
   public:
     uint32_t take() {
         if (free_.empty()) {
-            blocks_.emplace_back();
-            return static_cast<uint32_t>(blocks_.size() - 1);
+            if (taken_ % kChunk == 0) chunks_.push_back(std::make_unique<Cold[]>(kChunk));
+            return taken_++;
         }
         const uint32_t i = free_.back();
         free_.pop_back();
         return i;
     }
     void give(uint32_t i) {
-        Cold &cold = blocks_[i];
+        Cold &cold = (*this)[i];
         AttributeSet kept = std::move(cold.attributes); // its memory serves the next flow
         cold = Cold{};
         if (kept.text.capacity() <= 512) {
@@ -175,10 +174,17 @@ class ColdPool {
         }
         free_.push_back(i);
     }
-    Cold &operator[](uint32_t i) { return blocks_[i]; }
+    Cold &operator[](uint32_t i) { return chunks_[i / kChunk][i % kChunk]; }
+    void prefetch(uint32_t i) const {
+        const auto *bytes = reinterpret_cast<const char *>(&chunks_[i / kChunk][i % kChunk]);
+        for (size_t at = 0; at < sizeof(Cold); at += 64)
+            __builtin_prefetch(bytes + at, 1);
+    }
 
   private:
-    std::deque<Cold> blocks_; // addresses stay valid while it grows
+    static constexpr uint32_t kChunk = 256;
+    std::vector<std::unique_ptr<Cold[]>> chunks_; // addresses stay valid while it grows
+    uint32_t taken_ = 0;                          // of them, those in free_ included
     std::vector<uint32_t> free_;
 };
 

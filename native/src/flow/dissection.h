@@ -75,6 +75,9 @@ class Dissection {
     void forget(Warm &warm); // gives the cold block back
 
     ColdPool &cold() { return pool_; }
+    void prefetch(const Warm &warm) const {
+        if (warm.cold != kNoSlot) pool_.prefetch(warm.cold);
+    }
     const std::vector<uint64_t> &anomalies() const { return anomalies_; } // by names index
 
   private:

@@ -73,29 +73,22 @@ struct Engine::Impl {
     static void on_packet(void *user, const RawPacket &raw) {
         auto &self = *static_cast<Impl *>(user);
         Packet packet;
-        if (self.decoder.decode(raw, packet)) self.tracker.packet(packet, raw, self.tracker.hash(packet));
+        if (self.decoder.decode(raw, packet)) self.tracker.packet(packet, raw, self.tracker.hash(packet), kNoSlot);
     }
 
-    // Packets of a block are taken in groups, so that the caches' misses of a group overlap: first the index of all of
-    // them is fetched, then their slots. Half of the time of a packet was waiting for these two.
     void on_packets(std::span<const RawPacket> packets) {
         while (!packets.empty()) {
             const auto group = packets.first(std::min(packets.size(), kGroup));
             packets = packets.subspan(group.size());
             size_t count = 0;
             for (const RawPacket &raw : group) {
-                Waiting &w = waiting[count];
-                if (!decoder.decode(raw, w.packet)) continue;
-                w.raw = &raw;
-                w.hash = tracker.hash(w.packet);
-                tracker.prefetch_bucket(w.packet, w.hash);
+                Decoded &d = decoded[count];
+                if (!decoder.decode(raw, d.packet)) continue;
+                d.raw = &raw;
+                d.hash = tracker.hash(d.packet);
                 ++count;
             }
-            const std::span decoded(waiting.data(), count);
-            for (const Waiting &w : decoded)
-                tracker.prefetch_slot(w.packet, w.hash);
-            for (const Waiting &w : decoded)
-                tracker.packet(w.packet, *w.raw, w.hash);
+            tracker.packets({decoded.data(), count});
         }
     }
 
@@ -128,13 +121,8 @@ struct Engine::Impl {
     Decoder decoder;                      // engine thread
     Tracker tracker;                      // engine thread, but tops()
     std::unique_ptr<Source> source;
-    struct Waiting {
-        Packet packet;
-        const RawPacket *raw;
-        uint64_t hash;
-    };
     static constexpr size_t kGroup = 32;
-    std::array<Waiting, kGroup> waiting; // engine thread, as the next
+    std::array<Decoded, kGroup> decoded; // engine thread, as the next
     PacketBlock block;
     std::thread thread;
     std::atomic<bool> stopping{false};

@@ -166,6 +166,7 @@ bool Dissection::tcp(FlowRef flow, const Packet &packet, uint8_t d, uint32_t exp
         wire -= old;
     } else if (ahead > 0) {
         keep_later(cold, stream, seq, data, length, wire);
+        flow.hot.segments_wait = 1;
         size_t waiting = 0;
         for (const Segment &s : stream.later)
             waiting += s.data.size();
@@ -211,10 +212,12 @@ bool Dissection::drain_later(FlowRef flow, uint8_t d, int64_t time) {
 }
 
 bool Dissection::acknowledged(FlowRef flow, uint8_t d, uint32_t ack, int64_t time) {
-    if (flow.warm.cold == kNoSlot) return false;
-    Cold &cold = pool_[flow.warm.cold];
-    if (!cold.streams) return false;
-    Stream &stream = cold.streams->direction[d];
+    Streams *const streams = flow.warm.cold == kNoSlot ? nullptr : pool_[flow.warm.cold].streams.get();
+    if (!streams || (streams->direction[0].later.empty() && streams->direction[1].later.empty())) {
+        flow.hot.segments_wait = 0;
+        return false;
+    }
+    Stream &stream = streams->direction[d];
     if (stream.later.empty() || static_cast<int32_t>(ack - stream.expected) <= 0) return false;
     ++counters_[Counter::reassembly_gaps];
     // What was acknowledged alone is given up: bytes behind it may still come.

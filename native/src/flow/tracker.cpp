@@ -196,7 +196,26 @@ uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
     return slot;
 }
 
-void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash) {
+void Tracker::packets(std::span<Decoded> group) {
+    for (const Decoded &d : group)
+        tables_[table_of(d.packet.key)].prefetch_bucket(d.hash);
+    for (Decoded &d : group)
+        d.slot = tables_[table_of(d.packet.key)].prefetch_slot(d.hash);
+    for (const Decoded &d : group)
+        if (d.slot != kNoSlot) prefetch(d);
+    for (const Decoded &d : group)
+        packet(d.packet, *d.raw, d.hash, d.slot);
+}
+
+// What lies behind the slot.
+void Tracker::prefetch(const Decoded &d) {
+    const FlowRef flow = ref(table_of(d.packet.key), d.slot);
+    if (meters_) meters_->prefetch(flow.table, flow.slot);
+    if (d.packet.time >> 30 != flow.hot.last_seen >> 30) tables_[flow.table].prefetch_neighbours(flow.slot);
+    if (d.packet.payload_length && !(flow.hot.bits & kDone)) dissection_.prefetch(flow.warm);
+}
+
+void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash, uint32_t slot) {
     const size_t t = table_of(p.key);
     advance(p.time);
     if (clock_ >= next_sweep_ || behind_) sweep(kSweepAtPacket);
@@ -205,7 +224,7 @@ void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash) {
         return;
     }
     FlowTable &table = tables_[t];
-    uint32_t slot = table.find(p.key, hash);
+    if (slot == kNoSlot || !table.holds(slot, p.key)) slot = table.find(p.key, hash);
     if (slot != kNoSlot) {
         const FlowRef flow = ref(t, slot);
         EndReason reason = flow.warm.end_reason;
@@ -346,7 +365,7 @@ Tracker::Place Tracker::place(FlowRef flow, const Packet &p, uint8_t d) {
 bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d, const Place &at) {
     if (!wanted(flow, p, d) && !(meters_ && meters_->wants(flow))) return false;
     bool notify = false;
-    if (p.tcp_flags & kAck && flow.warm.cold != kNoSlot) notify = dissection_.acknowledged(flow, d ^ 1, p.ack, p.time);
+    if (p.tcp_flags & kAck && flow.hot.segments_wait) notify = dissection_.acknowledged(flow, d ^ 1, p.ack, p.time);
     if (p.tcp_flags & kRst) return notify;
     // For a meter bytes that are not captured are a gap.
     const bool given = p.payload_length > 0 && !(flow.hot.bits & kDone);

@@ -44,7 +44,10 @@ TEST(FlowTable, random_operations_agree_with_a_map) {
             const auto it = model.find(key);
             ASSERT_EQ(slot, it == model.end() ? kNoSlot : it->second);
             table.prefetch_bucket(hash);
-            table.prefetch_slot(hash);
+            if (const uint32_t likely = table.prefetch_slot(hash); likely != kNoSlot && table.holds(likely, key)) {
+                ASSERT_EQ(likely, slot);
+            }
+            if (slot != kNoSlot) table.prefetch_neighbours(slot);
             const auto list = static_cast<size_t>(random() % 4);
             if (slot == kNoSlot) {
                 const uint32_t fresh = table.open(key, hash, static_cast<List>(list));
@@ -117,11 +120,12 @@ TEST(FlowTable, full_table_of_the_default_size_finds_every_flow_through_its_rene
 // Keys of one bucket: they pass it, live further on, and are found there until they close, in whatever order.
 TEST(FlowTable, keys_that_passed_full_buckets_are_found_until_they_close) {
     std::mt19937 random(12);
-    constexpr uint32_t kCapacity = 60; // 16 buckets
+    constexpr uint32_t kCapacity = 60; // 9 buckets
     FlowTable table(kCapacity, {1, 2});
     std::vector<FlowKey> same;
     for (uint64_t n = 0; same.size() < 45; ++n)
-        if (const FlowKey key = key_of(n); (table.hash(key) & 15) == 15) same.push_back(key); // the last: wraps around
+        if (const FlowKey key = key_of(n); table.bucket_of(table.hash(key)) == table.buckets() - 1)
+            same.push_back(key); // the last bucket: they wrap around
     for (int round = 0; round < 300; ++round) {
         std::vector<FlowKey> live, gone = same;
         for (int i = 0; i < 200; ++i) {
@@ -153,10 +157,12 @@ TEST(FlowTable, keys_that_passed_full_buckets_are_found_until_they_close) {
 // Every bucket was passed by a key that found no place in it. With the keys gone nothing is left of that: else the
 // search for one that is not there passes bucket after bucket, in the end for ever.
 TEST(FlowTable, a_search_ends_at_its_bucket_once_those_that_passed_it_are_gone) {
-    FlowTable table(60, {1, 2}); // 16 buckets of 10 places
-    std::vector<FlowKey> keys[16];
+    FlowTable table(60, {1, 2}); // 9 buckets of 10 places
+    ASSERT_EQ(table.buckets(), 9u);
+    std::vector<FlowKey> keys[9];
     for (uint64_t n = 0; std::any_of(std::begin(keys), std::end(keys), [](auto &k) { return k.size() < 11; }); ++n)
-        if (auto &bucket = keys[table.hash(key_of(n)) & 15]; bucket.size() < 11) bucket.push_back(key_of(n));
+        if (auto &bucket = keys[table.bucket_of(table.hash(key_of(n)))]; bucket.size() < 11)
+            bucket.push_back(key_of(n));
     for (const auto &bucket : keys) {
         for (const FlowKey &key : bucket)
             ASSERT_NE(table.open(key, table.hash(key), List::open), kNoSlot);
@@ -169,6 +175,50 @@ TEST(FlowTable, a_search_ends_at_its_bucket_once_those_that_passed_it_are_gone) 
             std::exit(table.find(keys[0][0], table.hash(keys[0][0])) == kNoSlot ? 0 : 1);
         },
         testing::ExitedWithCode(0), "");
+}
+
+// Nor does what it held before: a packet that was looked up before its flow ended must open another one.
+TEST(FlowTable, a_slot_that_was_closed_holds_no_key) {
+    FlowTable table(10, {5, 6});
+    const uint32_t slot = table.open(key_of(1), table.hash(key_of(1)), List::open);
+    EXPECT_TRUE(table.holds(slot, key_of(1)));
+    EXPECT_FALSE(table.holds(slot, key_of(2)));
+    table.close(slot);
+    EXPECT_FALSE(table.holds(slot, key_of(1)));
+}
+
+// Every part of the key counts, also where IPv4 leaves bytes empty.
+TEST(FlowTable, every_byte_of_a_key_changes_its_hash) {
+    const FlowHash hash({7, 8}), other({7, 9});
+    for (const uint8_t version : {4, 6}) {
+        const FlowKey key = key_of(1, version);
+        EXPECT_EQ(hash(key), hash(key));
+        EXPECT_NE(hash(key), other(key));
+        for (size_t i = 0; i < sizeof key; ++i) {
+            if (version == 4 && (i % 16 >= 4 && i < 32)) continue; // of an IPv6 address alone
+            FlowKey changed = key;
+            reinterpret_cast<uint8_t *>(&changed)[i] ^= 0x10;
+            if (changed.version != version) continue;
+            EXPECT_NE(hash(changed), hash(key)) << i;
+        }
+    }
+}
+
+// Buckets and tags are of both ends of the hash: of keys that differ in one bit after another neither may be uneven.
+TEST(FlowTable, keys_in_a_row_spread_evenly) {
+    const FlowHash hash(random_hash_key());
+    std::vector<unsigned> low(256), high(256);
+    for (uint64_t n = 0; n < 256 * 256; ++n) {
+        const uint64_t h = hash(key_of(n));
+        ++low[(h & UINT32_MAX) >> 24];
+        ++high[h >> 56];
+    }
+    for (size_t i = 0; i < 256; ++i) { // 256 expected, deviation 16
+        EXPECT_LT(low[i], 400u);
+        EXPECT_GT(low[i], 130u);
+        EXPECT_LT(high[i], 400u);
+        EXPECT_GT(high[i], 130u);
+    }
 }
 
 TEST(FlowTable, slots_are_used_again_last_in_first_out) {

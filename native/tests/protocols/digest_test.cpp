@@ -45,6 +45,21 @@ TEST(Digest, LengthsAroundABlock) {
     EXPECT_EQ(hex(sha256(a.data(), 128)), "6836cf13bac400e9105071cd6af47084dfacad4e5e302c94bfed24e013afb73e");
 }
 
+#ifdef AICORE_SHA_INSTRUCTIONS
+TEST(Digest, InstructionsGiveWhatThePortableCodeGives) {
+    if (!digest_detail::has_sha_instructions()) GTEST_SKIP() << "this processor has none";
+    std::array<uint32_t, 8> portable = {1, 2, 3, 4, 5, 6, 7, 8}, native = portable;
+    uint8_t block[128];
+    for (size_t i = 0; i < sizeof block; ++i)
+        block[i] = static_cast<uint8_t>(i * 37);
+    for (size_t i = 0; i < 1000; ++i) {
+        digest_detail::sha256_block_portable(portable, block + i % 64);
+        digest_detail::sha256_block_native(native, block + i % 64);
+        ASSERT_EQ(native, portable) << i;
+    }
+}
+#endif
+
 TEST(Bytes, ReadsNumbersAndStopsAtTheEnd) {
     const uint8_t data[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     Bytes in(data, sizeof data);
