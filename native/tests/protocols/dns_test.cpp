@@ -312,5 +312,31 @@ TEST(Dns, TcpMessageLongerThanWhatIsWaitedFor) {
     EXPECT_TRUE(f.anomalies.empty());
 }
 
+TEST(Dns, TcpMessageAtTheBoundOfWhatIsWaitedFor) {
+    const auto begun = [](size_t size) { // its first part
+        const std::string front = header(0x8180, 1, 1) + question("a.example");
+        const std::string rest = record(kPointer, 16, std::string(size - front.size() - 12, 't'));
+        const std::string stream = framed(front + rest);
+        EXPECT_EQ(stream.size(), 2 + size);
+        return Tcp().feed(stream.substr(0, 3000));
+    };
+    EXPECT_EQ(begun(12288), AICORE_MORE);
+    EXPECT_EQ(begun(12289), AICORE_YES);
+}
+
+TEST(Dns, NamesOfOneMessageAtTheBound) {
+    const auto named = [](unsigned questions) {
+        std::string message = header(0, questions);
+        for (unsigned i = 0; i < questions; ++i)
+            message += question("n" + std::to_string(i) + ".local");
+        Udp f(5353);
+        EXPECT_EQ(f.feed(message), AICORE_YES);
+        EXPECT_TRUE(f.anomalies.empty());
+        return f.lists["dnsdomains"].size();
+    };
+    EXPECT_EQ(named(64), 64u);
+    EXPECT_EQ(named(66), 64u);
+}
+
 } // namespace
 } // namespace aicore::test

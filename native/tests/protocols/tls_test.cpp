@@ -74,6 +74,37 @@ TEST(Tls, HelloLargerThanWhatIsWaitedFor) {
     EXPECT_EQ(gap.feed(kServer13, true), AICORE_DONE);
 }
 
+TEST(Tls, HelloAtTheBoundOfWhatIsWaitedFor) {
+    std::vector<Extension> list = kModern;
+    list.push_back({51, std::string(14000, 'k')});
+    const std::string stream = records(client_hello(0x0303, {0x1301}, list));
+    Flow f(aicore_tls());
+    EXPECT_EQ(f.feed(stream.substr(0, 12287)), AICORE_YES);
+    EXPECT_EQ(f.buffer[0].size(), 12287u) << "waited for";
+    EXPECT_EQ(f.feed(stream.substr(12287, 1)), AICORE_YES);
+    EXPECT_EQ(f.buffer[0].size(), 0u) << "given up";
+}
+
+TEST(Tls, RecordsAtTheirLargest) {
+    const std::string hello = client_hello(0x0303, {0x1301}, {{51, std::string(20000, 'k')}});
+    EXPECT_EQ(Flow(aicore_tls()).feed(records(hello, 16384).substr(0, 1400)), AICORE_YES);
+    EXPECT_EQ(Flow(aicore_tls()).feed(records(hello, 16385).substr(0, 1400)), AICORE_NO);
+    const auto encrypted = [](size_t size) {
+        const std::string record = records(std::string(size, 'x'), size, 23, 0x0303);
+        return Flow(aicore_tls()).feed(record.substr(0, 1400), false, AICORE_MIDSTREAM);
+    };
+    EXPECT_EQ(encrypted(16384 + 2048), AICORE_MORE);
+    EXPECT_EQ(encrypted(16384 + 2049), AICORE_NO);
+}
+
+TEST(Tls, ADirectionThatGoesOnAloneIsLeftAfterSixtyFourPayloads) {
+    Flow f(aicore_tls());
+    EXPECT_EQ(f.feed(kClient), AICORE_YES);
+    for (int i = 1; i < 64; ++i)
+        EXPECT_EQ(f.feed("x"), AICORE_YES) << i;
+    EXPECT_EQ(f.feed("x"), AICORE_DONE);
+}
+
 TEST(Tls, Alerts) {
     const std::string refused = records("\x02\x28", 16384, 21, 0x0303);
     Flow f(aicore_tls());
@@ -115,8 +146,8 @@ TEST(Tls, BehindADialogueInClear) {
     EXPECT_EQ(smtp.text("tlsversion"), "1.2");
     EXPECT_TRUE(smtp.anomalies.empty());
     Flow endless(aicore_tls());
-    EXPECT_EQ(endless.feed(std::string(2000, 'a')), AICORE_MORE);
-    EXPECT_EQ(endless.feed(std::string(2000, 'a')), AICORE_NO);
+    EXPECT_EQ(endless.feed(std::string(2048, 'a')), AICORE_MORE);
+    EXPECT_EQ(endless.feed("a"), AICORE_NO);
     EXPECT_EQ(Flow(aicore_tls()).feed(std::string("220 binary\r\n\x16\x03\x09\x00\x10\x01", 18)), AICORE_NO);
 }
 
