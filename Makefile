@@ -9,7 +9,7 @@ SHELL := /bin/bash
 APT_BUILD := build-essential ca-certificates cmake git liblz4-dev liblzma-dev libpcap-dev libzstd-dev ninja-build \
              python3-dev python3-venv zlib1g-dev
 APT_DEMO := $(APT_BUILD) sqlite3
-APT_CHECK := $(APT_BUILD) libgtest-dev
+APT_CHECK := $(APT_BUILD) ccache libgtest-dev
 APT_TEST := $(APT_CHECK) bind9-dnsutils clang curl dnsmasq-base iproute2 libclang-rt-14-dev libssl-dev redis-server \
             ruby-redis tcpreplay
 # Cassandra, Elasticsearch and OpenSearch run in Java, their jars come by Maven; PostgreSQL's server is Debian's, openssl
@@ -92,10 +92,14 @@ check: tox ## lint, types, native and Python unit tests: no servers, no root, a 
 	$(call apt,$(APT_CHECK))
 	$(TOOLS)/bin/tox run -e lint,check
 
+# Environments at a time: one more than processors, as half of their time is waiting. What each printed comes when it has
+# ended: all of it if it failed, and the results of pytest, which name what was skipped.
+PARALLEL = $$(($$(nproc) + 1))
+
 .PHONY: test
 test: tools ## lint, types, native tests, Python tests against the built wheel, every plugin's, the pages'
 	$(call apt,$(APT_PLUGINS))
-	$(TOOLS)/bin/tox run
+	$(TOOLS)/bin/tox run-parallel --parallel $(PARALLEL) --no-list-dependencies
 
 .PHONY: test-all
 test-all: test ## the same, ThreadSanitizer, and the wheels in fresh environments

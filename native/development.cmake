@@ -11,6 +11,15 @@ option(AICORE_TSAN "ThreadSanitizer" OFF)
 
 if(AICORE_DEVELOPER)
   add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Werror)
+  # Builds with the same options share what they compile: the native tests and the modules of several Pythons.
+  if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    find_program(AICORE_CCACHE ccache)
+    if(AICORE_CCACHE)
+      cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH AICORE_TOP)
+      set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${AICORE_TOP}" CCACHE_NOHASHDIR=1
+          CCACHE_DEPEND=1 "${AICORE_CCACHE}")
+    endif()
+  endif()
 endif()
 
 if(AICORE_SANITIZE)

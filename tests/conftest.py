@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,10 +28,13 @@ if importlib.util.find_spec("hypothesis"):
 
 @pytest.fixture(autouse=True, scope="session")
 def _state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test leaves anything in the home directory of whoever runs it."""
+    """No test leaves anything in the home directory of whoever runs it, and each can interrupt what it starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        # A shell starts in the background with an interrupt that is ignored, and so would be what tests start.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -79,9 +83,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a wheel of the core, for environments of their own: AICORE_WHEELS, else it is built."""
+    """A folder with a wheel of the core, for environments of their own: AICORE_WHEELS, or tox's, else it is built."""
     if "AICORE_WHEELS" in os.environ:
         return Path(os.environ["AICORE_WHEELS"])
+    if "TOX_PACKAGE" in os.environ:
+        return Path(os.environ["TOX_PACKAGE"]).parent
     folder = tmp_path_factory.mktemp("wheels")
     core = Path(__file__).parent.parent
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(core)], check=True)

@@ -60,12 +60,19 @@ def test_what_is_made(kind: str, tmp_path: Path) -> None:
     assert compileall.compile_dir(made, quiet=2)
 
 
+@pytest.fixture(scope="module")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What mypy found out about aicore and pytest, most of its work."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 @pytest.mark.parametrize("name", ["made-up", "x", f"a-{'long' * 7}-1"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_made_is_clean(kind: str, name: str, tmp_path: Path) -> None:
+def test_what_is_made_is_clean(kind: str, name: str, tmp_path: Path, mypy_cache: Path) -> None:
     """Tests included."""
     made = make(tmp_path, kind, name)
-    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", "--strict", "."]):
+    types = ["mypy", "--strict", "--cache-dir", str(mypy_cache), "."]
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], types):
         if name == "x" and command[0] == "mypy":
             continue  # which takes seconds
         done = subprocess.run([sys.executable, "-m", *command], cwd=made, capture_output=True, text=True, check=False)

@@ -272,7 +272,7 @@ def test_an_outage_at_ten_thousand_events_a_second(server: Server, seconds: floa
     assert found["growth_mib"] <= 64 * 1.25
     assert found["redis_lag"] >= seconds * 0.9
     if found["rate"] > 9_000:  # a machine that cannot make the events in time says nothing about delays
-        assert found["sqlite_lag"] < 2
+        assert found["sqlite_lag"] < seconds * 0.75  # which a busy machine has without any outage
 
 
 def test_a_wrong_password_ends_the_adaptor_and_the_spool_keeps_all(
