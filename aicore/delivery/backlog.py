@@ -8,6 +8,7 @@ a store may hang for ever, and the end of a run does not wait for it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -184,12 +185,23 @@ class Backlog:
         with self._retiring:
             with self.changed:
                 self.check_owner()  # nothing would be open any more, and that would not mean that all is delivered
-                pending = any(any(one.spooled) for one in self._in_flight())
-            if not pending:
-                for one in self.spools:
-                    one.ack()
+                flights = self._in_flight()
+                # Rows that were set aside are copied once what is only there because of them is worth it.
+                enough = max(spool.segment_bytes, 2 * self._aside.nbytes) if self._fresh is None else math.inf
+            self._free(spool, flights, enough)
         spool.sync_if_due()
         self._count_vanished()
+
+    def _free(self, spool: Spool, flights: Sequence[InFlight], enough: float) -> None:
+        """Of what was read, leaves the open rows; these are then in `spool`, wherever they were read."""
+        if not any(any(one.spooled) for one in flights):
+            for one in self.spools:
+                one.ack()
+        elif spool.read_bytes >= enough:
+            batches = [one.batch.take([row for row in one.rows() if one.spooled[row]]) for one in flights]
+            if spool.carry([frame for batch in batches for frame in payloads(batch)]):
+                for earlier in self.spools[:-1]:
+                    earlier.ack()
 
     def check_owner(self) -> None:
         """Gone, once the rows were taken from the sender. With `changed` held."""
@@ -265,22 +277,26 @@ class Backlog:
     def retire(self) -> None:
         """Takes what is open from the sender and stores it, in its order."""
         with self._retiring:
-            if batches := self._take_open():
+            with self.changed:
+                if self._retired:
+                    return
+                self._retired = True
+                open_ones = [rest for one in self._in_flight() if (rest := one.rest())]
+                batches = self._in_memory(open_ones) + self.queue.clear()
+                self._aside.clear()
+                self._fresh = None
+                self.counters.add(queued=-sum(map(len, batches)))
+                self.changed.notify_all()
+            if self.spool is not None:
+                self._free(self.spool, open_ones, 0)
+            if batches:
                 self._store_open(batches)
 
-    def _take_open(self) -> list[FlowBatch]:
-        with self.changed:
-            if self._retired:
-                return []
-            self._retired = True
-            open_ones = [rest for one in self._in_flight() if (rest := one.rest())]
-            batches = [one.batch.take([row for row, kept in enumerate(one.spooled) if not kept]) for one in open_ones]
-            batches = [batch for batch in batches if len(batch)] + self.queue.clear()
-            self._aside.clear()
-            self._fresh = None
-            self.counters.add(queued=-sum(map(len, batches)))
-            self.changed.notify_all()
-            return batches
+    @staticmethod
+    def _in_memory(open_ones: Sequence[InFlight]) -> list[FlowBatch]:
+        """The rows that no spool has."""
+        batches = [one.batch.take([row for row, kept in enumerate(one.spooled) if not kept]) for one in open_ones]
+        return [batch for batch in batches if len(batch)]
 
     def _store_open(self, batches: Sequence[FlowBatch]) -> None:
         if self.spool is None or not self._memory_first:

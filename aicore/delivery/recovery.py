@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from aicore.delivery.cursor import Cursor, read_cursor
 from aicore.delivery.segment import MAGIC, Damage, Frame, read_frame, scan
@@ -18,7 +19,9 @@ from aicore.delivery.told import Told
 
 log = logging.getLogger("aicore.delivery")
 
-_NAME = re.compile(r"(head-)?(\d{20})\.seg")
+_NAME = re.compile(r"(head-|carry-)?(\d{20})\.seg")
+_CARRIED = "carry-"
+_PREFIXES = ("head-", _CARRIED, "")  # in the order of delivery
 _MAX_SEQ = 1 << 62
 #: Bytes of a segment at most: 16 MiB and one frame, and some. What a broken file system has grown is not searched.
 _MAX_SEGMENT = 128 << 20
@@ -28,7 +31,7 @@ _MAX_SEGMENT = 128 << 20
 class Segment:
     path: Path
     first: int
-    head: bool  # comes before all that are none, and has no cursor
+    head: bool  # comes before all that are none, and is freed as a whole
     size: int
     rows: int  # not yet acknowledged
     created: float
@@ -58,18 +61,22 @@ class Recovery:
             (self.path / "cursor.tmp").unlink(missing_ok=True)
         found = segment_files(self.path)
         if not self.cursor.segment:
-            start = next((first for _, head, first in found if not head), 0)
+            found = [_uncarried(one) for one in found]
+            start = next((one.number for one in found if not one.head), 0)
             self.cursor = Cursor("-", 0, start, start)
         self._seen = self.cursor.expected
         self.next = max(self._seen, self.cursor.end)
-        for index, (path, head, first) in enumerate(found):
-            if not head and first < self.cursor.done:
+        for index, one in enumerate(found):
+            if one.done(self.cursor):
                 with suppress(OSError):
-                    path.unlink(missing_ok=True)  # killed between cursor and unlink
+                    one.path.unlink(missing_ok=True)  # killed between cursor and unlink
                 continue
-            if segment := self._segment(path, head, first, last=index == len(found) - 1):
+            if segment := self._segment(one.path, one.head, one.number, last=index == len(found) - 1):
                 self.segments.append(segment)
-        self._lose(self.next)
+        self._seen = self._lose("rows", self._seen, self.next)
+        carried = carry_path(self.path, self.cursor.carried)
+        if all(one.path != carried for one in found):
+            self._lose(f"rows of {carried.name}", 0, self.cursor.carried_rows)
 
     def _segment(self, path: Path, head: bool, first: int, *, last: bool) -> Segment | None:
         """Checks every frame; None if nothing is left to deliver in it."""
@@ -101,22 +108,24 @@ class Recovery:
             return None
         begin = self._begin(fd, path, size)
         rows, end = 0, begin
-        if not head:
-            self.next = max(self.next, first)
+        what, seen = (f"rows of {path.name}", 0) if head else ("rows", self._seen)
+        next_seq = 0 if head else first
         for part in scan(fd, begin, size):
-            next_seq = part.next_seq if isinstance(part, Damage) else part.first_seq + part.rows
-            if not head:
-                self.next = max(self.next, min(next_seq, _MAX_SEQ))
+            next_seq = max(next_seq, part.next_seq if isinstance(part, Damage) else part.first_seq + part.rows)
             if isinstance(part, Damage):
                 self._keep_damage(fd, path, part, torn=part.tail and last)
                 continue
             end = part.end
-            if not head and part.first_seq < self._seen:  # a second copy
+            if part.first_seq < seen:  # a second copy
                 continue
             rows += part.rows
-            if not head:
-                self._lose(part.first_seq)
-                self._seen = max(self._seen, next_seq)
+            self._lose(what, seen, part.first_seq)
+            seen = part.first_seq + part.rows
+        if head:
+            copied = self.cursor.carried_rows if path == carry_path(self.path, self.cursor.carried) else 0
+            self._lose(what, seen, max(next_seq, copied))
+        else:
+            self._seen, self.next = seen, max(self.next, min(next_seq, _MAX_SEQ))
         if rows == 0:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -126,9 +135,10 @@ class Recovery:
                 os.ftruncate(fd, end)
         return Segment(path, first, head, end, rows, info.st_mtime, info.st_ino)
 
-    def _lose(self, first_seq: int) -> None:
-        """The rows before this one, if any are missing."""
-        self.lost_rows += self.told.news("rows", self._seen, first_seq)
+    def _lose(self, what: str, seen: int, first_seq: int) -> int:
+        """The rows before this one, if any are missing; returns the greater number."""
+        self.lost_rows += self.told.news(what, seen, first_seq)
+        return max(seen, first_seq)
 
     def _begin(self, fd: int, path: Path, size: int) -> int:
         """Where the rows begin that are not delivered."""
@@ -179,11 +189,47 @@ def keep_bad(segment: Path, start: int, read: Callable[[], bytes], length: int, 
         log.warning("spool %s: damaged bytes cannot be kept: %s", segment.parent, error.strerror)
 
 
-def segment_files(path: Path) -> list[tuple[Path, bool, int]]:
-    """Segments in the order of delivery: path, head, first_seq."""
+class SegmentFile(NamedTuple):
+    """`<number>.seg`, numbered by the first_seq of its first frame; before them those with rows of earlier times:
+    `head-<number>.seg`, in memory at the end of a run, and `carry-<number>.seg`, read and not delivered."""
+
+    path: Path
+    prefix: str
+    number: int
+
+    @property
+    def head(self) -> bool:
+        return bool(self.prefix)
+
+    def done(self, cursor: Cursor) -> bool:
+        """Nothing of it waits: it was delivered, or is a copy that was not finished, or has been copied again."""
+        if self.prefix == _CARRIED:
+            return bool(cursor.segment) and self.number != cursor.carried
+        return not self.prefix and self.number < cursor.done
+
+
+def segment_files(path: Path) -> list[SegmentFile]:
+    """In the order of delivery."""
     found = [
-        (entry, match[1] is not None, int(match[2]))
+        SegmentFile(entry, match[1] or "", int(match[2]))
         for entry in path.iterdir()
         if (match := _NAME.fullmatch(entry.name)) and int(match[2]) < _MAX_SEQ and entry.is_file()
     ]
-    return sorted(found, key=lambda item: (not item[1], item[2]))
+    return sorted(found, key=lambda one: (_PREFIXES.index(one.prefix), one.number))
+
+
+def carry_path(path: Path, number: int) -> Path:
+    """Of the segment in a spool's directory that the cursor is to name."""
+    return path / f"{_CARRIED}{number:020d}.seg"
+
+
+def _uncarried(one: SegmentFile) -> SegmentFile:
+    """Where the cursor is lost, no later one names it: it becomes a head, which waits in any case."""
+    if one.prefix != _CARRIED:
+        return one
+    path = one.path.with_name(one.path.name.replace(_CARRIED, "head-"))
+    with suppress(OSError):
+        os.link(one.path, path)  # never over another
+        one.path.unlink()
+        return SegmentFile(path, "head-", one.number)
+    return one

@@ -13,13 +13,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from aicore.delivery import spoolfiles
 from aicore.delivery.cursor import Cursor, write_cursor
-from aicore.delivery.recovery import Recovery, Segment, keep_bad
+from aicore.delivery.recovery import Recovery, Segment, carry_path, keep_bad
 from aicore.delivery.segment import HEADER_BYTES, Frame, header, read_frame, scan
 
 log = logging.getLogger("aicore.delivery")
@@ -197,23 +197,46 @@ class Spool:
         with self._lock:
             if not self._open_rows or self._lock_fd < 0:
                 return
-            for segment, rows in self._open_rows:
-                segment.rows -= rows
-            self._open_rows.clear()
-            # What is read to its end is freed at once, but for a small last segment: a new file costs an fsync of the
-            # directory.
-            if self._at < len(self._segments) and self._offset >= (current := self._segments[self._at]).size:
-                last = current is self._segments[-1]
-                if not last or current.head or current.size >= self.segment_bytes // 2:
-                    self._next_segment()
-                    if last and self._write_fd >= 0:
-                        os.close(self._write_fd)
-                        self._write_fd = -1
-            now = self._segments[self._at] if self._at < len(self._segments) else None
-            if now is None or not now.head:
-                self._cursor = Cursor(now.path.name if now else "-", self._offset, self._expected)
+            self._leave_read()
+            self._close_rows()
+            if position := self._position():
+                self._cursor = position
                 self._write_cursor()
             self._forget(self._at)
+
+    def carry(self, frames: Sequence[tuple[bytes, int]]) -> bool:
+        """ack(), but for these rows, of those that were read: a copy of them comes first at the next start.
+
+        Without it a single row that the store refuses for long would keep everything behind it on disk. A kill at any
+        moment leaves what was or what is: the cursor, which is replaced as a whole, names the copy that counts. There
+        is no question of room, as it frees what it takes, or more. False if nothing was freed (`error`).
+        """
+        with self._lock:
+            if self._lock_fd < 0 or sum(rows for _, rows in self._open_rows) <= sum(rows for _, rows in frames):
+                return False
+            self._leave_read()
+            position = self._position()
+            if position is None or position.expected <= self._cursor.expected:
+                return False
+            path = carry_path(self.path, position.expected)
+            try:
+                # There has to be one that does not name the copy: without any, all that is there would be delivered.
+                write_cursor(self.path, self._cursor._replace(end=self._next), sync=True)
+                copy = self._copy(path, position.expected, frames)
+                position = position._replace(end=self._next, carried=copy.first, carried_rows=copy.rows)
+                write_cursor(self.path, position, sync=True)
+            except OSError as error:
+                self.error = error.strerror or str(error)
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+                return False
+            self._cursor = position
+            self._close_rows()
+            self._open_rows.append((copy, copy.rows))
+            self._segments.insert(self._at, copy)
+            self._forget(self._at)
+            self._at += 1
+            return True
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -229,6 +252,12 @@ class Spool:
         with self._lock:
             left = self._segments[self._at :]
             return len(left) > 1 or (len(left) == 1 and self._offset < left[0].size)
+
+    @property
+    def read_bytes(self) -> int:
+        """Of segments that were read to their end, and are there because of rows that are not acknowledged."""
+        with self._lock:
+            return sum(segment.size for segment in self._segments[: self._at])
 
     @property
     def used_bytes(self) -> int:
@@ -306,7 +335,8 @@ class Spool:
         if self.vanished > before:  # what is told now is no damage at the next start
             first = next((segment for segment in self._segments if segment.rows and not segment.head), None)
             if first is None or first.path.name != self._cursor.segment:
-                self._cursor = Cursor("-", 0, first.first if first else self._next)
+                expected = first.first if first else self._next
+                self._cursor = self._cursor._replace(segment="-", offset=0, expected=expected)
 
     def _read_in(self, segment: Segment) -> Frame | None:
         if self._offset >= segment.size:
@@ -323,6 +353,44 @@ class Spool:
             log.warning("spool %s: %s: %s", self.path, segment.path.name, error.strerror)
         self._offset = segment.size
         return None
+
+    def _copy(self, path: Path, number: int, frames: Sequence[tuple[bytes, int]]) -> Segment:
+        """A segment with these frames, which outlasts a power cut. OSError."""
+        created = min(segment.created for segment, _ in self._open_rows)
+        fd = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            copy = Segment(path, number, True, 0, 0, created, os.fstat(fd).st_ino)
+            for payload, rows in frames:
+                spoolfiles.write(fd, header(payload, rows, copy.rows), payload, copy.size)
+                copy.size += HEADER_BYTES + len(payload)
+                copy.rows += rows
+            os.utime(fd, (created, created))  # a restart takes its age from there
+            os.fsync(fd)  # its directory: with the cursor
+        finally:
+            os.close(fd)
+        return copy
+
+    def _close_rows(self) -> None:
+        for segment, rows in self._open_rows:
+            segment.rows -= rows
+        self._open_rows.clear()
+
+    def _leave_read(self) -> None:
+        """Goes on behind a segment that is read to its end, so that it can be freed; but not behind a small last one: a
+        new file costs an fsync of the directory."""
+        if self._at == len(self._segments) or self._offset < (current := self._segments[self._at]).size:
+            return
+        last = current is self._segments[-1]
+        if not last or current.head or current.size >= self.segment_bytes // 2:
+            self._next_segment()
+            if last and self._write_fd >= 0:
+                os.close(self._write_fd)
+                self._write_fd = -1
+
+    def _position(self) -> Cursor | None:
+        """Where reading goes on, as a cursor; None in a head, which has none."""
+        now = self._segments[self._at] if self._at < len(self._segments) else None
+        return None if now and now.head else Cursor(now.path.name if now else "-", self._offset, self._expected)
 
     def _next_segment(self) -> None:
         """Goes on behind the current segment; rows of it that were never found are lost."""

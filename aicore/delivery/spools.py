@@ -244,12 +244,12 @@ def _waiting(path: Path) -> Iterator[tuple[Path, int]]:
     """Segments with rows that are not delivered, and where those begin."""
     cursor = read_cursor(path)
     with suppress(OSError):
-        for segment, head, first in segment_files(path):
-            if head or first >= cursor.done:
-                yield segment, cursor.offset if segment.name == cursor.segment else 0
+        for one in segment_files(path):
+            if not one.done(cursor):
+                yield one.path, cursor.offset if one.path.name == cursor.segment else 0
 
 
 def _segments(path: Path) -> list[Path]:
     with suppress(OSError):
-        return [segment for segment, _, _ in segment_files(path)]
+        return [one.path for one in segment_files(path)]
     return []

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from aicore.delivery import Delivery, Spool
+from aicore.errors import RowError
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.record.batch import FlowBatch
-from aicore.testing import event
+from aicore.testing import event, flow_id
 
 FLOWS = 50
 
@@ -35,15 +36,19 @@ class Store(DatabaseAdaptor):
     events = "all"
 
     def write(self, batch: FlowBatch) -> Any:
-        if time.monotonic() % 0.25 < 0.05:
+        now = time.monotonic() % 0.25
+        if now < 0.05:
             raise ConnectionError("away")
         time.sleep(self.rng.uniform(0, 0.003))
-        os.write(self.fd, lines(batch))
+        held = now < 0.1
+        refused = {row for row, flow in enumerate(batch.column("flow_id")) if held and flow == flow_id(0)}
+        os.write(self.fd, lines(batch.take([row for row in range(len(batch)) if row not in refused])))
+        return [RowError(row, "retry", "held") for row in refused]
 
 
 def main(directory: Path, seed: int, drain: bool) -> None:
     rng = random.Random(seed)
-    spool = Spool(directory / "spool" / "x", min_free=0.0, segment_bytes=100_000)
+    spool = Spool(directory / "spool" / "x", min_free=0.0, segment_bytes=20_000)
     delivery = Delivery(
         "x",
         Store(directory / "store", rng),
