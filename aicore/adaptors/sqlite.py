@@ -8,6 +8,7 @@ ones (`end_reason` is set) for good; reading the same packets again changes noth
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import re
 import sqlite3
@@ -35,6 +36,8 @@ _FATAL = re.compile(
     "not a database|malformed|readonly|unable to open|not authorized|unsupported file format"
     "|no column named|no such column|does not match any PRIMARY KEY"
 )
+
+_PLACE = {"disk is full": errno.ENOSPC, "locked": errno.EBUSY}
 
 
 def _quoted(name: str) -> str:
@@ -188,8 +191,9 @@ class SqliteAdaptor(FileStore):
         if _FATAL.search(str(error)):
             return Fatal(f"sqlite: {self.path}: {error}")
         if isinstance(error, sqlite3.OperationalError):
-            # Of the file, never of one row: of a disk with little room left small rows go in and large ones do not.
-            return OSError(f"sqlite: {self.path}: {error}")
+            # Of the file, never of one row.
+            number = next((number for words, number in _PLACE.items() if words in str(error)), errno.EIO)
+            return OSError(number, f"sqlite: {self.path}: {error}")
         return error
 
 

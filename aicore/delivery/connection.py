@@ -21,7 +21,7 @@ STUCK_SECONDS = 5.0
 
 
 class Away(Exception):
-    """The store could not be reached: says nothing about any row."""
+    """The store could not be reached, or has no room: says nothing about any row."""
 
 
 class Connection:

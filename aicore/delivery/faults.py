@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of an adaptor's code, told from those of its store."""
+"""What an error is about: the adaptor's code, the place where the store is, or perhaps a row."""
 
 from __future__ import annotations
+
+import errno
 
 from aicore.delivery.timing import log
 from aicore.plugins.secrets import scrub, text_of
@@ -17,12 +19,36 @@ CODE_ERRORS = (
     ImportError,
     ArithmeticError,
 )
+#: What the system says of a disk, a network or its own limits, never of a row: of a disk with little room left
+#: small rows go in and large ones do not, and no number of attempts makes a large one poison.
+_PLACE_ERRORS = frozenset(
+    (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EIO,
+        errno.EBUSY,
+        errno.EAGAIN,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+    )
+)
 #: Attempts in a row that fail by them, before the adaptor is taken for broken.
 ATTEMPTS = 5
 #: Flows whose rows must have failed by them: of fewer it may be the rows.
 FLOWS = 3
 
 _MOST = 16  # places remembered
+
+
+def of_its_place(error: BaseException | None) -> bool:
+    """The store is away by it, as it is where nobody answers."""
+    return isinstance(error, OSError) and error.errno in _PLACE_ERRORS
 
 
 class _Raised(Exception):

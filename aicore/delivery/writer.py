@@ -12,7 +12,7 @@ from typing import Protocol
 
 from aicore.delivery.backlog import Gone
 from aicore.delivery.connection import Away, describe
-from aicore.delivery.faults import FLOWS, CodeFaults
+from aicore.delivery.faults import FLOWS, CodeFaults, of_its_place
 from aicore.delivery.inflight import InFlight, Outcome
 from aicore.delivery.suspects import STRIKES, WEAK_STRIKES, RefusedShare, Suspects
 from aicore.delivery.timing import Backoff
@@ -166,6 +166,9 @@ class Writer:
             if isinstance(cause, Fatal):
                 self._delivered(flight, rows[: error.delivered], keys)
                 raise Halt(describe(cause)) from cause
+            if of_its_place(cause):
+                self._delivered(flight, rows[: error.delivered], keys)
+                raise Away(describe(cause or error)) from cause
             at, weak = min(error.delivered, len(rows) - 1), isinstance(cause, OSError)
             self._faults.failed(cause or error, [keys[rows[at]]])
             self._stopped_at(flight, rows, at, describe(cause or error), keys, stack, weak)
@@ -173,6 +176,8 @@ class Writer:
         except Gone:
             raise
         except BaseException as error:  # also asyncio's CancelledError: nothing that an adaptor raises ends the thread
+            if of_its_place(error):
+                raise Away(describe(error)) from error
             self._reason = reason = describe(error)
             self._faults.failed(error, [keys[row] for row in rows[:FLOWS]])
             weak = isinstance(error, OSError)

@@ -10,11 +10,9 @@ import contextlib
 import json
 import os
 import random
-import re
 import resource
 import shutil
 import signal
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -26,6 +24,7 @@ from typing import Any
 
 import commandline
 import pytest
+from full_disk import mounted, packets
 
 from aicore.delivery import Delivery, Spool, balance, spool_check, spool_list
 from aicore.delivery.payload import decode, encode
@@ -101,13 +100,8 @@ def test_200_times_killed_and_nothing_missing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", path], capture_output=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    with mounted(tmp_path / "disk", 4) as path:
+        yield path
 
 
 def fill_and_drain(directory: Path) -> dict[str, int]:
@@ -167,72 +161,6 @@ def test_a_limit_on_file_size_is_a_full_spool(tmp_path: Path) -> None:
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-def capture(path: Path, flows: int) -> None:
-    path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101) + packets(flows, 0))
-
-
-def records_in(path: Path, scheme: str) -> int:
-    """Every line of it is whole."""
-    if scheme == "sqlite":
-        with contextlib.closing(sqlite3.connect(path)) as store:
-            return int(store.execute("SELECT count(*) FROM flows").fetchone()[0])
-    lines = path.read_text().split("\n")
-    assert lines.pop() == ""
-    if scheme == "file":
-        assert all(line.startswith("Remove:[") and line.endswith("]") for line in lines)
-    return len({line if scheme == "file" else json.loads(line)["flow_id"] for line in lines})
-
-
-@pytest.mark.timing
-@pytest.mark.parametrize("scheme", ["sqlite", "jsonl", "file"])
-def test_a_store_on_a_full_disk_is_given_up_and_completed_by_the_next_run(
-    tmp_path: Path, small_disk: Path, scheme: str
-) -> None:
-    flows = 20_000
-    capture(tmp_path / "many.pcap", flows)
-    capture(tmp_path / "none.pcap", 0)
-    if scheme == "file":  # its lines are short
-        (small_disk / "ballast").write_bytes(bytes(3_600_000))
-    run = ("--batch-rows", 256, "--json", "--to", f"{scheme}:disk/flows?wait=2&only=ended")
-    begin = time.monotonic()
-    code, out, err = commandline.call(tmp_path, "run", "many.pcap", *run)
-    assert time.monotonic() - begin < 40
-    counters = json.loads(out)["adaptors"][0]["counters"]
-    assert code == 3, err
-    assert "given up after 2 s" in err
-    assert re.search("No space left|is full", err)
-    assert counters["delivered"] + counters["spooled"] == flows
-    assert min(counters["delivered"], counters["spooled"]) > 0
-    assert records_in(small_disk / "flows", scheme) == counters["delivered"]
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
-    code, out, err = commandline.call(tmp_path, "run", "none.pcap", *run)
-    assert (code, json.loads(out)["adaptors"][0]["counters"]["spooled"]) == (0, 0), err
-    assert records_in(small_disk / "flows", scheme) == flows
-
-
-def test_a_spool_on_the_full_disk_too_is_a_loss_that_is_counted(tmp_path: Path, small_disk: Path) -> None:
-    flows = 20_000
-    capture(tmp_path / "many.pcap", flows)
-    run = ("--batch-rows", 256, "--json", "--spool", small_disk / "state", "--to", "jsonl:disk/flows?wait=2")
-    code, out, err = commandline.call(tmp_path, "run", "many.pcap", *run)
-    counters = json.loads(out)["adaptors"][0]["counters"]
-    assert code == 4, err
-    assert counters["delivered"] + counters["spooled"] + counters["lost"] == flows
-    assert counters["lost"] > 0
-    assert re.search(r"events are lost: the spool has no room \((No space left|less than 5%)", err)
-    assert spool_check(small_disk / "state") == []
-
-
-def test_everything_through_a_spool_on_a_full_disk_goes_through_memory(tmp_path: Path, small_disk: Path) -> None:
-    capture(tmp_path / "many.pcap", 5_000)
-    with contextlib.suppress(OSError), (small_disk / "ballast").open("wb") as ballast:
-        while True:
-            ballast.write(bytes(4096))
-    run = ("--spool-always", "--json", "--spool", small_disk / "state", "--to", "jsonl:flows")
-    code, out, err = commandline.call(tmp_path, "run", "many.pcap", *run)
-    assert (code, json.loads(out)["adaptors"][0]["counters"]["delivered"]) == (0, 5_000), err
 
 
 def damage_and_deliver(directory: Path, seed: int) -> None:
@@ -300,19 +228,6 @@ for line in sys.stdin:
     log.flush()
     print("{}", flush=True)
 """
-
-
-def packets(flows: int, start: int) -> bytes:
-    """UDP packets, one of each flow, as records of a capture of raw IPv4 (link type 101)."""
-    records = []
-    for number in range(start, start + flows):
-        udp = struct.pack(">HHHH", 1024 + number % 60_000, 9, 16, 0) + b"payload!"
-        source = struct.pack(">I", 0x0A000000 + number // 60_000)
-        ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + source + bytes([192, 0, 2, 1]) + udp
-        records.append(
-            struct.pack("<IIII", 1_700_000_000 + number // 1000, number % 1000 * 1000, len(ip), len(ip)) + ip
-        )
-    return b"".join(records)
 
 
 def terminate(directory: Path, mode: str, rng: random.Random) -> None:

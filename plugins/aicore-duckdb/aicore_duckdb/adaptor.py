@@ -7,6 +7,8 @@ ON CONFLICT took two to three times as long, DELETE and INSERT up to twice as lo
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,8 @@ _FATAL = (
     "read-only",
     "Parser Error",
 )
+
+_PLACE = {"No space left": errno.ENOSPC, "File too large": errno.EFBIG, "Disk quota": errno.EDQUOT, "lock": errno.EBUSY}
 
 _TABLE = 'CREATE TABLE flows ("flow_id" VARCHAR NOT NULL, "version" UBIGINT NOT NULL)'
 
@@ -90,17 +94,21 @@ class DuckdbAdaptor(FileStore):
                 self._grow(self._db)
                 self._columns = rows.column_names
             self._db.execute(self._merge)
-        except duckdb.FatalException as error:  # the database takes no more statements until it is opened again
-            raise ConnectionError(f"duckdb: {self.path}: {' '.join(str(error).split())}") from error
         except duckdb.Error as error:
+            if isinstance(error, duckdb.FatalException):  # it takes no more statements until it is opened again
+                self.close()
             raise self._judged(error) from error
         finally:
-            self._db.unregister("batch")
+            if self._db is not None:
+                self._db.unregister("batch")
 
     def close_file(self, *, gone: bool) -> None:  # noqa: ARG002  # DuckDB brings its log home by itself, as it closes
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        import duckdb
+
+        db, self._db = self._db, None
+        if db is not None:
+            with contextlib.suppress(duckdb.Error):
+                db.close()
 
     def _make(self, path: str) -> None:
         import duckdb
@@ -158,9 +166,10 @@ class DuckdbAdaptor(FileStore):
         text = " ".join(str(error).split())
         if any(words in text for words in _FATAL):
             return Fatal(f"duckdb: {self.path}: {text}")
-        if isinstance(error, duckdb.IOException | duckdb.TransactionException):
-            # Of the file, never of one row: of a disk with little room left small rows go in and large ones do not.
-            return OSError(f"duckdb: {self.path}: {text}")
+        if isinstance(error, duckdb.IOException | duckdb.TransactionException | duckdb.FatalException):
+            # Of the file, never of one row.
+            number = next((number for words, number in _PLACE.items() if words in text), errno.EIO)
+            return OSError(number, f"duckdb: {self.path}: {text}")
         return error  # type: ignore[no-any-return]
 
 

@@ -22,6 +22,7 @@ from aicore_duckdb import DuckdbAdaptor
 from aicore_duckdb.making import make_whole
 from aicore_duckdb.select import main
 from click.testing import CliRunner
+from full_disk import fill_and_complete, mounted
 
 import aicore
 from aicore.testing import TYPED, FileStoreContract, event, lives, make_batch, write_capture
@@ -120,6 +121,17 @@ def test_no_room_is_an_error_of_the_disk_and_condemns_no_row(tmp_path: Path) -> 
     program = [sys.executable, "-c", FULL, f"duckdb:{tmp_path}/flows.duckdb"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.stdout == "OSError\n", done.stderr
+
+
+def test_a_full_disk_is_given_up_and_completed_by_the_next_run(tmp_path: Path) -> None:
+    def records() -> int:
+        with duckdb.connect(str(path)) as db:
+            found = db.execute("SELECT count(*) FROM flows").fetchone()
+        return int(found[0]) if found else 0
+
+    with mounted(tmp_path / "disk", 3) as disk:
+        path = disk / "flows.duckdb"
+        fill_and_complete(tmp_path, disk, f"duckdb:{path}", records)
 
 
 def test_a_file_that_another_process_has_is_tried_again(tmp_path: Path) -> None:

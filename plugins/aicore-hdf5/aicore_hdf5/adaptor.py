@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,9 @@ class Hdf5Adaptor(FileStore):
         except HDF5ExtError as error:
             if "truncated file" in str(error):  # of a machine that went down
                 raise Fatal(f"hdf5: {self._path}: the file is damaged: it is shorter than its header says") from error
+            if found := re.search(r"errno = (\d+)", str(error)):  # of a full disk, for instance
+                number = int(found[1])
+                raise OSError(number, os.strerror(number), str(self._path)) from error
             raise
 
     def _check_path(self) -> None:

@@ -21,6 +21,7 @@ from aicore_hdf5 import Hdf5Adaptor, latest
 from aicore_hdf5.columns import layout
 from captures.build import CAPTURES
 from commandline import call
+from full_disk import fill_and_complete, mounted
 from support import opened, write
 
 from aicore import Fatal, FlowBatch, UsageError, open_adaptor, record_fields
@@ -405,6 +406,12 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1\n"
     assert {record["flow_id"] for record in latest(tmp_path / "flows.h5")} == {flow_id(n) for n in range(10_000)}
+
+
+def test_a_full_disk_is_given_up_and_completed_by_the_next_run(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", 48) as disk:
+        path = disk / "flows.h5"
+        fill_and_complete(tmp_path, disk, f"hdf5:{path}", lambda: len({row["flow_id"] for row in latest(path)}))
 
 
 def test_adaptors_of_several_threads(tmp_path: Path) -> None:
