@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import commandline
 import pytest
 
 import aicore
@@ -107,18 +108,30 @@ def test_answers(command: Any, adaptor: ExecAdaptor, answer: str, meaning: objec
     [
         ('{"error": "down"}', ConnectionError, "down"),
         ('{"error": "no", "kind": "fatal"}', Fatal, "no"),
-        ('{"error": "no", "kind": "poison"}', ValueError, "cannot be understood"),
-        ("[]", ValueError, "cannot be understood"),
-        ("ok", ValueError, "cannot be understood"),
-        ('{"errors": [{"row": 3, "kind": "poison"}]}', ValueError, "row 3"),
-        ('{"errors": [{"row": 0, "kind": "bad"}]}', ValueError, "bad"),
-        ("{}\n{}", ValueError, "out of turn"),
+        ('{"error": "no", "kind": "poison"}', ConnectionError, "cannot be understood"),
+        ("[]", ConnectionError, "cannot be understood"),
+        ("ok", ConnectionError, "cannot be understood"),
+        ('{"errors": [{"row": 3, "kind": "poison"}]}', ConnectionError, "row 3"),
+        ('{"errors": [{"row": 0, "kind": "bad"}]}', ConnectionError, "bad"),
+        ("{}\n{}", ConnectionError, "out of turn"),
     ],
 )
 def test_answers_that_stop_a_batch(command: Any, adaptor: ExecAdaptor, answer: str, error: type, text: str) -> None:
     adaptor.connect(command(answering(answer)))
     with pytest.raises(error, match=text):
         adaptor.write(make_batch(3))
+
+
+@pytest.mark.parametrize("program", ["yes", "cat"])
+def test_a_command_that_does_not_know_the_protocol_is_no_error_of_ours(
+    demo: Path, tmp_path: Path, program: str
+) -> None:
+    code, _, err = commandline.call(tmp_path, "run", demo, "--to", f"exec:{program}?wait=1")
+    assert code == 1
+    assert re.search(
+        "has taken nothing for 1 s since the start: ConnectionError: .*(answered out of turn|cannot be understood)", err
+    )
+    assert "Traceback" not in err
 
 
 def test_a_command_that_ends_is_started_again(command: Any, tmp_path: Path, adaptor: ExecAdaptor) -> None:
@@ -162,7 +175,7 @@ def test_each_retry_ends_what_the_command_has_started(tmp_path: Path, then: str)
     adaptor = aicore.open_adaptor(f"exec:sh {script}?timeout=0.5")
     adaptor.connect(adaptor.url)
     for _ in range(3):
-        with pytest.raises((OSError, ValueError)):
+        with pytest.raises((ConnectionError, TimeoutError)):
             adaptor.write(make_batch(1))
     assert len(pids.read_text().split()) == 6
     deadline = time.monotonic() + 5

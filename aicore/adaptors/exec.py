@@ -140,10 +140,12 @@ class ExecAdaptor(DatabaseAdaptor):
                 if b"\n" in answer:
                     line, _, more = answer.partition(b"\n")
                     if rest or more:
-                        raise ValueError(f"{self._name} answered out of turn: one line for each empty line it reads")
+                        raise ConnectionError(
+                            f"{self._name} answered out of turn: one line for each empty line it reads"
+                        )
                     return bytes(line)
                 if len(answer) > MAX_ANSWER:
-                    raise ValueError(f"{self._name} answered more than {MAX_ANSWER} bytes without a newline")
+                    raise ConnectionError(f"{self._name} answered more than {MAX_ANSWER} bytes without a newline")
 
     def _send(self, stdin: IO[bytes], data: memoryview) -> int:
         try:
@@ -194,5 +196,5 @@ def _understood(line: bytes, rows: int) -> list[RowError] | None:
             if not 0 <= error.row < rows or error.kind not in ("retry", "poison", "fatal"):
                 raise ValueError(f"row {error.row}, kind {error.kind!r}")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"the command's answer cannot be understood ({error}): {line[:200]!r}") from None
+        raise ConnectionError(f"the command's answer cannot be understood ({error}): {line[:200]!r}") from None
     return errors or None
