@@ -111,10 +111,13 @@ class Recovery:
         what, seen = (f"rows of {path.name}", 0) if head else ("rows", self._seen)
         next_seq = 0 if head else first
         for part in scan(fd, begin, size):
-            next_seq = max(next_seq, part.next_seq if isinstance(part, Damage) else part.first_seq + part.rows)
             if isinstance(part, Damage):
-                self._keep_damage(fd, path, part, torn=part.tail and last)
+                torn = part.tail and last
+                # What a killed process was writing, nobody had been told to be safe: the cursor says what was.
+                next_seq = next_seq if torn else max(next_seq, part.next_seq)
+                self._keep_damage(fd, path, part, torn=torn)
                 continue
+            next_seq = max(next_seq, part.first_seq + part.rows)
             end = part.end
             if part.first_seq < seen:  # a second copy
                 continue

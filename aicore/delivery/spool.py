@@ -201,8 +201,10 @@ class Spool:
             self._close_rows()
             if position := self._position():
                 self._cursor = position
-                self._write_cursor()
+            written = position is None or self._write_cursor()
             self._forget(self._at)
+            if not written:  # unlinking has made room, and without a cursor what is gone would be taken for lost
+                self._write_cursor()
 
     def carry(self, frames: Sequence[tuple[bytes, int]]) -> bool:
         """ack(), but for these rows, of those that were read: a copy of them comes first at the next start.
@@ -412,12 +414,14 @@ class Spool:
             return self._cursor.offset
         return 0
 
-    def _write_cursor(self) -> None:
+    def _write_cursor(self) -> bool:
+        """False on a full disk. Going on is right: at worst what is delivered since the last one is delivered again."""
         try:
             write_cursor(self.path, self._cursor._replace(end=self._next))
         except OSError as error:
-            # A full disk. Going on is right: at worst what is delivered since the last one is delivered again.
             self.error = error.strerror or str(error)
+            return False
+        return True
 
     def _forget(self, count: int) -> None:
         """Unlinks the first segments."""

@@ -10,12 +10,14 @@ import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from aicore.delivery import spool as spool_module
 from aicore.delivery import spool_check, spool_list
 from aicore.delivery.segment import HEADER_BYTES, MAGIC, Frame, header, scan
 from aicore.delivery.spool import Spool
@@ -417,6 +419,50 @@ def test_every_byte_around_a_frame_boundary(tmp_path: Path) -> None:
         assert drain(spool) == [number for number in range(4) if number != at // size], at
         assert spool.lost_rows == 1, at
         spool.close()
+
+
+def test_a_frame_that_a_killed_process_was_writing_is_no_damage(tmp_path: Path) -> None:
+    """Wherever it was cut: nobody had been told that its rows are safe."""
+    spool = open_spool(tmp_path / "t")
+    spool.append(payload(0, 60), 1)
+    size = spool.used_bytes
+    spool.append(payload(1, 60), 5)
+    (segment,) = (tmp_path / "t").glob("*.seg")
+    data = segment.read_bytes()
+    for cut in range(size + 1, len(data)):
+        copy = tmp_path / str(cut)
+        copy.mkdir()
+        (copy / segment.name).write_bytes(data[:cut])
+        again = open_spool(copy)
+        assert (again.rows, again.lost_rows) == (1, 0), cut
+        again.close()
+        shutil.rmtree(copy)
+    spool.close()  # now somebody was told
+    segment.write_bytes(data[:-1])
+    assert open_spool(tmp_path / "t").lost_rows == 5
+
+
+def test_what_is_delivered_while_the_disk_is_full_is_not_taken_for_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cursor has no room until the segments before it are gone."""
+    spool = open_spool(tmp_path / "t", segment_bytes=200)
+    for number in range(6):
+        spool.append(payload(number, 60), 5)
+    first = min((tmp_path / "t").glob("*.seg"))
+    assert [spool.read() is not None for _ in range(5)] == [True] * 5
+    real = spool_module.write_cursor
+
+    def full(*arguments: Any, **options: Any) -> None:
+        if first.exists():
+            raise OSError(28, "No space left on device")
+        real(*arguments, **options)
+
+    monkeypatch.setattr(spool_module, "write_cursor", full)
+    spool.ack()
+    copy = shutil.copytree(tmp_path / "t", tmp_path / "killed")
+    again = open_spool(copy, segment_bytes=200)
+    assert (again.rows, again.lost_rows, drain(again)) == (5, 0, [5])
 
 
 # -- against a model: append, read, ack, carry, kill, close, reopen in any order ------------------------------------
