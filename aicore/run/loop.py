@@ -23,6 +23,7 @@ from aicore.errors import UsageError
 from aicore.plugins.discovery import Plugins
 from aicore.plugins.options import Wait
 from aicore.record.batch import FlowBatch, Kind
+from aicore.run import exiting
 from aicore.run.context import AdaptorSummary, BrokenFile, RunContext, RunSummary
 from aicore.run.deliveries import Deliveries
 from aicore.run.follow import Follow
@@ -254,7 +255,7 @@ class Run:
     def next_batch(self) -> FlowBatch | None:
         """The next batch, after hooks and deliveries; None at the end."""
         while True:
-            core = self._engine.pull(PULL_MS)
+            core = exiting.call(self._engine.pull, PULL_MS)
             self._tick()
             batch = None
             if core is not None:
