@@ -192,14 +192,16 @@ class LiveSource:
 
 @final
 class Engine:
-    """One run: source, decode, flow table, protocols, events, on a thread of its own.
+    """One run: source, decode, flow table, protocols, events. With one worker on a thread of its own; several have a
+    thread each, and one more reads and decodes for them.
 
     Options (all by keyword): tcp, udp (bool: track it), tcp_flows, udp_flows, every_tcp, every_udp (0 = discoveries
     only), thinned (bool: readers leave out sampled updates), idle_tcp, idle_udp, half_open, linger, active (ns;
     active 0 = off), vlan_in_key, tunnel_in_key (bool), sensor (str), events (list of insert, update, remove that are
     wanted), batch_rows, flush (ns), queue_batches, stream_bytes (buffered a direction), streams_bytes (in all),
-    max_fragments, top (bool: keep the summary's tops), version_base (µs since the epoch). ValueError names the
-    option and its bounds, or the meter that cannot be made.
+    max_fragments, top (bool: keep the summary's tops), version_base (µs since the epoch), workers (1 to 64, among
+    which tcp_flows, udp_flows, inspected_flows and streams_bytes are shared out evenly). ValueError names the option
+    and its bounds, or the meter that cannot be made.
     """
 
     def __init__(self, registry: Registry, **options: Any) -> None: ...
@@ -218,7 +220,7 @@ class Engine:
         """Takes the interfaces over. OSError if their link type is not known."""
     def start(self) -> None: ...
     def pull(self, timeout_ms: int = 100) -> Batch | None:
-        """The next batch in order, or None after the time (look at `finished`)."""
+        """The next batch, or None after the time (look at `finished`). seq rises by one over all batches."""
     def inspect(
         self,
         batch: Batch,
@@ -248,6 +250,8 @@ class Engine:
         """Since the last call."""
     def counters(self) -> dict[str, int]:
         """Every counter, decode and dissector ones and the capture's kernel_drop, interface_drop, received."""
+    def worker_counters(self) -> list[dict[str, int]]:
+        """Those of each worker; `packets` are those of its flows."""
     def progress(self) -> dict[str, Any]:
         """packets, bytes_read, bytes_total, current (file or interface), flows_live_tcp, flows_live_udp, clock (ns),
         ended (the input was read to its end)."""

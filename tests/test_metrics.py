@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def nothing() -> dict[str, Any]:
-    return {"run": {"packets": 42}, "flows": {"tcp": 3, "udp": 1}, "adaptors": {}}
+    return {"run": {"packets": 42}, "flows": {"tcp": 3, "udp": 1}, "workers": [], "adaptors": {}}
 
 
 @contextmanager
@@ -67,7 +67,12 @@ def of_a_delivery() -> dict[str, Any]:
     assert balance(one.counters()) == 0
     assert set(one.counters()) == set(ADAPTOR)
     state = {"counters": one.counters(), "lag_seconds": one.lag_seconds, "state": one.state}
-    return {"run": dict.fromkeys(_core.counters_info(), 42), "flows": {"tcp": 5}, "adaptors": {one.name: state}}
+    return {
+        "run": dict.fromkeys(_core.counters_info(), 42),
+        "flows": {"tcp": 5},
+        "workers": [{"packets": 42}],
+        "adaptors": {one.name: state},
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,6 +94,8 @@ def test_every_counter_is_described_and_served(accept: str, parse: Any) -> None:
     for name in _core.counters_info():
         assert found[f"aicore_{name}_total"].value == 42
     assert found["aicore_flows_live"].labels == {"transport": "tcp"}
+    assert found["aicore_worker_packets_total"].value == 42
+    assert found["aicore_worker_packets_total"].labels == {"worker": "0"}
     assert found["aicore_adaptor_delivered_total"].value == 7
     assert found["aicore_adaptor_delivered_total"].labels == {"adaptor": "redis#2"}
     assert found["aicore_adaptor_state"].labels == {"adaptor": "redis#2", "state": "closed"}

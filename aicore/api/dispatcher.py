@@ -17,6 +17,7 @@ from aicore.run.context import RunSummary
 from aicore.run.loop import Run
 from aicore.run.source import Source, SourceLike
 from aicore.run.stack import StackLan
+from aicore.run.workers import Workers, checked_workers
 
 
 class PacketDispatcher:
@@ -32,7 +33,9 @@ class PacketDispatcher:
     goes through it, and not only what memory has no room for.
     queue: MiB of memory for each store. wait: as `wait=` of a store's URL, for stores that have none: seconds for
     which one that takes nothing is waited for, "forever", or "30,stop". on_damage: "warn" has run() return where
-    captures are damaged, rather than raise. capture: snaplen, buffer_bytes, promiscuous, immediate, for interfaces.
+    captures are damaged, rather than raise. workers: threads that track flows, or "auto"; a flow belongs to one of
+    them, rows of one flow come in order, and the stack's bounds are shared out evenly. capture: snaplen, buffer_bytes,
+    promiscuous, immediate, for interfaces.
     SourceError if there is no such source, UsageError for a setting that cannot be.
     """
 
@@ -49,6 +52,7 @@ class PacketDispatcher:
         queue: int = 64,
         wait: float | str | None = None,
         on_damage: OnDamage = "raise",
+        workers: Workers = 1,
         **capture: Any,
     ) -> None:
         checks = DELIVERY_OPTIONS
@@ -63,6 +67,7 @@ class PacketDispatcher:
         self._queue_bytes = queue << 20
         self._wait = None if wait is None else checked_wait(wait)
         self._on_damage = checked_on_damage(on_damage)
+        self._workers = checked_workers(workers)
         self._run: Run | None = None
         self._stopped = False
         self._closed = False
@@ -115,6 +120,7 @@ class PacketDispatcher:
             ledgers=None if self._spool is None else self._spool / "followed",
             queue_bytes=self._queue_bytes,
             wait=self._wait,
+            workers=self._workers,
         )
         if self._stopped:
             run.stop()

@@ -16,6 +16,7 @@ from aicore.record.schema import Schema
 from aicore.run.loop import Run
 from aicore.run.source import Source, SourceLike
 from aicore.run.stack import StackLan
+from aicore.run.workers import Workers, checked_workers
 
 if TYPE_CHECKING:
     import pandas
@@ -35,18 +36,21 @@ def flows(
     live: bool | None = None,
     plugins: Iterable[Any] = (),
     on_damage: OnDamage = "raise",
+    workers: Workers = 1,
     **settings: Any,
 ) -> Flows:
     """Each finished flow of a source once. Several sources are one input, in the given order. `plugins` are names
     ("geoip?db=/x.mmdb") or objects, `settings` those of StackLan. SourceError at once if the source cannot be opened,
-    at the end if captures are damaged or input ended early; on_damage="warn" logs damage and raises nothing."""
+    at the end if captures are damaged or input ended early; on_damage="warn" logs damage and raises nothing. `workers`:
+    threads that track flows, or "auto"; with several, flows that end at about the same time come in any order."""
     checked_on_damage(on_damage)
     stack = StackLan(**settings)
     if isinstance(plugins, str):
         raise UsageError(f"plugins are a list of names or objects, not one name: plugins=[{plugins!r}]")
     for plugin in plugins:
         stack.use(plugin)
-    run = Run(stack, Source.of(*sources, filter=filter, live=live), events=("remove",), top=False)
+    source = Source.of(*sources, filter=filter, live=live)
+    run = Run(stack, source, events=("remove",), top=False, workers=checked_workers(workers))
     return Flows(run, on_damage)
 
 

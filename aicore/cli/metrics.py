@@ -14,6 +14,7 @@ from aicore.delivery.counters import ADAPTOR
 from aicore.errors import UsageError
 from aicore.plugins.options import Option, check_options
 from aicore.plugins.url import AdaptorURL
+from aicore.run.workers import SHOWN
 
 Collect = Callable[[], Mapping[str, Any]]
 
@@ -29,9 +30,9 @@ def serve(address: str, collect: Collect) -> Callable[[], None]:
     `https://user:${PASSWORD}@HOST:PORT?certificate=PEM&key=PEM&client_ca=PEM`, each part after HOST:PORT optional but
     the certificate; `http://` the same without it.
 
-    `collect` gives {"run": {counter: number}, "flows": {transport: number}, "adaptors": {name: {"counters": ...,
-    "lag_seconds": ..., "state": ...}}}, and is called on threads of the server. UsageError without prometheus_client,
-    or for an address that cannot be used.
+    `collect` gives {"run": {counter: number}, "flows": {transport: number}, "workers": [{counter: number}],
+    "adaptors": {name: {"counters": ..., "lag_seconds": ..., "state": ...}}}, and is called on threads of the server.
+    UsageError without prometheus_client, or for an address that cannot be used.
     """
     try:
         import prometheus_client
@@ -111,6 +112,11 @@ class _Collector:
         for transport, flows in found["flows"].items():
             live.add_metric([transport], flows)
         yield live
+        for name in SHOWN:
+            each = CounterMetricFamily(f"aicore_worker_{name}", self._help.get(name, name), labels=["worker"])
+            for worker, counters in enumerate(found["workers"]):
+                each.add_metric([str(worker)], counters.get(name, 0))
+            yield each
         adaptors = found["adaptors"]
         for name, (kind, text) in ADAPTOR.items():
             make = CounterMetricFamily if kind == "counter" else GaugeMetricFamily

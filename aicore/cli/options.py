@@ -63,6 +63,16 @@ def _checked_wait(ctx: click.Context, parameter: click.Parameter, given: str | N
         raise click.BadParameter(str(error), ctx, parameter) from None
 
 
+def _checked_workers(ctx: click.Context, parameter: click.Parameter, given: str) -> int:
+    from aicore.errors import UsageError
+    from aicore.run.workers import checked_workers
+
+    try:
+        return checked_workers(int(given) if given.isascii() and given.isdigit() else given)
+    except UsageError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+
+
 def _load_config(ctx: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:
     if path is not None:
         config = Config(path, _in_file())
@@ -199,6 +209,11 @@ _OPTIONS = [
     _option(
         "Stores and plugins", "--queue", type=click.IntRange(1, 1 << 20), metavar="MIB", default=64, show_default=True,
         help="Records kept in memory for each store, in MiB.",
+    ),
+    _option(
+        "Flows and bounds", "--workers", default="1", show_default=True, callback=_checked_workers, metavar="N|auto",
+        help="Threads that track flows; auto: the cores less one, at most 8. A flow belongs to one of them, and the "
+        "bounds below are shared out evenly.",
     ),
     *_stack_options(),
 ]  # fmt: skip

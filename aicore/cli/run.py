@@ -58,6 +58,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         queue_bytes=options["queue"] << 20,
         wait=options["wait"],
         metrics=options["metrics"],
+        workers=options["workers"],
     )
     try:
         _tell(summary, job, options)

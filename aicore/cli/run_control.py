@@ -26,7 +26,7 @@ _KEPT = ("spooled", "dead_lettered", "spools_unusable", "spool_set_aside")
 
 
 def run(
-    job: Job, progress: Progress, *, queue_bytes: int, wait: Wait | None, metrics: str | None
+    job: Job, progress: Progress, *, queue_bytes: int, wait: Wait | None, metrics: str | None, workers: int = 1
 ) -> tuple[RunSummary, Exit]:
     """Runs the job to its end, or until SIGINT or SIGTERM. KeyboardInterrupt if three came before there was a
     summary."""
@@ -42,6 +42,7 @@ def run(
         ledgers=job.ledgers,
         queue_bytes=queue_bytes,
         wait=wait,
+        workers=workers,
     )
     with ExitStack() as stack:
         stack.callback(running.close)
@@ -84,6 +85,7 @@ def _serve(address: str, run: Run) -> Callable[[], None]:
         return {
             "run": run.counters(),
             "flows": {transport: progress[f"flows_live_{transport}"] for transport in ("tcp", "udp")},
+            "workers": run.worker_counters(),
             "adaptors": {adaptor.name: vars(adaptor) for adaptor in run.adaptors()},
         }
 

@@ -74,6 +74,9 @@ def lines(summary: RunSummary, job: Job) -> Iterator[str]:
         f"{count(flows, 'flow')}: {count(counters.get('flows_tcp', 0))} TCP, {count(counters.get('flows_udp', 0))} UDP;"
         f" {count(counters.get('events', 0), 'event')}"
     )
+    if summary.workers:
+        packets_each = ", ".join(count(worker["packets"]) for worker in summary.workers)
+        yield f"{count(len(summary.workers), 'worker')}, packets of each: {packets_each}"
     for name, title in _TOPS.items():
         rows = summary.top.get(name, [])
         if rows:

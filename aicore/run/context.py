@@ -70,6 +70,8 @@ class RunSummary:
 
     seconds: float
     counters: dict[str, int]
+    #: Of several workers what each did; `packets` are those of its flows. Empty if there was one.
+    workers: list[dict[str, int]]
     adaptors: list[AdaptorSummary]
     #: Hooks and Python protocols: calls, times, errors, and why one was set aside. Meters: reloads and their errors.
     plugins: list[PluginStats]

@@ -33,6 +33,7 @@ from aicore.run.source import Source
 from aicore.run.stack import TCP, UDP, StackLan
 from aicore.run.stores import Needs, Store, check_detections
 from aicore.run.versions import Versions
+from aicore.run.workers import SHOWN
 
 logger = logging.getLogger("aicore")
 
@@ -72,11 +73,12 @@ class Run:
         ledgers: Path | None = None,
         queue_bytes: int = 64 << 20,
         wait: Wait | None = None,
+        workers: int = 1,
     ) -> None:
         """Opens plugins and source. `events`: kinds that the caller of next_batch() wants itself. `top`: keep the lists
         of the summary. `spool`: directory of the stores' spools, `spool_settings` theirs. `ledgers`: directory in which
         a source that follows remembers what was read. `queue_bytes`: memory of each store. `wait`: how long a
-        store that takes nothing is waited for, unless its URL says it."""
+        store that takes nothing is waited for, unless its URL says it. `workers`: engines, on a thread each."""
         self.source = source
         self.summary: RunSummary | None = None  # once it is over, also if run() raised
         self._progress = progress
@@ -116,6 +118,7 @@ class Run:
                 events=self._events({*events, *(["remove"] if stores else ())}, needs.all_events),
                 version_base=version_base,
                 top=top,
+                workers=workers,
             )
         except ValueError as error:
             raise UsageError(str(error)) from None
@@ -281,6 +284,10 @@ class Run:
         """The core's counters; those of the end once the run is over."""
         return self._final_counters if self._final_counters is not None else self._engine.counters()
 
+    def worker_counters(self) -> list[dict[str, int]]:
+        """Counters of each worker; `packets` are those of its flows."""
+        return self._engine.worker_counters()
+
     def progress_info(self) -> dict[str, Any]:
         """See Engine.progress()."""
         return self._engine.progress()
@@ -357,6 +364,7 @@ class Run:
         summary = RunSummary(
             seconds=time.monotonic() - self._started,
             counters=self._final_counters,
+            workers=_of_several(self.worker_counters()),
             adaptors=self.adaptors(),
             plugins=list(self.chain.guard.stats.values()),
             top=self._engine.top(),
@@ -385,3 +393,8 @@ class Run:
         self._engine.stop()
         self._stores.abort()
         self._finish()
+
+
+def _of_several(workers: list[dict[str, int]]) -> list[dict[str, int]]:
+    """What a summary tells of them; of one, the counters of the run say it all."""
+    return [{name: one[name] for name in SHOWN if name in one} for one in workers] if len(workers) > 1 else []

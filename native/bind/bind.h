@@ -12,8 +12,8 @@
 
 #include "aicore/batch.h"
 #include "aicore/columns.h"
-#include "aicore/engine.h"
 #include "aicore/registry.h"
+#include "aicore/workers.h"
 
 namespace py = pybind11;
 
@@ -130,7 +130,7 @@ template <typename Structure> py::object capsule_error(const py::handle &object,
 std::string add_meter(aicore::Registry &registry, const py::object &capsule, const py::bytes &config,
                       const std::optional<py::sequence> &fields);
 py::list meters(const aicore::Registry &registry);
-void reload_meter(aicore::Engine &engine, const py::object &capsule, const py::bytes &config,
+void reload_meter(aicore::Workers &engine, const py::object &capsule, const py::bytes &config,
                   const std::optional<py::sequence> &fields);
 
 void bind_columns(py::module_ &m);

@@ -197,6 +197,7 @@ void add(PyBatch &self, const std::string &name, const py::sequence &column_valu
     if (self.is_lent) {
         auto copy = self.batch->copy();
         copy->serial = self.batch->serial;
+        copy->engine = self.batch->engine;
         copy->payloads = std::move(self.batch->payloads);
         self.batch = std::move(copy);
         self.is_lent = false;

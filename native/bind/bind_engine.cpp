@@ -21,12 +21,14 @@ template <typename T> T number(const char *name, const py::handle &value) {
     }
 }
 
-EngineOptions options_of(const py::kwargs &kwargs) {
+EngineOptions options_of(const py::kwargs &kwargs, size_t &workers) {
     EngineOptions o;
     for (const auto &[key, value] : kwargs) {
         const auto name = py::cast<std::string>(key);
         const char *n = name.c_str();
-        if (name == "tcp")
+        if (name == "workers")
+            workers = number<size_t>(n, value);
+        else if (name == "tcp")
             o.tcp = py::cast<bool>(value);
         else if (name == "udp")
             o.udp = py::cast<bool>(value);
@@ -96,6 +98,13 @@ EngineOptions options_of(const py::kwargs &kwargs) {
     throw py::error_already_set();
 }
 
+py::dict counter_dict(const CounterValues &counters) {
+    py::dict out;
+    for (const auto &[name, value] : counters)
+        out[py::str(name)] = value;
+    return out;
+}
+
 py::list top_list(const std::vector<TopEntry> &entries) {
     py::list out;
     for (const auto &e : entries)
@@ -106,7 +115,7 @@ py::list top_list(const std::vector<TopEntry> &entries) {
 // Has Python asked. What it raises ends the asking, and goes on to the caller of inspect().
 class Asking final : public ExternalProtocols {
   public:
-    explicit Asking(const py::object &ask) : ask_(ask) {}
+    Asking(const py::object &ask, uint16_t engine) : ask_(ask), base_(static_cast<uint64_t>(engine) << 48) {}
 
     int inspect(const Question &q) noexcept override {
         if (error_) return AICORE_NO;
@@ -117,7 +126,7 @@ class Asking final : public ExternalProtocols {
             const unsigned flags = p.flags | (p.reverse ? kReverse : 0) | (q.flow.recognised ? kRecognised : 0);
             const auto [code, consumed, layer7, fields] =
                 py::cast<std::tuple<int, std::optional<size_t>, std::optional<std::string>, py::dict>>(
-                    ask_(protocol.protocol.name, bytes(p.data, p.length), other, flags, q.inspection, q.row));
+                    ask_(protocol.protocol.name, bytes(p.data, p.length), other, flags, base_ + q.inspection, q.row));
             for (const auto &[name, value] : fields)
                 set(q, protocol, py::cast<std::string>(name), value);
             if (layer7) q.set_layer7(*layer7);
@@ -128,7 +137,7 @@ class Asking final : public ExternalProtocols {
             return AICORE_NO;
         }
     }
-    void ended(uint64_t inspection) noexcept override { ended_.push_back(inspection); }
+    void ended(uint64_t inspection) noexcept override { ended_.push_back(base_ + inspection); }
 
     std::vector<uint64_t> result() {
         if (error_) std::rethrow_exception(error_);
@@ -166,24 +175,25 @@ class Asking final : public ExternalProtocols {
     }
 
     const py::object ask_;
+    const uint64_t base_; // tells the inspections of several engines apart
     std::exception_ptr error_;
     std::vector<uint64_t> ended_;
 };
 
-std::vector<uint64_t> inspect(Engine &engine, const PyBatch &batch, const py::object &ask) {
-    Asking asking(ask);
+std::vector<uint64_t> inspect(Workers &engine, const PyBatch &batch, const py::object &ask) {
+    Asking asking(ask, batch.batch->engine);
     engine.inspect(*batch.batch, asking);
     return asking.result();
 }
 
 // Meters are made and destroyed with their engine, and must not hold the GIL meanwhile.
 struct WithoutGil {
-    void operator()(Engine *engine) const {
+    void operator()(Workers *engine) const {
         const py::gil_scoped_release release;
         delete engine;
     }
 };
-using EngineHolder = std::unique_ptr<Engine, WithoutGil>;
+using EngineHolder = std::unique_ptr<Workers, WithoutGil>;
 
 // Interfaces that are open before there is an engine, as the right to open them may go away in between.
 struct LiveSource {
@@ -211,16 +221,17 @@ void bind_engine(py::module_ &m) {
              py::arg("interfaces"), py::arg("filter") = "", py::kw_only(), py::arg("snaplen") = 65535,
              py::arg("buffer_bytes") = 64 << 20, py::arg("promiscuous") = true, py::arg("immediate") = false,
              py::arg("timeout_ms") = 100);
-    py::class_<Engine, EngineHolder>(m, "Engine")
+    py::class_<Workers, EngineHolder>(m, "Engine")
         .def(py::init([](std::shared_ptr<Registry> registry, const py::kwargs &kwargs) {
-                 const EngineOptions options = options_of(kwargs);
+                 size_t workers = 1;
+                 const EngineOptions options = options_of(kwargs, workers);
                  const py::gil_scoped_release release;
-                 return EngineHolder(new Engine(std::move(registry), options));
+                 return EngineHolder(new Workers(std::move(registry), options, workers));
              }),
              py::arg("registry"), py::keep_alive<1, 2>()) // the registry keeps the plugins' capsules
         .def(
             "open_files",
-            [](Engine &e, const std::vector<std::string> &paths, const std::string &filter,
+            [](Workers &e, const std::vector<std::string> &paths, const std::string &filter,
                const std::vector<std::string> &found) {
                 try {
                     e.open(open_files(paths, filter, found));
@@ -231,7 +242,7 @@ void bind_engine(py::module_ &m) {
             py::arg("paths"), py::arg("filter") = "", py::arg("found") = std::vector<std::string>())
         .def(
             "follow_files",
-            [](Engine &e, const std::string &filter) {
+            [](Workers &e, const std::string &filter) {
                 try {
                     e.open(follow_files(filter, Decoder::supports));
                 } catch (const std::runtime_error &error) {
@@ -239,16 +250,16 @@ void bind_engine(py::module_ &m) {
                 }
             },
             py::arg("filter") = "")
-        .def("add_files", &Engine::add_files, py::arg("paths"))
+        .def("add_files", &Workers::add_files, py::arg("paths"))
         .def("finished_files",
-             [](Engine &e) {
+             [](Workers &e) {
                  py::list out;
                  for (const FinishedFile &file : e.finished_files())
                      out.append(py::make_tuple(file.path, file.batches, file.clock));
                  return out;
              })
         .def("broken_files",
-             [](Engine &e) {
+             [](Workers &e) {
                  py::list out;
                  for (const BrokenFile &file : e.broken_files())
                      out.append(py::make_tuple(file.path, file.error));
@@ -256,7 +267,7 @@ void bind_engine(py::module_ &m) {
              })
         .def(
             "open",
-            [](Engine &e, LiveSource &live) {
+            [](Workers &e, LiveSource &live) {
                 if (!live.source) throw py::value_error("the source has an engine already");
                 try {
                     e.open(std::move(live.source));
@@ -265,10 +276,10 @@ void bind_engine(py::module_ &m) {
                 }
             },
             py::arg("live"))
-        .def("start", &Engine::start)
+        .def("start", &Workers::start)
         .def(
             "pull",
-            [](Engine &e, int timeout_ms) -> py::object {
+            [](Workers &e, int timeout_ms) -> py::object {
                 std::unique_ptr<Batch> batch;
                 {
                     const py::gil_scoped_release release;
@@ -282,24 +293,25 @@ void bind_engine(py::module_ &m) {
         .def("inspect", inspect, py::arg("batch"), py::arg("ask"))
         .def("reload_meter", reload_meter, py::arg("capsule"), py::arg("config") = py::bytes(),
              py::arg("fields") = py::none())
-        .def("stop", &Engine::stop)
-        .def("close", &Engine::close, py::call_guard<py::gil_scoped_release>())
-        .def_property_readonly("finished", &Engine::finished)
+        .def("stop", &Workers::stop)
+        .def("close", &Workers::close, py::call_guard<py::gil_scoped_release>())
+        .def_property_readonly("finished", &Workers::finished)
         .def_property_readonly("error",
-                               [](const Engine &e) -> py::object {
+                               [](const Workers &e) -> py::object {
                                    const std::string error = e.error();
                                    return error.empty() ? py::object(py::none()) : py::object(py::str(error));
                                })
-        .def("warnings", &Engine::warnings)
-        .def("counters",
-             [](const Engine &e) {
-                 py::dict out;
-                 for (const auto &[name, value] : e.counters())
-                     out[py::str(name)] = value;
+        .def("warnings", &Workers::warnings)
+        .def("counters", [](const Workers &e) { return counter_dict(e.counters()); })
+        .def("worker_counters",
+             [](const Workers &e) {
+                 py::list out;
+                 for (const CounterValues &one : e.worker_counters())
+                     out.append(counter_dict(one));
                  return out;
              })
         .def("progress",
-             [](const Engine &e) {
+             [](const Workers &e) {
                  const Progress p = e.progress();
                  py::dict out;
                  out["packets"] = p.packets;
@@ -314,7 +326,7 @@ void bind_engine(py::module_ &m) {
              })
         .def(
             "top",
-            [](const Engine &e, size_t limit) {
+            [](const Workers &e, size_t limit) {
                 const Tops tops = e.tops(limit);
                 py::dict out;
                 out["protocols"] = top_list(tops.protocols);

@@ -51,7 +51,7 @@ py::list meters(const Registry &registry) {
 }
 
 // Nothing of a meter is called with the GIL held.
-void reload_meter(Engine &engine, const py::object &capsule, const py::bytes &config,
+void reload_meter(Workers &engine, const py::object &capsule, const py::bytes &config,
                   const std::optional<py::sequence> &given) {
     const auto fields = fields_of(given);
     const aicore_meter *meter = pointer(capsule);

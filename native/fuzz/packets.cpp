@@ -133,8 +133,9 @@ class Answers final : public ExternalProtocols {
 class Run {
   public:
     explicit Run(uint8_t options)
-        : live_(options & 1), registry_(registry(options & 128)), options_(make(options)), queue_(kQueue),
-          meters_(make_meters()), writer_(options_, registry_.schema(), 0, queue_, meters_.get(), counters_),
+        : live_(options & 1), registry_(registry(options & 128)), options_(make(options)),
+          queues_(std::make_shared<BatchQueues>(1, kQueue)), queue_(queues_, 0), meters_(make_meters()),
+          writer_(options_, registry_.schema(), 0, queue_, meters_.get(), counters_),
           decoder_({options_.vlan_in_key, options_.tunnel_in_key, options_.max_fragments}, counters_),
           tracker_(options_, registry_, writer_, meters_.get(), counters_),
           inspection_(registry_, {options_.stream_bytes, options_.streams_bytes, options_.inspected_flows}) {
@@ -291,13 +292,14 @@ class Run {
 
     void drain() {
         for (; read_ < counters_[Counter::batches]; ++read_) // an empty queue would be waited for
-            reader_.read(queue_.pop(0));
+            reader_.read(queues_->pop(0));
     }
 
     const bool live_;
     const Registry &registry_;
     const EngineOptions options_;
     Counters counters_;
+    const std::shared_ptr<BatchQueues> queues_;
     BatchQueue queue_;
     const std::unique_ptr<Meters> meters_;
     BatchWriter writer_;

@@ -97,6 +97,7 @@ class Batch {
     std::vector<Row> rows;
     std::vector<AddedColumn> added;
     uint64_t serial = 0;                // of an engine's batches, from 1
+    uint16_t engine = 0;                // which of the run's engines that is
     std::unique_ptr<Payloads> payloads; // null = none
 
     size_t bytes() const; // memory held, that shared with other batches included

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "aicore/batch.h"
 #include "aicore/external.h"
 #include "aicore/registry.h"
+#include "aicore/siphash.h"
 #include "aicore/source.h"
 
 namespace aicore {
@@ -34,9 +36,10 @@ struct EngineOptions {           // times in nanoseconds
     int64_t flush = 100'000'000;
     size_t queue_batches = 8;
     size_t stream_bytes = 16 << 10, streams_bytes = 64 << 20;
-    uint32_t inspected_flows = 65536; // shown to external protocols at once
-    bool top = false;                 // keep the summary's tops
-    int64_t version_base = 0;         // run start, microseconds since the epoch
+    uint32_t inspected_flows = 65536;     // shown to external protocols at once
+    bool top = false;                     // keep the summary's tops
+    int64_t version_base = 0;             // run start, microseconds since the epoch
+    HashKey hash_key = random_hash_key(); // of the flow tables
 };
 
 struct Progress {
@@ -60,12 +63,28 @@ struct Tops {
     std::vector<TopEntry> protocols, hosts, talkers; // most bytes first
 };
 
+// std::runtime_error if no frame of the source can be decoded; else a warning for each link type that is not known.
+std::vector<std::string> check_links(const Source &source);
+
+class BatchQueues;
+class BlockRing;
+struct MeterSwap;
+
+// What an engine that is one of several has of the others.
+struct Part {
+    uint16_t number = 0;
+    std::shared_ptr<BatchQueues> queues; // of all; null: this one is alone
+    std::function<void()> died;          // called on the engine's thread when an exception has ended it
+};
+
 // Methods may be called from any one thread unless they say otherwise.
 class Engine {
   public:
-    Engine(std::shared_ptr<Registry> registry, const EngineOptions &options); // std::invalid_argument, std::bad_alloc
-    ~Engine();                                                                // close()
+    Engine(std::shared_ptr<Registry> registry, const EngineOptions &options,
+           const Part &part = {});             // std::invalid_argument, std::bad_alloc
+    ~Engine();                                 // close()
     void open(std::unique_ptr<Source> source); // before start(); std::runtime_error if no frame of it can be decoded
+    void open(BlockRing &ring, bool live);     // instead of a source; it outlives the engine
     void start();
     void add_files(const std::vector<std::string> &paths); // any thread; std::invalid_argument if it does not follow
     std::vector<FinishedFile> finished_files();            // since the last call, in order
@@ -79,8 +98,13 @@ class Engine {
     // std::invalid_argument, and the old one stays: create() failed, or the structure or the fields are others.
     void reload_meter(const aicore_meter *meter, const std::string &config,
                       const std::vector<FieldInfo> *fields = nullptr);
-    void stop();  // any thread: end the input, final events follow
-    void close(); // no more events; joins the thread
+    // The two halves of it, for several engines.
+    MeterSwap fresh_meter(const aicore_meter *meter, const std::string &config,
+                          const std::vector<FieldInfo> *fields) const;
+    void take_meter(MeterSwap fresh);
+    void drop_old_meters(); // destroys the instances that others have replaced; the same thread
+    void stop();            // any thread: end the input, final events follow
+    void close();           // no more events; joins the thread
     std::string error() const;
     std::vector<std::string> warnings();
     std::vector<std::pair<std::string, uint64_t>> counters() const;

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <limits>
 #include <mutex>
 #include <span>
@@ -12,6 +13,8 @@
 
 #include "aicore/decode.h"
 #include "batch_writer.h"
+#include "block_ring.h"
+#include "clocks.h"
 #include "tracker.h"
 
 namespace aicore {
@@ -21,16 +24,6 @@ namespace {
 constexpr int kBurst = 512;                 // packets between looks at stop(), timers and counters
 constexpr int64_t kSilence = 5'000'000'000; // of a reader that has taken all batches: nothing more will be found
 constexpr int kWaitMs = 50;                 // a live source's wait for a packet: bounds how late timers run
-
-int64_t monotonic_ns() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-}
-
-int64_t wall_ns() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
 
 std::vector<const char *> counter_names() {
     std::vector<const char *> names;
@@ -51,8 +44,9 @@ constexpr int64_t kMaxTime = 1'000'000'000ll * 86400 * 366;
 } // namespace
 
 struct Engine::Impl {
-    Impl(std::shared_ptr<Registry> r, const EngineOptions &o)
-        : options(o), registry(freeze(std::move(r), o)), queue(o.queue_batches),
+    Impl(std::shared_ptr<Registry> r, const EngineOptions &o, const Part &p)
+        : options(o), part(p), registry(freeze(std::move(r), o)),
+          queues(p.queues ? p.queues : std::make_shared<BatchQueues>(1, o.queue_batches)), queue(queues, p.number),
           inspection(*registry, {o.stream_bytes, o.streams_bytes, o.inspected_flows}), meters(make_meters()),
           writer(options, registry->schema(), registry->schema()->name_index(o.sensor), queue, meters.get(), counters),
           decoder({o.vlan_in_key, o.tunnel_in_key, o.max_fragments}, counters),
@@ -105,6 +99,11 @@ struct Engine::Impl {
     }
 
     void run();
+    void read_source();
+    void take_blocks();
+    void track(DecodedBlock &given);
+    void settle_file();
+    void end();
     void publish();
     void end_files();
     void take_findings();
@@ -112,15 +111,20 @@ struct Engine::Impl {
     void settle(uint64_t batch);
 
     const EngineOptions options;
+    const Part part;
     const std::shared_ptr<Registry> registry;
     Counters counters; // engine thread
+    const std::shared_ptr<BatchQueues> queues;
     BatchQueue queue;
     Inspection inspection;                // reader's thread
     const std::unique_ptr<Meters> meters; // null: the run names none; engine thread
     BatchWriter writer;                   // engine thread
     Decoder decoder;                      // engine thread
     Tracker tracker;                      // engine thread, but tops()
-    std::unique_ptr<Source> source;
+    std::unique_ptr<Source> source;       // null: `ring` gives the packets
+    BlockRing *ring = nullptr;
+    bool live = false;
+    uint64_t own_packets = 0; // engine thread: of those of the ring
     static constexpr size_t kGroup = 32;
     std::array<Decoded, kGroup> decoded; // engine thread, as the next
     PacketBlock block;
@@ -144,7 +148,7 @@ struct Engine::Impl {
 };
 
 void Engine::Impl::publish() {
-    const std::vector<BrokenFile> broken = source->broken();
+    const std::vector<BrokenFile> broken = source ? source->broken() : std::vector<BrokenFile>();
     counters[Counter::files_broken] += broken.size();
     const std::lock_guard lock(mutex);
     broken_files.insert(broken_files.end(), broken.begin(), broken.end());
@@ -154,10 +158,11 @@ void Engine::Impl::publish() {
     const auto &anomalies = tracker.dissection().anomalies();
     for (size_t i = 1; i < anomalies.size(); ++i)
         if (anomalies[i]) published.emplace_back(registry->schema()->names[i], anomalies[i]);
-    progress.packets = counters[Counter::packets];
+    progress.packets = source ? counters[Counter::packets] : own_packets;
     progress.flows_live_tcp = tracker.live(0);
     progress.flows_live_udp = tracker.live(1);
     progress.clock = tracker.clock();
+    if (!source) return;
     progress.bytes_read = source->bytes_read();
     progress.bytes_total = source->bytes_total();
     progress.current = source->current();
@@ -167,12 +172,16 @@ void Engine::Impl::publish() {
 }
 
 // What is due at the end of a file ends now: the batches told with it hold all that its packets have led to by then.
+void Engine::Impl::settle_file() {
+    settle(writer.last_shown());
+    tracker.sweep(std::numeric_limits<size_t>::max());
+    writer.flush();
+}
+
 void Engine::Impl::end_files() {
     for (EndedFile &file : source->ended()) {
         if (!file.broken) ++counters[Counter::files_read];
-        settle(writer.last_shown());
-        tracker.sweep(std::numeric_limits<size_t>::max());
-        writer.flush();
+        settle_file();
         const std::lock_guard lock(mutex);
         finished_files.push_back({std::move(file.path), counters[Counter::batches], tracker.clock()});
     }
@@ -215,8 +224,32 @@ void Engine::Impl::settle(uint64_t batch) {
     }
 }
 
+// What an exception leaves of this engine is told as far as it goes, and the others of the run end, too.
 void Engine::Impl::run() {
-    const bool live = source->live();
+    try {
+        if (source)
+            read_source();
+        else
+            take_blocks();
+        end();
+    } catch (const std::exception &failure) {
+        {
+            const std::lock_guard lock(mutex);
+            error = (part.queues ? "worker " + std::to_string(part.number) : "the engine") +
+                    " has failed: " + failure.what();
+        }
+        if (ring) ring->leave(part.number);
+        if (part.died) part.died();
+        try {
+            end();
+        } catch (const std::exception &) { // the error is told already
+        }
+    }
+    if (ring) ring->leave(part.number);
+    queue.finish();
+}
+
+void Engine::Impl::read_source() {
     const int64_t clock_base =
         wall_ns() - monotonic_ns(); // the wall clock may be set while we run; the monotonic one may not
     if (live) tracker.set_live(clock_base + monotonic_ns());
@@ -244,6 +277,59 @@ void Engine::Impl::run() {
         }
         if (queue.closed()) break;
     }
+}
+
+// Until the ring ends: what was read before a stop() is in flows like the rest.
+void Engine::Impl::take_blocks() {
+    const int64_t clock_base = wall_ns() - monotonic_ns(); // as above
+    if (live) tracker.set_live(clock_base + monotonic_ns());
+    writer.set_waiting(!live);
+    tracker.set_settle([this](uint64_t batch) { settle(batch); });
+    int64_t next_publish = 0;
+    while (!queue.closed()) {
+        writer.note_time(monotonic_ns());
+        DecodedBlock *given = ring->next(part.number, kWaitMs);
+        if (given) track(*given);
+        const int64_t now = monotonic_ns();
+        if (live) tracker.tick(clock_base + now);
+        if (given) {
+            const bool file_ends = !given->ended.empty();
+            if (file_ends) settle_file();
+            ring->release(part.number, file_ends ? queues->handed_over() : 0, tracker.clock());
+        }
+        if (writer.due(now)) writer.flush();
+        if (now >= next_publish) {
+            publish();
+            next_publish = now + 50'000'000;
+        }
+        take_findings();
+        take_meters();
+        if (!given && ring->ended(part.number)) break;
+    }
+}
+
+// Of packets that other workers own only the time counts.
+void Engine::Impl::track(DecodedBlock &given) {
+    if (given.new_file) tracker.begin_file();
+    const std::span own(given.own[part.number]);
+    size_t next = 0, fetched = 0;
+    for (size_t i = 0; i < given.count; ++i) {
+        if (given.owners[i] != part.number) {
+            tracker.pass(given.times[i]);
+            continue;
+        }
+        if (next == fetched) {
+            const auto group = own.subspan(next, std::min(own.size() - next, kGroup));
+            tracker.fetch(group);
+            fetched += group.size();
+        }
+        const Decoded &d = own[next++];
+        tracker.packet(d.packet, *d.raw, d.hash, d.slot);
+    }
+    own_packets += own.size();
+}
+
+void Engine::Impl::end() {
     writer.set_waiting(true); // nothing is read any more: the last events may wait for their reader
     tracker.end_all();
     settle(writer.last_shown());
@@ -251,10 +337,9 @@ void Engine::Impl::run() {
     tracker.end_meters(); // what had no room for its last events because the reader has gone
     writer.flush();
     publish();
-    queue.finish();
 }
 
-Engine::Engine(std::shared_ptr<Registry> registry, const EngineOptions &o) {
+Engine::Engine(std::shared_ptr<Registry> registry, const EngineOptions &o, const Part &part) {
     check<uint32_t>("tcp_flows", o.tcp_flows, 1, kMaxFlows);
     check<uint32_t>("udp_flows", o.udp_flows, 1, kMaxFlows);
     for (const auto &[name, value] : {std::pair{"idle_tcp", o.idle_tcp},
@@ -270,27 +355,39 @@ Engine::Engine(std::shared_ptr<Registry> registry, const EngineOptions &o) {
     check<size_t>("streams_bytes", o.streams_bytes, o.stream_bytes, size_t{1} << 36);
     check<uint32_t>("max_fragments", o.max_fragments, 1, 1 << 24);
     check<uint32_t>("inspected_flows", o.inspected_flows, 1, 1 << 24);
-    impl_ = std::make_unique<Impl>(std::move(registry), o);
+    impl_ = std::make_unique<Impl>(std::move(registry), o, part);
 }
 
 Engine::~Engine() {
     close();
 }
 
-void Engine::open(std::unique_ptr<Source> source) {
+std::vector<std::string> check_links(const Source &source) {
     std::vector<std::string> unknown;
-    const auto links = source->links();
+    const auto links = source.links();
     for (const Link &link : links)
         if (!Decoder::supports(link.linktype))
             unknown.push_back(link.name + ": link type " + linktype_name(link.linktype) + " is not known to aicore");
     if (!unknown.empty() && unknown.size() == links.size()) throw std::runtime_error(unknown[0]);
-    for (auto &u : unknown)
-        impl_->warnings.push_back(u + "; its packets are counted as other_link");
+    for (auto &warning : unknown)
+        warning += "; its packets are counted as other_link";
+    return unknown;
+}
+
+void Engine::open(std::unique_ptr<Source> source) {
+    for (auto &warning : check_links(*source))
+        impl_->warnings.push_back(std::move(warning));
+    impl_->live = source->live();
     impl_->source = std::move(source);
 }
 
+void Engine::open(BlockRing &ring, bool live) {
+    impl_->live = live;
+    impl_->ring = &ring;
+}
+
 void Engine::start() {
-    if (!impl_->source) throw std::invalid_argument("no source was opened");
+    if (!impl_->source && !impl_->ring) throw std::invalid_argument("no source was opened");
     if (impl_->thread.joinable()) throw std::invalid_argument("the engine runs already");
     impl_->publish();
     impl_->thread = std::thread([this] { impl_->run(); });
@@ -311,16 +408,18 @@ std::vector<BrokenFile> Engine::broken_files() {
 }
 
 std::unique_ptr<Batch> Engine::pull(int timeout_ms) {
-    std::vector<MeterSwap> old; // destroyed here, where create() was called, and not under the lock
-    {
-        const std::lock_guard lock(impl_->mutex);
-        old.swap(impl_->old_meters);
-    }
-    old.clear();
-    return impl_->queue.pop(timeout_ms);
+    drop_old_meters();
+    return impl_->queues->pop(timeout_ms);
 }
+
+void Engine::drop_old_meters() {
+    std::vector<MeterSwap> old; // destroyed here, where create() was called, and not under the lock
+    const std::lock_guard lock(impl_->mutex);
+    old.swap(impl_->old_meters);
+}
+
 bool Engine::finished() const {
-    return impl_->queue.drained();
+    return impl_->queues->drained();
 }
 const Registry &Engine::registry() const {
     return *impl_->registry;
@@ -338,11 +437,19 @@ void Engine::inspect(Batch &batch, ExternalProtocols &protocols) {
     impl_->found.notify_one();
 }
 
-void Engine::reload_meter(const aicore_meter *meter, const std::string &config, const std::vector<FieldInfo> *fields) {
+MeterSwap Engine::fresh_meter(const aicore_meter *meter, const std::string &config,
+                              const std::vector<FieldInfo> *fields) const {
     const size_t index = impl_->registry->same_meter(meter, fields);
-    MeterSwap fresh{index, std::make_unique<MeterInstance>(impl_->registry->meters()[index].meter, config)};
+    return {index, std::make_unique<MeterInstance>(impl_->registry->meters()[index].meter, config)};
+}
+
+void Engine::take_meter(MeterSwap fresh) {
     const std::lock_guard lock(impl_->mutex);
     impl_->fresh_meters.push_back(std::move(fresh));
+}
+
+void Engine::reload_meter(const aicore_meter *meter, const std::string &config, const std::vector<FieldInfo> *fields) {
+    take_meter(fresh_meter(meter, config, fields));
 }
 
 void Engine::stop() {
@@ -352,7 +459,7 @@ void Engine::stop() {
 
 void Engine::close() {
     stop();
-    impl_->queue.close();
+    impl_->queues->close();
     if (impl_->thread.joinable())
         impl_->thread.join();
     else

@@ -21,8 +21,8 @@ constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp an
 Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWriter &writer, Meters *meters,
                  Counters &counters)
     : options_(options), registry_(registry), writer_(writer),
-      counters_(counters), tables_{{options.tcp ? options.tcp_flows : 1, random_hash_key()},
-                                   {options.udp ? options.udp_flows : 1, random_hash_key()}},
+      counters_(counters), tables_{{options.tcp ? options.tcp_flows : 1, options.hash_key},
+                                   {options.udp ? options.udp_flows : 1, options.hash_key}},
       meters_(meters), dissection_(registry, {options.stream_bytes, options.streams_bytes, options.inspected_flows},
                                    meters, counters, &writer) {
     SipHash<2, 4> h({0, 0});
@@ -196,13 +196,17 @@ uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
     return slot;
 }
 
-void Tracker::packets(std::span<Decoded> group) {
+void Tracker::fetch(std::span<Decoded> group) {
     for (const Decoded &d : group)
         tables_[table_of(d.packet.key)].prefetch_bucket(d.hash);
     for (Decoded &d : group)
         d.slot = tables_[table_of(d.packet.key)].prefetch_slot(d.hash);
     for (const Decoded &d : group)
         if (d.slot != kNoSlot) prefetch(d);
+}
+
+void Tracker::packets(std::span<Decoded> group) {
+    fetch(group);
     for (const Decoded &d : group)
         packet(d.packet, *d.raw, d.hash, d.slot);
 }
@@ -215,10 +219,14 @@ void Tracker::prefetch(const Decoded &d) {
     if (d.packet.payload_length && !(flow.hot.bits & kDone)) dissection_.prefetch(flow.warm);
 }
 
+void Tracker::pass(int64_t time) {
+    advance(time);
+    if (clock_ >= next_sweep_ || behind_) sweep(kSweepAtPacket);
+}
+
 void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash, uint32_t slot) {
     const size_t t = table_of(p.key);
-    advance(p.time);
-    if (clock_ >= next_sweep_ || behind_) sweep(kSweepAtPacket);
+    pass(p.time);
     if (!(t == 0 ? options_.tcp : options_.udp)) {
         ++counters_[Counter::not_selected];
         return;

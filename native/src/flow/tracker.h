@@ -39,6 +39,8 @@ class Tracker {
     // misses overlap: waiting for them one by one took half of a packet's time. A few dozen packets fit into the first
     // level with all that is asked for.
     void packets(std::span<Decoded> group);
+    void fetch(std::span<Decoded> group);   // asks for that memory
+    void pass(int64_t time);                // what a packet's time does to all flows; packet() begins with it
     void begin_file() { new_file_ = true; } // the next packet is the first of another file
     void set_live(int64_t clock) {
         live_ = true;

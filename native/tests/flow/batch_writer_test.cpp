@@ -11,7 +11,8 @@ namespace {
 Row row_of(const Hot &hot_of, const Warm &warm_of) {
     EngineOptions options;
     options.version_base = 1'700'000'000'000'000;
-    BatchQueue queue(1);
+    const auto queues = std::make_shared<BatchQueues>(1, 1);
+    BatchQueue queue(queues, 0);
     Counters counters{};
     ColdPool cold;
     BatchWriter writer(options, std::make_shared<Schema>(), 0, queue, nullptr, counters);
@@ -21,7 +22,7 @@ Row row_of(const Hot &hot_of, const Warm &warm_of) {
     EXPECT_TRUE(writer.room(1));
     writer.append_update({hot, warm, 0, 0}, cold, true);
     EXPECT_TRUE(writer.flush());
-    const auto batch = queue.pop(0);
+    const auto batch = queues->pop(0);
     return batch->rows.at(0);
 }
 
