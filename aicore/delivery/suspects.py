@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 #: A row that failed so often, while rows of other flows went through, is poison.
 STRIKES = 5
-#: The same for a row that the adaptor wants later, or whose write ended in an OSError, such as ConnectionError and
-#: TimeoutError: of a store that is overloaded, or on a network that spoils every second write, five come by chance.
-#: With the usual pauses these take minutes.
+#: The same for a row whose write ended in an OSError, such as ConnectionError and TimeoutError: on a network that
+#: spoils every second write five come by chance. With the usual pauses these take minutes.
 WEAK_STRIKES = 20
 #: Window over which the share of poison is judged. The least number of rows keeps one hostile flow on a quiet link from
 #: stopping the adaptor.
@@ -27,7 +26,9 @@ class Suspect:
     strikes: int = 0  # times that a row of another key went through after a failure
     again: int = 0  # failures after the first strike
     alone: bool = False  # the row itself is known to fail, not only a batch that holds it
-    named: bool = False  # the adaptor asked for the retry
+    # The adaptor asked for the retry: it knows that the row is not to blame. A Redis at its limit of memory takes small
+    # rows and refuses large ones for as long as nobody gives it more.
+    named: bool = False
     tried: int = 0  # the version of the key's last row in the write whose answer named it
     weak: bool = False  # the last failure may well be the store's or the network's
     reason: str = ""
@@ -65,7 +66,7 @@ class Suspects:
         one.again += 1 if one.strikes else 0
         one.alone = one.alone or alone
         one.named = named
-        one.weak = weak or named
+        one.weak = weak
         one.reason = reason
         self._pending[key] = remove
 
@@ -88,7 +89,7 @@ class Suspects:
     def poison(self) -> Iterator[str]:
         """Keys with enough strikes."""
         for key, one in self._found.items():
-            if one.alone and one.strikes >= (WEAK_STRIKES if one.weak else STRIKES):
+            if one.alone and not one.named and one.strikes >= (WEAK_STRIKES if one.weak else STRIKES):
                 yield key
 
     def drop(self, key: str) -> Suspect | None:

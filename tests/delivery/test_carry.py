@@ -277,7 +277,7 @@ def test_a_row_that_is_refused_for_long_does_not_fill_the_spool(tmp_path: Path) 
         flows += 50
         until(lambda flows=flows: len(store.rows) == flows + 9)  # type: ignore[misc]
         most = max(most, spool.used_bytes)
-    total = one.counters()["spooled_total"]
+    total = one.counters()["spool_written"]
     assert total == 5_000
     assert earlier.rows == 0, "its row is in the run's own now"
     until(lambda: spool.used_bytes < 200_000)

@@ -23,6 +23,7 @@ import pytest
 from aicore.delivery import Delivery, Spool, balance, spool_list
 from aicore.delivery.counters import PLACES
 from aicore.delivery.payload import encode
+from aicore.delivery.suspects import WEAK_STRIKES
 from aicore.errors import Fatal, PartialWrite, RowError
 from aicore.plugins.adaptor import DatabaseAdaptor
 from aicore.record.batch import FlowBatch
@@ -968,6 +969,31 @@ def refusing(flows: set[int], how: str) -> FaultyAdaptor:
     store = FaultyAdaptor("all")
     store.fate = lambda row: how if row["flow_id"] in map(flow_id, flows) else "ok"  # type: ignore[arg-type,return-value]
     return store
+
+
+def test_a_row_that_the_adaptor_wants_later_never_becomes_a_dead_letter(tmp_path: Path) -> None:
+    """However often others go through in between: it waits in the spool at the end."""
+    store = FaultyAdaptor("all")
+    refused = 0
+
+    def fate(row: dict[str, Any]) -> Any:
+        nonlocal refused
+        refused += row["flow_id"] == flow_id(0)
+        return "retry" if row["flow_id"] == flow_id(0) else "ok"
+
+    store.fate = fate
+    spool = Spool(tmp_path / "x", min_free=0.0)
+    one = Delivery("x", store, live=True, events="all", transports={6}, spool=spool, wait=0.2, backoff=(0.0005, 0.0005))
+    one.start()
+    one.put(make_batch(1))
+    first = 1
+    while refused < 5 * WEAK_STRIKES:
+        one.put(make_batch(1, first=first, version=2 * first))
+        first += 1
+        until(lambda first=first: len(store.rows) == first - 1)  # type: ignore[misc]
+    one.finish(20)
+    counters = one.counters()
+    assert (counters["dead_lettered"], counters["spooled"], counters["delivered"]) == (0, 1, first - 1)
 
 
 @pytest.mark.parametrize("how", ["retry", "raise"])
