@@ -27,7 +27,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
 from servers.postgres.server import PostgresServer  # of the tests
 
-Load = Callable[[psycopg.Connection[Any], str, Any], None]
+Load = Callable[[psycopg.Connection[Any], str, Any, Sequence[str]], None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -50,25 +50,24 @@ def ready_tuples(batch: aicore.FlowBatch) -> tuple[list[str], list[tuple[Any, ..
     return names, list(zip(*columns, strict=True))
 
 
-def whole(connection: psycopg.Connection[Any], sql: str, data: bytes) -> None:
+def whole(connection: psycopg.Connection[Any], sql: str, data: bytes, _: Sequence[str]) -> None:
     with connection.cursor() as cursor, cursor.copy(f"{sql} (FORMAT binary)".encode()) as copy:
         copy.write(data)
 
 
-def by_row(connection: psycopg.Connection[Any], sql: str, rows: list[tuple[Any, ...]]) -> None:
+def by_row(connection: psycopg.Connection[Any], sql: str, rows: list[tuple[Any, ...]], _: Sequence[str]) -> None:
     with connection.cursor() as cursor, cursor.copy(sql.encode()) as copy:
         for row in rows:
             copy.write_row(row)
 
 
-def by_binary_row(types: Sequence[str]) -> Load:
-    def load(connection: psycopg.Connection[Any], sql: str, rows: list[tuple[Any, ...]]) -> None:
-        with connection.cursor() as cursor, cursor.copy(f"{sql} (FORMAT binary)".encode()) as copy:
-            copy.set_types(types)
-            for row in rows:
-                copy.write_row(row)
-
-    return load
+def by_binary_row(
+    connection: psycopg.Connection[Any], sql: str, rows: list[tuple[Any, ...]], types: Sequence[str]
+) -> None:
+    with connection.cursor() as cursor, cursor.copy(f"{sql} (FORMAT binary)".encode()) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
 
 
 def bench(server: PostgresServer, title: str, options: str, made: Callable[[], Batches], arguments: Any) -> None:
@@ -94,7 +93,8 @@ def bench(server: PostgresServer, title: str, options: str, made: Callable[[], B
         def write(given: Any) -> None:
             for names, rows in given:
                 with connection.transaction():
-                    load(connection, tables.copy(target, names).removesuffix(" (FORMAT binary)"), rows)
+                    sql = tables.copy(target, names).removesuffix(" (FORMAT binary)")
+                    load(connection, sql, rows, [types[name] for name in names])
                     if statement:
                         connection.execute(statement.encode(), prepare=True)
 
@@ -114,11 +114,10 @@ def bench(server: PostgresServer, title: str, options: str, made: Callable[[], B
 
         return prepared
 
-    copied = [types[name] for name in encoded(sample, sample.names()).names]
     tuples = emptied(lambda: list(map(ready_tuples, made())))
     ways = [
         Way("psycopg, write_row", tuples, raw(by_row), raw=True),
-        Way("psycopg, write_row, binary", tuples, raw(by_binary_row(copied)), raw=True),
+        Way("psycopg, write_row, binary", tuples, raw(by_binary_row), raw=True),
         Way("psycopg, ready bytes", emptied(lambda: list(map(ready_bytes, made()))), raw(whole)),
         Way("aicore-postgres", emptied(made), write),
     ]

@@ -34,7 +34,7 @@ class PostgresAdaptor(DatabaseAdaptor):
             str,
             default="upsert",
             choices=("upsert", "append"),
-            help="upsert: one row per flow, its latest record; append: a row for each record, several times as fast",
+            help="upsert: one row per flow, its latest record; append: a row for each record, without a key",
         ),
         "ended": Option(str, default="keep", choices=("keep", "delete"), help="what becomes of ended flows"),
         "partition": Option(
