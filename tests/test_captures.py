@@ -51,10 +51,37 @@ def test_formats(ng: bool, order: str, nano: bool, tmp_path: Path) -> None:
     assert max(flow.last_seen for flow in flows) == capture.frames[-1].time - (0 if nano else 789)
 
 
+OWN_NAMES = ("gre", "erspan", "vxlan", "geneve", "gtpu", "teredo", "etherip", "l2tp", "capwap", "ayiya")
+TUNNELS = dict(zip(OWN_NAMES, OWN_NAMES, strict=True)) | {
+    "gre_wccp": "gre",
+    "vxlan_gpe": "vxlan",
+    "l2tp3_ip": "l2tp",
+    "l2tp3_udp": "l2tp",
+    "mpls_ip": "mpls",
+    "mpls_udp": "mpls",
+    "pim_register": "pim",
+    "ipcomp": "ipip",
+}
+
+
 def test_tunnel_names_are_reported(tmp_path: Path) -> None:
-    for name in ("gre", "erspan", "vxlan", "geneve", "gtpu", "teredo"):
-        (flow,) = aicore.flows(CAPTURES[name]().write(tmp_path / name))
-        assert flow.tunnel.split(":")[0] == name
+    for capture, tunnel in TUNNELS.items():
+        (flow,) = aicore.flows(CAPTURES[capture]().write(tmp_path / capture))
+        assert flow.tunnel.split(":")[0] == tunnel
+    for name, tunnel in {"pbb": "pbb:100", "trill": "trill"}.items():
+        assert {flow.tunnel for flow in aicore.flows(CAPTURES[name]().write(tmp_path / name))} == {tunnel}
+
+
+@pytest.mark.parametrize("name", ["arcnet_bsd", "arcnet_linux", "pflog"])
+def test_filters_know_link_types(name: str, tmp_path: Path) -> None:
+    flows = list(aicore.flows(CAPTURES[name]().write(tmp_path / name), filter="tcp port 80"))
+    assert [flow.layer7 for flow in flows] == ["http"]
+
+
+@pytest.mark.parametrize("name", ["nflog", "pktap"])
+def test_filters_that_libpcap_lacks_are_an_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(aicore.SourceError, match="filtering not implemented"):
+        list(aicore.flows(CAPTURES[name]().write(tmp_path / name), filter="tcp port 80"))
 
 
 def test_a_tunnels_id_may_be_left_out_of_the_key(tmp_path: Path) -> None:

@@ -271,6 +271,39 @@ inline Bytes pptp(const Bytes &ppp_frame) {
 inline Bytes vxlan(uint32_t vni, const Bytes &frame) {
     return Bytes{8, 0, 0, 0} + u24(vni) + u8(0) + frame;
 }
+inline Bytes vxlan_gpe(uint32_t vni, unsigned next, const Bytes &payload, unsigned flags = 0x0c) {
+    return u8(flags) + zeros(2) + u8(next) + u24(vni) + u8(0) + payload;
+}
+// Version 2; `optional` stands behind tunnel and session. Flags as in RFC 2661.
+inline Bytes l2tp(const Bytes &ppp_frame, unsigned flags = 0, const Bytes &optional = {}) {
+    Bytes rest = u16(5) + u16(6) + optional + ppp_frame;
+    return u16(flags | 2) + ((flags & 0x4000) != 0 ? u16(static_cast<unsigned>(rest.size()) + 4) : Bytes{}) + rest;
+}
+inline Bytes l2tp3(const Bytes &payload, uint32_t session = 7) { // over UDP; over IP from the session on
+    return u16(3) + u16(0) + u32(session) + payload;
+}
+// `more` stands behind the first 8 bytes; flags as in RFC 5415, whose header's fourth byte they are with the one
+// before.
+inline Bytes capwap(const Bytes &frame, const Bytes &more = {}, unsigned flags = 0, unsigned fragment = 0) {
+    unsigned words = static_cast<unsigned>(more.size()) / 4 + 2;
+    return u32(words << 19 | 1u << 14 | 1u << 9 | flags) + u16(3) + u16(fragment) + more + frame;
+}
+inline Bytes ayiya(uint8_t next, const Bytes &payload, unsigned operation = 1) {
+    return Bytes{0x41, 0x52} + u8(0x10 | operation) + u8(next) + u32(1) + zeros(16) + zeros(20) + payload;
+}
+inline Bytes pim_register(const Bytes &ip, uint32_t flags = 0) {
+    return u32(0x2100def0) + u32(flags) + ip;
+}
+inline Bytes stored(const Bytes &payload) { // DEFLATE
+    unsigned n = static_cast<unsigned>(payload.size());
+    return u8(1) +
+           Bytes{static_cast<uint8_t>(n), static_cast<uint8_t>(n >> 8), static_cast<uint8_t>(~n),
+                 static_cast<uint8_t>(~n >> 8)} +
+           payload;
+}
+inline Bytes ipcomp(uint8_t next, uint16_t index, const Bytes &payload) {
+    return u8(next) + u8(0) + u16(index) + payload;
+}
 inline Bytes geneve(uint32_t vni, unsigned type, const Bytes &payload, const Bytes &options = {}) {
     return u8(static_cast<unsigned>(options.size() / 4)) + u8(0) + u16(type) + u24(vni) + u8(0) + options + payload;
 }

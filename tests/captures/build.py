@@ -14,6 +14,7 @@ from typing import Any
 from captures import links as li
 from captures import packets as p
 from captures import payloads as pay
+from captures import tunnels as tu
 from captures.files import CHDLC, LOOP, NULL, PPP, RAW, SLL, SLL2, Capture, Conversation, Tcp, Udp, reordered, talks
 
 CLIENT, SERVER, RESOLVER = "192.168.1.10", "203.0.113.80", "192.168.1.1"
@@ -315,6 +316,26 @@ CAPTURES: dict[str, Callable[[], Capture]] = {
     "gtpu_extension": partial(tunnel, partial(p.gtpu, extension=True)),
     "teredo": lambda: tunnel(p.teredo, http(client=CLIENT6, server=SERVER6)),
     "teredo_origin": lambda: tunnel(partial(p.teredo, origin=True), http(client=CLIENT6, server=SERVER6)),
+    "etherip": partial(tunnel, tu.etherip),
+    "gre_mpls": partial(tunnel, tu.gre_mpls),
+    "gre_wccp": partial(tunnel, tu.gre_wccp),
+    "gre_wccp_1": partial(tunnel, partial(tu.gre_wccp, version=1)),
+    "gre_nsh": partial(tunnel, tu.gre_nsh),
+    "mpls_ip": partial(tunnel, tu.mpls_ip),
+    "mpls_udp": partial(tunnel, tu.mpls_udp),
+    "mpls_udp_ethernet": partial(tunnel, tu.mpls_udp_ethernet),
+    "vxlan_gpe": partial(tunnel, tu.vxlan_gpe),
+    "vxlan_gpe_nsh": partial(tunnel, tu.vxlan_gpe_nsh),
+    "l2tp": partial(tunnel, tu.l2tp),
+    "l2tp_full": partial(tunnel, partial(tu.l2tp, full=True)),
+    "l2tp3_udp": partial(tunnel, tu.l2tp3_udp),
+    "l2tp3_ip": partial(tunnel, tu.l2tp3_ip),
+    "capwap": partial(tunnel, tu.capwap),
+    "capwap_wifi": partial(tunnel, tu.capwap_wifi),
+    "capwap_exchanged": partial(tunnel, partial(tu.capwap_wifi, exchanged=True)),
+    "ayiya": lambda: tunnel(tu.ayiya, http(client=CLIENT6, server=SERVER6)),
+    "pim_register": partial(tunnel, tu.pim_register),
+    "ipcomp": partial(tunnel, tu.ipcomp),
     "tunnel_in_tunnel": partial(tunnel, lambda packet: p.gre(p.vxlan(packet))),
     "fragments": fragmented,
     "fragments_v6": partial(fragmented, True),

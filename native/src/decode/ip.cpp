@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IPv4 (RFC 791), IPv6 (RFC 8200) with its extension headers, Authentication Header (RFC 4302).
+// IPv4 (RFC 791), IPv6 (RFC 8200) with its extension headers, Authentication Header (RFC 4302), IPComp (RFC 3173) where
+// nothing was compressed.
 #include "fragments.h"
 #include "layers.h"
 
@@ -81,26 +82,48 @@ Verdict ip_payload(uint8_t proto, View v, Walk &w) {
         return ip_in_ip(proto, v, w);
     case kProtoGre:
         return gre(v, w);
+    case kProtoEtherip:
+        return etherip(v, w);
+    case kProtoPim:
+        return pim(v, w);
+    case kProtoL2tp:
+        return l2tp_in_ip(v, w);
+    case kProtoMpls:
+        return mpls_in_ip(v, w);
     default:
         return w.untracked(Counter::other_ip);
     }
 }
 
 bool is_extension(uint8_t next, uint8_t version) {
-    if (next == kProtoAh) return true;
+    if (next == kProtoAh || next == kProtoIpcomp) return true;
     return version == 6 &&
            (next == kHopByHop || next == kRouting || next == kFragment || next == kDestination || next == kMobility);
 }
 
-// Skips the headers between the IP header and what it carries. In IPv4 only AH is one of them.
+// Where what an IPComp header (next header, flags, 2 bytes of index) announces begins; 0: it is compressed. It is not
+// with index 0, nor in a block of DEFLATE that is stored (RFC 1951 section 3.2.4): length and its complement, of 2
+// bytes.
+uint32_t uncompressed(View v, const Walk &w) {
+    if (v.has(4) && be16(v.data + 2) == 0) return 4;
+    if (!v.has(9) || (v.data[4] & 6) != 0 || (be16(v.data + 5) ^ be16(v.data + 7)) != 0xffff) return 0;
+    uint32_t length = __builtin_bswap16(be16(v.data + 5));
+    return length <= v.length - 9 || w.at.cut ? 9 : 0;
+}
+
+// Skips the headers between the IP header and what it carries. In IPv4 only AH and IPComp are among them.
 Verdict carried(uint8_t next, View v, int headers, Walk &w) {
     for (; is_extension(next, w.at.version); ++headers) {
         Counter bad = w.at.version == 6 ? Counter::bad_ipv6_extension : Counter::bad_ip_length;
         if (headers == kMaxExtensions) return w.broken(bad);
         if (v.captured < v.length) bad = Counter::short_ip; // if it ends inside, then the capture does, not the packet
-        if (!v.has(8)) return w.broken(bad);
+        if (!v.has(next == kProtoIpcomp ? 4 : 8)) return w.broken(bad);
         uint8_t after = v.data[0];
-        if (next == kFragment) {
+        if (next == kProtoIpcomp) {
+            uint32_t size = uncompressed(v, w);
+            if (size == 0) return w.untracked(Counter::other_ip);
+            v = v.from(size);
+        } else if (next == kFragment) {
             uint16_t field = be16(v.data + 2);
             Fragment fragment = {be32(v.data + 4), field & 0xfff8u, (field & 1) != 0, after};
             v = v.from(8);

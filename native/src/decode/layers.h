@@ -4,6 +4,7 @@
 // may turn out to hold nothing, and then the outer packet is what counts (decoder.cpp does the counting).
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -46,7 +47,8 @@ enum EtherType : uint16_t {
 };
 
 constexpr uint8_t kProtoIcmp = 1, kProtoIgmp = 2, kProtoIpv4 = 4, kProtoIpv6 = 41, kProtoGre = 47, kProtoEsp = 50,
-                  kProtoAh = 51, kProtoIcmpv6 = 58, kProtoSctp = 132;
+                  kProtoAh = 51, kProtoIcmpv6 = 58, kProtoEtherip = 97, kProtoPim = 103, kProtoIpcomp = 108,
+                  kProtoL2tp = 115, kProtoSctp = 132, kProtoMpls = 137;
 
 template <class T> inline T load(const uint8_t *p) {
     T value;
@@ -173,7 +175,7 @@ Verdict frame_relay(View v, Walk &w);
 Verdict slip(View v, Walk &w);
 
 // wifi.cpp
-Verdict ieee80211(View v, Walk &w);
+Verdict ieee80211(View v, Walk &w, bool exchanged = false); // `exchanged`: flags stand before the type
 Verdict radiotap(View v, Walk &w);
 
 // ip.cpp
@@ -190,14 +192,40 @@ Verdict later_fragment(const FragmentKey &key, uint32_t offset, bool more, View 
 // tunnel.cpp
 Verdict ip_in_ip(uint8_t proto, View v, Walk &w);
 Verdict gre(View v, Walk &w);
-// What a UDP datagram between these ports may carry; `v` is the UDP payload.
+Verdict etherip(View v, Walk &w);
+Verdict pim(View v, Walk &w);
+Verdict mpls_in_ip(View v, Walk &w);
+
+// l2tp.cpp
+Verdict l2tp_in_ip(View v, Walk &w);
+Verdict l2tp_in_udp(View v, Walk &w);
+
+// udp_tunnel.cpp. What a UDP datagram between these ports may carry; `v` is the UDP payload.
 Verdict udp_tunnel(uint16_t src_port, uint16_t dst_port, View v, Walk &w);
 
-constexpr uint16_t kPortVxlan = 4789, kPortVxlanLinux = 8472, kPortGeneve = 6081, kPortGtpu = 2152, kPortTeredo = 3544;
+constexpr uint16_t kPortL2tp = 1701, kPortGtpu = 2152, kPortTeredo = 3544, kPortVxlan = 4789, kPortVxlanGpe = 4790,
+                   kPortAyiya = 5072, kPortCapwapData = 5247, kPortGeneve = 6081, kPortMpls = 6635,
+                   kPortVxlanLinux = 8472;
 
+constexpr size_t tunnel_place(uint16_t port) {
+    return (port ^ port >> 9) & 31; // of the ports above, no two have the same
+}
+
+// A datagram costs two look-ups, however many there are.
+alignas(64) constexpr auto kTunnelPorts = [] {
+    std::array<uint16_t, 32> table{};
+    for (uint16_t port : {kPortL2tp, kPortGtpu, kPortTeredo, kPortVxlan, kPortVxlanGpe, kPortAyiya, kPortCapwapData,
+                          kPortGeneve, kPortMpls, kPortVxlanLinux}) {
+        uint16_t &place = table[tunnel_place(port)];
+        if (place != 0) throw "two ports at one place"; // at compile time
+        place = port;
+    }
+    return table;
+}();
+
+// Whether one of the ports is a tunnel's; port 0, which is none's, passes too.
 inline bool may_be_tunnel(uint16_t src_port, uint16_t dst_port) {
-    return dst_port == kPortVxlan || dst_port == kPortVxlanLinux || dst_port == kPortGeneve || dst_port == kPortGtpu ||
-           src_port == kPortGtpu || dst_port == kPortTeredo || src_port == kPortTeredo;
+    return kTunnelPorts[tunnel_place(dst_port)] == dst_port || kTunnelPorts[tunnel_place(src_port)] == src_port;
 }
 
 } // namespace wire

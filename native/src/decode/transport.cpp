@@ -80,8 +80,16 @@ Verdict udp(View v, Walk &w) {
     }
     if (may_be_tunnel(src_port, dst_port)) {
         Found outer = w.at;
+        w.at.anomaly = Counter::none;
         Verdict verdict = udp_tunnel(src_port, dst_port, body, w);
-        if (verdict == Verdict::flow || verdict == Verdict::untracked) return verdict;
+        if (verdict == Verdict::flow || verdict == Verdict::untracked) {
+            // An IP packet longer than the datagram that would carry it is none: the port alone made it look so.
+            if (w.at.anomaly != Counter::bad_ip_length) {
+                if (outer.anomaly != Counter::none) w.at.anomaly = outer.anomaly;
+                return verdict;
+            }
+            verdict = w.broken(Counter::bad_tunnel);
+        }
         Counter why = w.at.why;
         w.at = outer;
         // That a packet is cut is not the tunnel's fault.

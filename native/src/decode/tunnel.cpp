@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// IP-in-IP (RFC 2003, 2473, 4213), GRE (RFC 2784, 2890) with PPTP (RFC 2637) and ERSPAN (draft-foschiano-erspan), VXLAN
-// (RFC 7348), Geneve (RFC 8926), GTP-U (3GPP TS 29.281), Teredo (RFC 4380).
+// What the protocol of an IP header announces: IP-in-IP (RFC 2003, 2473, 4213), GRE (RFC 2784, 2890) with PPTP (RFC
+// 2637), ERSPAN (draft-foschiano-erspan) and WCCP, EtherIP (RFC 3378), PIM register (RFC 7761 section 4.9.3), MPLS (RFC
+// 4023).
 #include "layers.h"
 
 namespace aicore::wire {
 namespace {
 
-constexpr uint16_t kTypeErspan = 0x88be, kTypeErspan3 = 0x22eb, kTypePpp = 0x880b;
-
-uint32_t be24(const uint8_t *p) {
-    return be32(p) >> 8;
-}
+constexpr uint16_t kTypeErspan = 0x88be, kTypeErspan3 = 0x22eb, kTypePpp = 0x880b, kTypeWccp = 0x883e;
 
 // Type I: the frame itself. Type II and III: a header in front, told by its version.
 Verdict erspan(uint16_t type, bool sequenced, View v, Walk &w) {
@@ -27,6 +24,23 @@ Verdict erspan(uint16_t type, bool sequenced, View v, Walk &w) {
     return is_ip ? ip(v.from(header), w) : ethernet(v.from(header), w);
 }
 
+// Behind the fixed header of WCCP version 2 (draft-mclaggan-wccp-v2rev1 section 4.12); version 1 has none.
+Verdict wccp(View v, Walk &w) {
+    if (!looks_ipv4(v) && !looks_ipv6(v)) { // a flag of version 2 looks like the version of IPv4
+        if (!v.has(4)) return w.broken(Counter::bad_tunnel);
+        v = v.from(4);
+    }
+    return ip(v, w);
+}
+
+// Here the type of what follows stands in front: type, version 1, words of options, options.
+Verdict cisco_metadata(View v, Walk &w) {
+    if (!v.has(4)) return w.broken(Counter::bad_tunnel);
+    uint32_t header = 4 + v.data[3] * 4u;
+    if (v.data[2] != 1 || !v.has(header)) return w.broken(Counter::bad_tunnel);
+    return ethertype(be16(v.data), v.from(header), w);
+}
+
 Verdict gre_payload(uint16_t type, bool sequenced, View v, Walk &w) {
     switch (type) {
     case kTypeErspan:
@@ -36,66 +50,18 @@ Verdict gre_payload(uint16_t type, bool sequenced, View v, Walk &w) {
         return ethernet(v, w);
     case kTypePpp:
         return ppp(v, w);
+    case kTypeWccp:
+        return wccp(v, w);
+    case kTypeCiscoMetadata:
+        return cisco_metadata(v, w);
     default:
         return ethertype(type, v, w);
     }
 }
 
-Verdict vxlan(View v, Walk &w) {
-    if (!v.has(8)) return w.not_ip();
-    if ((v.data[0] & 0x08) == 0) return w.not_ip(); // I: the VNI is valid; other flags are to be ignored
-    if (!w.enter(Tunnel::vxlan)) return w.broken(Counter::too_deep);
-    w.identify(be24(v.data + 4));
-    return ethernet(v.from(8), w);
-}
-
-Verdict geneve(View v, Walk &w) {
-    if (!v.has(8) || (v.data[0] & 0xc0) != 0) return w.not_ip(); // version 0
-    uint32_t header = 8 + (v.data[0] & 0x3fu) * 4;
-    uint16_t type = be16(v.data + 2);
-    if (!w.enter(Tunnel::geneve)) return w.broken(Counter::too_deep);
-    w.identify(be24(v.data + 4));
-    if (!v.has(header)) return w.broken(Counter::bad_tunnel);
-    v = v.from(header);
-    return type == kTypeTeb ? ethernet(v, w) : ethertype(type, v, w);
-}
-
-Verdict gtpu(View v, Walk &w) {
-    constexpr uint8_t kTpdu = 0xff;
-    constexpr int kMaxGtpExtensions = 8;
-    if (!v.has(8) || (v.data[0] & 0xf0) != 0x30 || v.data[1] != kTpdu) return w.not_ip(); // version 1, GTP not GTP'
-    if (!w.enter(Tunnel::gtpu)) return w.broken(Counter::too_deep);
-    uint8_t flags = v.data[0];
-    uint32_t length = be16(v.data + 2);
-    if (length > v.length - 8 && !w.at.cut) return w.broken(Counter::bad_tunnel);
-    v = v.from(8).first(length);
-    if ((flags & 0x07) != 0) { // sequence number, N-PDU number, extension header type: all there if one is
-        if (!v.has(4)) return w.broken(Counter::bad_tunnel);
-        uint8_t extension = (flags & 0x04) != 0 ? v.data[3] : 0;
-        v = v.from(4);
-        for (int n = 0; extension != 0; ++n) {
-            if (n == kMaxGtpExtensions || !v.has(1)) return w.broken(Counter::bad_tunnel);
-            uint32_t size = v.data[0] * 4u;
-            if (size == 0 || !v.has(size)) return w.broken(Counter::bad_tunnel);
-            extension = v.data[size - 1];
-            v = v.from(size);
-        }
-    }
-    if (!v.has(1)) return w.broken(Counter::bad_tunnel);
-    uint8_t version = v.data[0] >> 4;
-    return version == 4 || version == 6 ? ip(v, w) : w.not_ip(); // else an Ethernet or unstructured session
-}
-
-Verdict teredo(View v, Walk &w) {
-    if (v.has(4) && v.data[0] == 0 && v.data[1] == 1) { // authentication: client id, value, nonce, confirmation
-        uint32_t header = 4u + v.data[2] + v.data[3] + 9;
-        if (!v.has(header)) return w.not_ip();
-        v = v.from(header);
-    }
-    if (v.has(8) && v.data[0] == 0 && v.data[1] == 0) v = v.from(8); // origin
-    if (!v.has(1) || v.data[0] >> 4 != 6) return w.not_ip();
-    if (!w.enter(Tunnel::teredo)) return w.broken(Counter::too_deep);
-    return ipv6(v, w);
+// Keep-alives, routing protocols, encrypted PPP: the outer packet is what is left to count.
+Verdict or_other(Verdict verdict, Walk &w) {
+    return verdict == Verdict::not_ip ? w.untracked(Counter::other_ip) : verdict;
 }
 
 } // namespace
@@ -127,25 +93,30 @@ Verdict gre(View v, Walk &w) {
         if ((flags & kKey) != 0) w.identify(be32(v.data + key_at));
         v = v.from(header);
     }
-    Verdict verdict = gre_payload(type, (flags & kSequence) != 0, v, w);
-    // Keep-alives, routing protocols, encrypted PPP: the outer packet is what is left to count.
-    return verdict == Verdict::not_ip ? w.untracked(Counter::other_ip) : verdict;
+    return or_other(gre_payload(type, (flags & kSequence) != 0, v, w), w);
 }
 
-Verdict udp_tunnel(uint16_t src_port, uint16_t dst_port, View v, Walk &w) {
-    switch (dst_port) {
-    case kPortVxlan:
-    case kPortVxlanLinux:
-        return vxlan(v, w);
-    case kPortGeneve:
-        return geneve(v, w);
-    case kPortGtpu:
-        return gtpu(v, w);
-    case kPortTeredo:
-        return teredo(v, w);
-    default:
-        return src_port == kPortGtpu ? gtpu(v, w) : teredo(v, w);
-    }
+Verdict etherip(View v, Walk &w) {
+    if (!v.has(2)) return w.broken(Counter::bad_tunnel);
+    if (v.data[0] >> 4 != 3) return w.untracked(Counter::other_ip); // version; the other bits are reserved
+    if (!w.enter(Tunnel::etherip)) return w.broken(Counter::too_deep);
+    return or_other(ethernet(v.from(2), w), w);
+}
+
+Verdict pim(View v, Walk &w) {
+    constexpr uint8_t kRegister = 0x21;  // version 2, type 1
+    constexpr uint32_t kNull = 1u << 30; // a header alone, to say that the source is still there
+    if (!v.has(1)) return w.broken(Counter::bad_tunnel);
+    if (v.data[0] != kRegister) return w.untracked(Counter::other_ip);
+    if (!v.has(8)) return w.broken(Counter::bad_tunnel);
+    if ((be32(v.data + 4) & kNull) != 0) return w.untracked(Counter::other_ip);
+    if (!w.enter(Tunnel::pim)) return w.broken(Counter::too_deep);
+    return ip(v.from(8), w);
+}
+
+Verdict mpls_in_ip(View v, Walk &w) {
+    if (!w.enter(Tunnel::mpls)) return w.broken(Counter::too_deep);
+    return or_other(mpls(v, w), w);
 }
 
 } // namespace aicore::wire

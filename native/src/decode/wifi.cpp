@@ -11,9 +11,9 @@ Verdict radiotap(View v, Walk &w) {
     return ieee80211(v.from(length), w);
 }
 
-Verdict ieee80211(View v, Walk &w) {
+Verdict ieee80211(View v, Walk &w, bool exchanged) {
     if (!v.has(2)) return w.broken(Counter::short_link);
-    uint8_t type = v.data[0], flags = v.data[1];
+    uint8_t type = v.data[exchanged], flags = v.data[!exchanged];
     bool data = (type & 0x0c) == 0x08, null = (type & 0x40) != 0, encrypted = (flags & 0x40) != 0;
     if (!data || null || encrypted) return w.not_ip();
     uint32_t header = 24;

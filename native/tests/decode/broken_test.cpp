@@ -130,20 +130,35 @@ TEST(Hostile, random_bytes_and_random_changes) {
         return frame4(ipv4({.proto = kUdp}, udp({.dst_port = port}, payload)));
     };
     std::vector<Seed> seeds;
-    for (const Bytes &b :
-         {frame4(kWeb), frame6(kWeb6), ethernet(kQinq, vlan(5, kVlan, vlan(6, kIpv4, kQuery))),
-          ethernet(kMpls, mpls({16}, zeros(4) + ethernet(kIpv4, kWeb))), ethernet(kPppoe, pppoe(ppp(0x57, kWeb6))),
-          frame6(ipv6({.next = 0},
-                      extension(43) + extension(44) + fragment_header(kUdp, 0, true, 1) + udp({}, zeros(16)))),
-          frame6(ipv6({.next = 44}, fragment_header(kUdp, 1000, false, 1) + zeros(16))),
-          over_udp(4789, vxlan(1, ethernet(kIpv4, kWeb))),
-          over_udp(6081, geneve(1, kTeb, ethernet(kIpv6, kWeb6), zeros(8))),
-          over_udp(2152, gtpu(1, kWeb, {0, 0, 0, 0x85, 1, 0, 0, 0}, 0x34)),
-          over_udp(3544, Bytes{0, 1, 0, 0} + zeros(17) + kWeb6),
-          frame4(ipv4({.proto = kGre},
-                      gre({.type = 0x22eb, .sequence = true, .key = 1}, zeros(12) + ethernet(kIpv4, kWeb)))),
-          frame4(ipv4({.proto = kGre}, pptp(ppp(0x21, kWeb)))),
-          frame4(ipv4({.proto = kIp6}, ipv6({.next = kIpIp}, kWeb)))})
+    for (const Bytes &b : {frame4(kWeb),
+                           frame6(kWeb6),
+                           ethernet(kQinq, vlan(5, kVlan, vlan(6, kIpv4, kQuery))),
+                           ethernet(kMpls, mpls({16}, zeros(4) + ethernet(kIpv4, kWeb))),
+                           ethernet(kPppoe, pppoe(ppp(0x57, kWeb6))),
+                           frame6(ipv6({.next = 0}, extension(43) + extension(44) + fragment_header(kUdp, 0, true, 1) +
+                                                        udp({}, zeros(16)))),
+                           frame6(ipv6({.next = 44}, fragment_header(kUdp, 1000, false, 1) + zeros(16))),
+                           over_udp(4789, vxlan(1, ethernet(kIpv4, kWeb))),
+                           over_udp(6081, geneve(1, kTeb, ethernet(kIpv6, kWeb6), zeros(8))),
+                           over_udp(2152, gtpu(1, kWeb, {0, 0, 0, 0x85, 1, 0, 0, 0}, 0x34)),
+                           over_udp(3544, Bytes{0, 1, 0, 0} + zeros(17) + kWeb6),
+                           frame4(ipv4({.proto = kGre}, gre({.type = 0x22eb, .sequence = true, .key = 1},
+                                                            zeros(12) + ethernet(kIpv4, kWeb)))),
+                           frame4(ipv4({.proto = kGre}, pptp(ppp(0x21, kWeb)))),
+                           frame4(ipv4({.proto = kIp6}, ipv6({.next = kIpIp}, kWeb))),
+                           over_udp(4790, vxlan_gpe(1, 4, nsh(3, frame4(kWeb)))),
+                           over_udp(1701, l2tp(ppp(0x21, kWeb), 0x4800, zeros(4))),
+                           over_udp(1701, l2tp3(zeros(8) + frame4(kWeb))),
+                           over_udp(5247, capwap(frame4(kWeb))),
+                           over_udp(5247, capwap(Bytes{2, 8} + zeros(22) + snap(kIpv4, kWeb), zeros(8), 0x110)),
+                           over_udp(5072, ayiya(kIp6, kWeb6)),
+                           over_udp(6635, mpls({16, 17}, zeros(4) + frame4(kWeb))),
+                           frame4(ipv4({.proto = 97}, u16(0x3000) + frame4(kWeb))),
+                           frame4(ipv4({.proto = 115}, u32(7) + frame4(kWeb))),
+                           frame4(ipv4({.proto = 103}, pim_register(kWeb))),
+                           frame4(ipv4({.proto = 137}, mpls({16}, kWeb))),
+                           frame4(ipv4({.proto = kGre}, gre({.type = 0x883e}, Bytes{0x40, 0, 0, 0} + kWeb))),
+                           frame6(ipv6({.next = 108}, ipcomp(kTcp, 2, stored(tcp({}, zeros(9))))))})
         seeds.push_back({DLT_EN10MB, b});
     seeds.push_back({DLT_LINUX_SLL, cooked(kVlan, vlan(5, kIpv4, kWeb))});
     seeds.push_back({DLT_LINUX_SLL2, cooked2(kIpv6, kWeb6)});

@@ -107,6 +107,55 @@ INSTANTIATE_TEST_SUITE_P(
              over_udp(3544, Bytes{0, 1, 2, 3} + zeros(14) + zeros(8) + kWeb6)},
         Case{"teredo_from_server", Tunnel::teredo, 0, false, kWeb6Flow,
              outer4(kUdp, udp({.src_port = 3544, .dst_port = 50000}, zeros(8) + kWeb6))},
+        Case{"etherip", Tunnel::etherip, 0, false, kWebFlow, outer4(97, u16(0x3000) + kFrame)},
+        Case{"gre_wccp_1", Tunnel::gre, 0, false, kWebFlow, outer4(kGre, gre({.type = 0x883e}, kWeb))},
+        Case{"gre_wccp_2", Tunnel::gre, 0, false, kWebFlow,
+             outer4(kGre, gre({.type = 0x883e}, Bytes{0x40, 1, 2, 3} + kWeb))},
+        Case{"gre_wccp_2_ip6", Tunnel::gre, 0, false, kWeb6Flow,
+             outer4(kGre, gre({.type = 0x883e}, Bytes{0, 1, 2, 3} + kWeb6))},
+        Case{"gre_nsh", Tunnel::gre, 0, false, kWebFlow, outer4(kGre, gre({.type = kNsh}, nsh(3, kFrame)))},
+        Case{"gre_cisco_metadata", Tunnel::gre, 0, false, kWebFlow,
+             outer4(kGre, gre({.type = kCiscoMetadata}, u16(kIpv4) + Bytes{1, 1, 0, 1, 0, 7} + kWeb))},
+        Case{"mpls_in_ip", Tunnel::mpls, 0, false, kWebFlow, outer4(137, mpls({16}, kWeb))},
+        Case{"mpls_in_ip6", Tunnel::mpls, 0, false, kWebFlow, outer6(137, mpls({16, 17}, kFrame))},
+        Case{"mpls_in_udp", Tunnel::mpls, 0, false, kWebFlow, over_udp(6635, mpls({16, 17}, kWeb))},
+        Case{"mpls_in_udp_ip6", Tunnel::mpls, 0, false, kWeb6Flow, over_udp(6635, mpls({16}, kWeb6))},
+        Case{"mpls_in_udp_pseudowire", Tunnel::mpls, 0, false, kWebFlow, over_udp(6635, mpls({16}, zeros(4) + kFrame))},
+        Case{"vxlan_gpe_ethernet", Tunnel::vxlan, 9, true, kWebFlow, over_udp(4790, vxlan_gpe(9, 3, kTagged))},
+        Case{"vxlan_gpe_unsaid", Tunnel::vxlan, 9, true, kWebFlow, over_udp(4790, vxlan_gpe(9, 0, kFrame, 8))},
+        Case{"vxlan_gpe_ip4", Tunnel::vxlan, 9, true, kWebFlow, over_udp(4790, vxlan_gpe(9, 1, kWeb))},
+        Case{"vxlan_gpe_ip6", Tunnel::vxlan, 0, false, kWeb6Flow, over_udp(4790, vxlan_gpe(0, 2, kWeb6, 4))},
+        Case{"vxlan_gpe_nsh", Tunnel::vxlan, 9, true, kWebFlow, over_udp(4790, vxlan_gpe(9, 4, nsh(1, kWeb, 2)))},
+        Case{"vxlan_gpe_mpls", Tunnel::vxlan, 9, true, kWebFlow, over_udp(4790, vxlan_gpe(9, 5, mpls({16}, kWeb)))},
+        Case{"l2tp", Tunnel::l2tp, 0, false, kWebFlow, over_udp(1701, l2tp(ppp(0x21, kWeb)))},
+        Case{"l2tp_reply", Tunnel::l2tp, 0, false, kWeb6Flow,
+             outer4(kUdp, udp({.src_port = 1701, .dst_port = 50000}, l2tp(ppp(0x57, kWeb6))))},
+        Case{"l2tp_all_fields", Tunnel::l2tp, 0, false, kWebFlow,
+             over_udp(1701, l2tp(Bytes{0xff, 3} + ppp(0x21, kWeb), 0x4a00, zeros(4) + u16(3) + zeros(3)) + zeros(9))},
+        Case{"l2tp3_udp", Tunnel::l2tp, 0, false, kWebFlow, over_udp(1701, l2tp3(kFrame))},
+        Case{"l2tp3_udp_cookie_8", Tunnel::l2tp, 0, false, kWebFlow,
+             over_udp(1701, l2tp3(u32(0xdeadbeef) + u32(0x45000041) + kTagged))},
+        Case{"l2tp3_ip", Tunnel::l2tp, 0, false, kWeb6Flow, outer4(115, u32(7) + ethernet(kIpv6, kWeb6))},
+        Case{"l2tp3_ip_cookie_sublayer", Tunnel::l2tp, 0, false, kWebFlow,
+             outer6(115, u32(7) + u32(0x12345678) + u32(0x9abcdef0) + u32(0x40000001) + kFrame)},
+        Case{"l2tp3_ip_hdlc", Tunnel::l2tp, 0, false, kWebFlow,
+             outer4(115, u32(7) + u32(1) + Bytes{0x0f, 0, 8, 0} + kWeb)},
+        Case{"l2tp3_ip_ppp", Tunnel::l2tp, 0, false, kWeb6Flow,
+             outer4(115, u32(7) + Bytes{0xff, 3} + ppp(0x57, kWeb6))},
+        Case{"l2tp3_ip_ip", Tunnel::l2tp, 0, false, kWebFlow, outer4(115, u32(7) + kWeb)},
+        Case{"capwap", Tunnel::capwap, 0, false, kWebFlow, over_udp(5247, capwap(kFrame))},
+        Case{"capwap_wifi", Tunnel::capwap, 0, false, kWebFlow,
+             over_udp(5247, capwap(Bytes{0x08, 0x01} + zeros(22) + snap(kIpv4, kWeb), zeros(16), 0x130))},
+        Case{"capwap_wifi_exchanged", Tunnel::capwap, 0, false, kWebFlow,
+             outer4(kUdp, udp({.src_port = 5247, .dst_port = 50000},
+                              capwap(Bytes{0x02, 0x88} + zeros(24) + snap(kIpv4, kWeb), {}, 0x100)))},
+        Case{"ayiya", Tunnel::ayiya, 0, false, kWeb6Flow, over_udp(5072, ayiya(kIp6, kWeb6))},
+        Case{"ayiya_ip4", Tunnel::ayiya, 0, false, kWebFlow,
+             outer4(kUdp, udp({.src_port = 5072, .dst_port = 50000}, ayiya(kIpIp, kWeb)))},
+        Case{"pim_register", Tunnel::pim, 0, false, kQueryFlow, outer4(103, pim_register(kQuery))},
+        Case{"pim_register_ip6", Tunnel::pim, 0, false, kWeb6Flow, outer6(103, pim_register(kWeb6, 0x80000000))},
+        Case{"ipcomp_stored_ipip", Tunnel::ipip, 0, false, kWebFlow, outer4(108, ipcomp(kIpIp, 2, stored(kWeb)))},
+        Case{"ipcomp_0_gre", Tunnel::gre, 0, false, kWebFlow, outer6(108, ipcomp(kGre, 0, gre({}, kWeb)))},
         Case{"udp_inside", Tunnel::vxlan, 1, true, kQueryFlow, over_udp(4789, vxlan(1, ethernet(kIpv4, kQuery)))}),
     [](const auto &info) { return info.param.name; });
 
@@ -174,7 +223,27 @@ TEST(Tunnel, without_ip_the_outer_udp_is_the_flow) {
          {Plain{4789, vxlan(7, ethernet(kArp, zeros(28)))}, Plain{4789, text("plain")}, Plain{4789, {}},
           Plain{6081, geneve(7, kTeb, ethernet(0x88cc, zeros(20)))}, Plain{6081, text("\xc0 version 3")},
           Plain{2152, gtpu(0, zeros(6), {}, 0x32, 1)}, Plain{2152, text("GET /")}, Plain{3544, text("plain")},
-          Plain{2152, gtpu(1, ethernet(kIpv4, kWeb))}}) {
+          Plain{2152, gtpu(1, ethernet(kIpv4, kWeb))},
+          // of each kind: what is no tunnel, what is of another kind, what carries no IP
+          Plain{4790, text("d1:ad2:id20:abcdefghij0123456789")}, Plain{4790, vxlan_gpe(9, 1, kWeb, 0x1c)},
+          Plain{4790, vxlan_gpe(9, 1, kWeb, 0x0d)}, Plain{4790, vxlan_gpe(9, 1, kWeb, 0)},
+          Plain{4790, u8(12) + u8(1) + vxlan(9, kFrame)}, Plain{4790, vxlan_gpe(9, 3, ethernet(kArp, zeros(28)))},
+          Plain{4790, vxlan_gpe(9, 7, kWeb)}, Plain{1701, l2tp({}, 0xc800, zeros(4))}, // control
+          Plain{1701, l2tp(ppp(0xc021, zeros(8)))}, Plain{1701, l2tp(ppp(0x21, kWeb), 0x0400)},
+          Plain{1701, cut(l2tp(ppp(0x21, kWeb), 0x4000), 0, 50)}, Plain{1701, u16(0x4002) + u16(7) + zeros(8) + kWeb},
+          Plain{1701, l2tp(ppp(0x21, kWeb), 0x0200, u16(999))}, Plain{1701, l2tp3(kFrame, 0)},
+          Plain{1701, l2tp3(zeros(16) + kFrame)}, Plain{1701, u16(3) + u16(1) + u32(7) + kFrame},
+          Plain{1701, l2tp3(ethernet(kIpv4, ipv4({.total = 500}, tcp({}))))}, Plain{1701, text("plain text, long")},
+          Plain{5247, u8(1) + capwap(kFrame)}, Plain{5247, capwap(kFrame, {}, 0x08)}, // DTLS, keep-alive
+          Plain{5247, capwap(kFrame, {}, 1)}, Plain{5247, capwap(kFrame, {}, 0x80, 8)},
+          Plain{5247, capwap(kFrame, {}, 0x40)}, Plain{5247, capwap(kFrame, {}, 0, 1)},
+          Plain{5247, u32(1u << 19) + zeros(4) + kFrame}, Plain{5247, capwap(Bytes{0x80, 0} + zeros(40), {}, 0x100)},
+          Plain{5247, u32(31u << 19) + zeros(80)},
+          Plain{5247, u32(2u << 19 | 2u << 9 | 0x100) + zeros(4) + Bytes{8, 1} + zeros(22) + snap(kIpv4, kWeb)},
+          Plain{5072, ayiya(kIp6, kWeb6, 0)}, Plain{5072, ayiya(kIpIp, kWeb6)}, Plain{5072, ayiya(59, {})},
+          Plain{5072, u8(0x61) + ayiya(kIp6, kWeb6)}, Plain{5072, text("plain text, long")},
+          Plain{6635, text("GET / HTTP/1.1 and more")}, Plain{6635, mpls({16}, zeros(40))},
+          Plain{6635, mpls({16}, ipv4({.total = 500}, tcp({})))}, Plain{6635, zeros(3)}, Plain{6635, zeros(400)}}) {
         ASSERT_TRUE(d(ethernet(kIpv4, over_udp(p.port, p.payload)))) << p.port;
         EXPECT_EQ(d.flow(), "172.16.0.1 50000 > 172.16.0.2 " + std::to_string(p.port));
         EXPECT_EQ(d.payload(), std::string(p.payload.begin(), p.payload.end()));
@@ -184,7 +253,7 @@ TEST(Tunnel, without_ip_the_outer_udp_is_the_flow) {
         EXPECT_EQ(d.packet.vlan, 0);
         EXPECT_EQ(d.anomaly(), Counter::none);
     }
-    EXPECT_EQ(d[Counter::udp], 9u);
+    EXPECT_EQ(d[Counter::udp], 47u);
     EXPECT_EQ(d[Counter::tunnelled] + d[Counter::arp] + d[Counter::other_link], 0u);
 }
 
@@ -204,14 +273,17 @@ TEST(Tunnel, broken_inside_is_an_anomaly_of_the_outer_flow) {
     Bytes bad = kWeb;
     bad[0] = 0x41; // header length 4
     Decoding d;
-    std::vector<Bytes> broken = {over_udp(4789, vxlan(7, ethernet(kIpv4, bad))),
-                                 over_udp(4789, vxlan(7, ethernet(kIpv6, kWeb))),
-                                 over_udp(4789, vxlan(7, zeros(5))),
-                                 over_udp(6081, u8(63) + geneve(7, kIpv4, kWeb)),
-                                 over_udp(2152, gtpu(1, bad)),
-                                 over_udp(2152, cut(gtpu(1, kWeb), 0, 30)),
-                                 over_udp(2152, gtpu(1, {}, {0, 0, 0, 0x85, 0, 0}, 0x34)),
-                                 over_udp(3544, cut(kWeb6, 0, 39))};
+    std::vector<Bytes> broken = {
+        over_udp(4789, vxlan(7, ethernet(kIpv4, bad))), over_udp(4789, vxlan(7, ethernet(kIpv6, kWeb))),
+        over_udp(4789, vxlan(7, zeros(5))), over_udp(6081, u8(63) + geneve(7, kIpv4, kWeb)),
+        over_udp(2152, gtpu(1, bad)), over_udp(2152, cut(gtpu(1, kWeb), 0, 30)),
+        over_udp(2152, gtpu(1, {}, {0, 0, 0, 0x85, 0, 0}, 0x34)), over_udp(3544, cut(kWeb6, 0, 39)),
+        over_udp(4790, vxlan_gpe(7, 1, bad)), over_udp(4790, vxlan_gpe(7, 4, zeros(8) + kWeb)),
+        over_udp(1701, l2tp(ppp(0x21, bad))), over_udp(5247, capwap(ethernet(kIpv4, bad))),
+        // a packet longer than what would carry it
+        over_udp(4789, vxlan(7, ethernet(kIpv4, ipv4({.total = 500}, tcp({}))))),
+        over_udp(1701, l2tp(ppp(0x57, ipv6({.length = 500}, tcp({}))))),
+        over_udp(2152, gtpu(1, ipv4({.proto = kIcmp, .total = 500}, zeros(8))))};
     for (const Bytes &ip : broken) {
         ASSERT_TRUE(d(ip, 0, DLT_RAW));
         EXPECT_EQ(d.anomaly(), Counter::bad_tunnel);
@@ -227,6 +299,15 @@ TEST(Tunnel, broken_inside_is_an_anomaly_of_the_outer_flow) {
     EXPECT_FALSE(d(outer4(kGre, {0, 0, 8}), 0, DLT_RAW));
     EXPECT_EQ(d[Counter::bad_ip_length], 1u);
     EXPECT_EQ(d[Counter::bad_tunnel], broken.size() + 1);
+    for (const Bytes &ip : {outer4(97, {0x30}), outer4(103, {}), outer4(103, cut(pim_register(kWeb), 0, 7)),
+                            outer4(115, {0, 0, 1}), outer4(kGre, gre({.type = 0x883e}, zeros(3))),
+                            outer4(kGre, gre({.type = kCiscoMetadata}, u16(kIpv4) + Bytes{1, 99, 0, 1, 0, 7} + kWeb)),
+                            outer4(kGre, gre({.type = kCiscoMetadata}, u16(kIpv4) + Bytes{2, 1, 0, 1, 0, 7} + kWeb)),
+                            outer4(kGre, gre({.type = kCiscoMetadata}, zeros(3)))})
+        EXPECT_FALSE(d(ip, 0, DLT_RAW));
+    EXPECT_EQ(d[Counter::bad_tunnel], broken.size() + 9);
+    EXPECT_FALSE(d(outer4(108, {4, 0, 0}), 0, DLT_RAW));
+    EXPECT_EQ(d[Counter::bad_ip_length], 2u);
 }
 
 TEST(Tunnel, untracked_protocol_inside_is_counted_and_no_flow) {
@@ -241,6 +322,85 @@ TEST(Tunnel, untracked_protocol_inside_is_counted_and_no_flow) {
     EXPECT_EQ(d[Counter::other_ip], 1u);
     EXPECT_EQ(d[Counter::udp], 0u);
     EXPECT_EQ(d[Counter::tunnelled], 5u);
+}
+
+TEST(Tunnel, fragments_of_capwap) {
+    Decoding d;
+    const Bytes frame = cut(kFrame, 0, kFrame.size() - 4);
+    ASSERT_TRUE(d(over_udp(5247, capwap(frame, {}, 0x80)), 0, DLT_RAW)); // the first
+    EXPECT_EQ(d.flow(), kWebFlow);
+    EXPECT_EQ(d.packet.ip_bytes, kWeb.size());
+    EXPECT_EQ(d.packet.payload_length, 10u);
+    EXPECT_EQ(d.anomaly(), Counter::none);
+}
+
+TEST(Tunnel, ip_protocols_that_carry_no_ip) {
+    Decoding d;
+    EXPECT_FALSE(d(outer4(97, u16(0x4000) + kFrame), 0, DLT_RAW)); // EtherIP of another version
+    EXPECT_FALSE(d(outer4(97, u16(0x3000) + ethernet(kArp, zeros(28))), 0, DLT_RAW));
+    EXPECT_FALSE(d(outer4(103, u32(0x20000000) + zeros(8)), 0, DLT_RAW)); // hello
+    EXPECT_FALSE(d(outer4(103, pim_register(kWeb, 0x40000000)), 0, DLT_RAW));
+    EXPECT_FALSE(d(outer4(115, zeros(4) + l2tp({}, 0xc800)), 0, DLT_RAW)); // control
+    EXPECT_FALSE(d(outer4(115, u32(7) + zeros(40)), 0, DLT_RAW));
+    EXPECT_FALSE(d(outer4(137, mpls({16}, zeros(40))), 0, DLT_RAW));
+    EXPECT_FALSE(d(outer4(108, ipcomp(kIpIp, 2, kWeb)), 0, DLT_RAW)); // compressed
+    EXPECT_FALSE(d(outer4(108, ipcomp(kIpIp, 2, u8(3) + cut(stored(kWeb), 1, 59))), 0, DLT_RAW));
+    EXPECT_FALSE(d(outer4(108, ipcomp(kIpIp, 2, cut(stored(kWeb), 0, 40))), 0, DLT_RAW));
+    EXPECT_FALSE(d(outer4(108, {4, 0, 0, 2}), 0, DLT_RAW));
+    EXPECT_EQ(d[Counter::other_ip], 11u);
+    EXPECT_EQ(d[Counter::ipv4], 11u);
+}
+
+TEST(Tunnel, ipcomp_is_no_tunnel) {
+    Decoding d;
+    const Bytes segment = tcp({}, text("GET / HTTP/1.1"));
+    ASSERT_TRUE(d(ipv4({.proto = 108}, ipcomp(kTcp, 2, stored(segment))), 0, DLT_RAW));
+    EXPECT_EQ(d.flow(), kWebFlow);
+    EXPECT_EQ(d.payload(), "GET / HTTP/1.1");
+    EXPECT_EQ(d.packet.tunnel, Tunnel::none);
+    EXPECT_EQ(d.packet.ip_bytes, kWeb.size() + 9);
+    Bytes chain = segment; // as many as of other headers between IP and TCP
+    for (int i = 0; i < 8; ++i)
+        chain = ipcomp(i == 0 ? kTcp : 108, 0, chain);
+    ASSERT_TRUE(d(ipv4({.proto = 108}, chain), 0, DLT_RAW));
+    EXPECT_FALSE(d(ipv4({.proto = 108}, ipcomp(108, 0, chain)), 0, DLT_RAW));
+    EXPECT_EQ(d[Counter::bad_ip_length], 1u);
+}
+
+// Each kind four times inside itself, where it can be, and once more.
+TEST(Tunnel, every_kind_is_bounded) {
+    struct Kind {
+        const char *name;
+        Bytes (*wrap)(const Bytes &ip);
+    };
+    for (const Kind &kind : {
+             Kind{"etherip", [](const Bytes &ip) { return outer4(97, u16(0x3000) + ethernet(kIpv4, ip)); }},
+             Kind{"wccp", [](const Bytes &ip) { return outer4(kGre, gre({.type = 0x883e}, ip)); }},
+             Kind{"mpls_ip", [](const Bytes &ip) { return outer4(137, mpls({16}, ip)); }},
+             Kind{"mpls_udp", [](const Bytes &ip) { return over_udp(6635, mpls({16}, ip)); }},
+             Kind{"vxlan_gpe", [](const Bytes &ip) { return over_udp(4790, vxlan_gpe(9, 1, ip)); }},
+             Kind{"l2tp", [](const Bytes &ip) { return over_udp(1701, l2tp(ppp(0x21, ip))); }},
+             Kind{"l2tp3_udp", [](const Bytes &ip) { return over_udp(1701, l2tp3(ip)); }},
+             Kind{"l2tp3_ip", [](const Bytes &ip) { return outer4(115, u32(7) + ip); }},
+             Kind{"capwap", [](const Bytes &ip) { return over_udp(5247, capwap(ethernet(kIpv4, ip))); }},
+             Kind{"ayiya", [](const Bytes &ip) { return over_udp(5072, ayiya(kIpIp, ip)); }},
+             Kind{"pim", [](const Bytes &ip) { return outer4(103, pim_register(ip)); }},
+         }) {
+        Bytes ip = kWeb;
+        for (int i = 0; i < 4; ++i)
+            ip = kind.wrap(ip);
+        Decoding d;
+        ASSERT_TRUE(d(ip, 0, DLT_RAW)) << kind.name;
+        EXPECT_EQ(d.flow(), kWebFlow) << kind.name;
+        // One more: the innermost UDP datagram that may be reached is the flow, if there is one.
+        const bool in_udp = ip[9] == kUdp;
+        EXPECT_EQ(d(kind.wrap(ip), 0, DLT_RAW), in_udp) << kind.name;
+        EXPECT_EQ(d[Counter::too_deep], 1u) << kind.name;
+        if (in_udp) {
+            EXPECT_EQ(d.anomaly(), Counter::too_deep) << kind.name;
+            EXPECT_EQ(d.flow().substr(0, 10), "172.16.0.1") << kind.name;
+        }
+    }
 }
 
 TEST(Tunnel, gre_that_carries_no_ip) {
