@@ -15,20 +15,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from captures.build import dns
 from captures.files import Capture, talks
 from commandline import invoke, start
 from file_interface import FileInterface
+from guarantees import SERVERS, Row, Seen, check, table
 
 from aicore.delivery import DeadLetters, Spool
 from aicore.run import versions
 from aicore.testing import make_batch
 
 FLOWS = 30  # of the fixture `visits`
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "guarantees.md"
+SECTION = "From the record to the store"
 
 #: A store that takes records while there is a file `up`; with a file `once` ten of them, and then no more.
 STORE = """
@@ -52,24 +53,6 @@ done
 AWAY = "exec:sh store.sh?wait=0.3"
 #: The same one, where it is there: a busy machine takes long to start it.
 THERE = "exec:sh store.sh?wait=30"
-
-
-class Row(NamedTuple):
-    what: str
-    lost: str
-    seen: tuple[str, ...]
-    code: int
-
-
-def table() -> list[Row]:
-    text = PAGE.read_text().partition("## From the record to the store")[2].partition("\n## ")[0]
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    return [Row(what, lost, tuple(re.findall("`([^`]+)`", seen)), int(code)) for what, lost, seen, code in rows[1:]]
-
-
-class Seen(NamedTuple):
-    code: int
-    text: str
 
 
 def run(*arguments: object) -> Seen:
@@ -543,10 +526,14 @@ def scenario(row: Row) -> Callable[..., Seen]:
 
 
 def test_every_row_is_run() -> None:
-    assert [scenario(row) for row in table()] == list(SCENARIOS.values())
+    assert [scenario(row) for row in table(SECTION)] == list(SCENARIOS.values())
 
 
-@pytest.mark.parametrize("row", table(), ids=lambda row: row.what)
+def test_the_rows_of_servers_are_of_stores_whose_plugins_run_them() -> None:
+    assert {store for row in table("Stores on a server") for store in row.stores} == set(SERVERS)
+
+
+@pytest.mark.parametrize("row", table(SECTION), ids=lambda row: row.what)
 def test_a_row_of_the_table(
     row: Row,
     tmp_path: Path,
@@ -564,6 +551,4 @@ def test_a_row_of_the_table(
     given |= {"folder": tmp_path, "monkeypatch": monkeypatch, "install": install}
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     seen = function(**{name: given[name] for name in names})
-    assert seen.code == row.code, seen.text
-    for words in row.seen:
-        assert re.search(".*".join(map(re.escape, words.split("..."))), seen.text), (words, seen.text)
+    check(row, seen)
