@@ -11,7 +11,7 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -22,17 +22,17 @@ _inside: set[int] = set()  # daemon threads in such a call
 _exiting = threading.Event()
 
 
-def call(function: Callable[[int], T], argument: int) -> T:
+def call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
     """Calls a function of the core that lets other threads run; never returns once the interpreter ends."""
     if not threading.current_thread().daemon:
-        return function(argument)
+        return function(*arguments, **options)
     me = threading.get_ident()
     _inside.add(me)  # before the question, so that whoever waits for us sees it
     try:
         if _exiting.is_set():
             _inside.discard(me)
             threading.Event().wait()
-        return function(argument)
+        return function(*arguments, **options)
     finally:
         _inside.discard(me)
 

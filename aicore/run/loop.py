@@ -107,7 +107,8 @@ class Run:
         updates = any(map(self._hooks.wanted, ("flow_batch", "flow_update")))
         needs = Needs.of(stores, {TCP: stack.every_tcp, UDP: stack.every_udp}, hooks=updates)
         try:
-            self._engine = _core.Engine(
+            self._engine = exiting.call(
+                _core.Engine,
                 self.chain.registry.core,
                 **options,
                 tcp=TCP in needs.transports,
@@ -168,7 +169,7 @@ class Run:
         self._stores.abort()
         if self._follow is not None:
             self._follow.close()
-        self._engine.close()
+        exiting.call(self._engine.close)
         self._end_versions()
 
     def _end_versions(self) -> None:
@@ -381,7 +382,7 @@ class Run:
         if self._follow is not None:
             self._follow.finish(summary.counters["batches"], summary.adaptors)
             self._follow.close()
-        self._engine.close()
+        exiting.call(self._engine.close)
         self._end_versions()
         self.chain.guard.close()
         return summary

@@ -272,8 +272,9 @@ def test_an_outage_at_ten_thousand_events_a_second(server: Server, seconds: floa
     assert {record["key"]: record["seq"] for record in hash_records(server)} == last
     with contextlib.closing(sqlite3.connect(tmp_path / "flows.db")) as db:
         assert db.execute("SELECT count(*) FROM flows").fetchone() == (found["flows"],)
-    assert found["growth_mib"] <= 64 * 1.25
     assert found["redis_lag"] >= seconds * 0.9
+    behind = found["sqlite_lag"] > 1  # on a busy machine, and then its queue takes as much again
+    assert found["growth_mib"] <= (2 if behind else 1) * 64 * 1.25
     if found["rate"] > 9_000:  # a machine that cannot make the events in time says nothing about delays
         assert found["sqlite_lag"] < seconds * 0.75  # which a busy machine has without any outage
 
