@@ -23,7 +23,7 @@ NATIVE = Path(__file__).resolve().parents[1]
 # Constants that are bounds: the test program of the library that each belongs to, its file, its names.
 BOUNDS = [
     ("decode", "src/decode/layers.h", "kMaxTags kMaxLabels kMaxTunnels kMaxExtensions"),
-    ("decode", "src/decode/udp_tunnel.cpp", "kMaxGtpExtensions"),
+    ("decode", "src/decode/udp_tunnel.cpp", "kMaxGtpExtensions kMaxTrailers kMaxTrailer"),
     ("decode", "src/decode/pseudo.cpp", "kMaxAttributes"),
     ("decode", "src/decode/fragments.h", "kTimeout"),
     ("event", "include/aicore/batch.h", "kMaxKeptText"),

@@ -32,9 +32,7 @@ Layer frame(View v) {
 }
 // A packet without a frame has nothing behind it.
 Layer packet(View v) {
-    bool fills =
-        (looks_ipv4(v) && be16(v.data + 2) == v.length) || (looks_ipv6(v) && be16(v.data + 4) + 40u == v.length);
-    return fills ? ip : Layer{};
+    return fills_as_ip(v) ? ip : Layer{};
 }
 
 // Behind the session's id stands what its two ends agreed on when they opened it: a cookie of 0, 4 or 8 bytes, a

@@ -162,6 +162,7 @@ Verdict mpls(View v, Walk &w);
 bool looks_ethernet(View v); // of a type that carries IP, or ARP
 bool looks_ipv4(View v);
 bool looks_ipv6(View v);
+bool fills_as_ip(View v); // one of the two, with nothing behind it
 
 // pseudo.cpp: headers that the capturing system adds.
 Verdict nflog(View v, Walk &w);

@@ -20,6 +20,10 @@ bool looks_ipv6(View v) {
     return v.has(40) && v.data[0] >> 4 == 6 && be16(v.data + 4) + 40u <= v.length;
 }
 
+bool fills_as_ip(View v) {
+    return (looks_ipv4(v) && be16(v.data + 2) == v.length) || (looks_ipv6(v) && be16(v.data + 4) + 40u == v.length);
+}
+
 // No field says what follows the labels: IP by its version nibble and lengths, else an Ethernet pseudowire, with a
 // control word (first nibble 0, RFC 4385) or without.
 Verdict mpls(View v, Walk &w) {

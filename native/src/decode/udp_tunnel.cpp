@@ -47,7 +47,8 @@ Verdict vxlan_gpe(View v, Walk &w) {
 }
 
 Verdict geneve(View v, Walk &w) {
-    if (!v.has(8) || (v.data[0] & 0xc0) != 0) return w.not_ip(); // version 0
+    // Version 0; senders leave the reserved bits 0.
+    if (!v.has(8) || (v.data[0] & 0xc0) != 0 || (v.data[1] & 0x3f) != 0 || v.data[7] != 0) return w.not_ip();
     uint32_t header = 8 + (v.data[0] & 0x3fu) * 4;
     uint16_t type = be16(v.data + 2);
     if (!w.enter(Tunnel::geneve)) return w.broken(Counter::too_deep);
@@ -83,6 +84,20 @@ Verdict gtpu(View v, Walk &w) {
     return version == 4 || version == 6 ? ip(v, w) : w.not_ip(); // else an Ethernet or unstructured session
 }
 
+// Whether an IPv6 packet fills the datagram, but for trailers (RFC 6081 section 4): type, length, value.
+bool fills(View v) {
+    constexpr int kMaxTrailers = 8;
+    constexpr uint8_t kMaxTrailer = 5; // of the types that are defined
+    if (!looks_ipv6(v)) return false;
+    uint32_t at = 40u + be16(v.data + 4);
+    for (int n = 0; n < kMaxTrailers && at < v.length; ++n) {
+        if (!v.has(at + 2) || v.data[at] == 0 || v.data[at] > kMaxTrailer) return false;
+        at += 2u + v.data[at + 1];
+    }
+    return at == v.length;
+}
+
+// No field says that this is Teredo, so the lengths have to.
 Verdict teredo(View v, Walk &w) {
     if (v.has(4) && v.data[0] == 0 && v.data[1] == 1) { // authentication: client id, value, nonce, confirmation
         uint32_t header = 4u + v.data[2] + v.data[3] + 9;
@@ -90,7 +105,8 @@ Verdict teredo(View v, Walk &w) {
         v = v.from(header);
     }
     if (v.has(8) && v.data[0] == 0 && v.data[1] == 0) v = v.from(8); // origin
-    if (!v.has(1) || v.data[0] >> 4 != 6) return w.not_ip();
+    bool begins = w.at.cut && v.has(40) && v.data[0] >> 4 == 6;      // the rest is in later fragments
+    if (!begins && !fills(v)) return w.not_ip();
     if (!w.enter(Tunnel::teredo)) return w.broken(Counter::too_deep);
     return ipv6(v, w);
 }
@@ -143,8 +159,7 @@ Verdict mpls_in_udp(View v, Walk &w) {
         inner = inner.from(4);
     }
     bool control_word = inner.has(4) && inner.data[0] >> 4 == 0 && looks_ethernet(inner.from(4));
-    if (!bottom || !(looks_ipv4(inner) || looks_ipv6(inner) || looks_ethernet(inner) || control_word))
-        return w.not_ip();
+    if (!bottom || !(fills_as_ip(inner) || looks_ethernet(inner) || control_word)) return w.not_ip();
     if (!w.enter(Tunnel::mpls)) return w.broken(Counter::too_deep);
     return mpls(v, w);
 }

@@ -105,6 +105,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"teredo", Tunnel::teredo, 0, false, kWeb6Flow, over_udp(3544, kWeb6)},
         Case{"teredo_headers", Tunnel::teredo, 0, false, kWeb6Flow,
              over_udp(3544, Bytes{0, 1, 2, 3} + zeros(14) + zeros(8) + kWeb6)},
+        Case{"teredo_trailers", Tunnel::teredo, 0, false, kWeb6Flow,
+             over_udp(3544, kWeb6 + Bytes{1, 4, 0, 0, 0, 0, 4, 0})},
         Case{"teredo_from_server", Tunnel::teredo, 0, false, kWeb6Flow,
              outer4(kUdp, udp({.src_port = 3544, .dst_port = 50000}, zeros(8) + kWeb6))},
         Case{"etherip", Tunnel::etherip, 0, false, kWebFlow, outer4(97, u16(0x3000) + kFrame)},
@@ -223,7 +225,10 @@ TEST(Tunnel, without_ip_the_outer_udp_is_the_flow) {
          {Plain{4789, vxlan(7, ethernet(kArp, zeros(28)))}, Plain{4789, text("plain")}, Plain{4789, {}},
           Plain{6081, geneve(7, kTeb, ethernet(0x88cc, zeros(20)))}, Plain{6081, text("\xc0 version 3")},
           Plain{2152, gtpu(0, zeros(6), {}, 0x32, 1)}, Plain{2152, text("GET /")}, Plain{3544, text("plain")},
-          Plain{2152, gtpu(1, ethernet(kIpv4, kWeb))},
+          Plain{2152, gtpu(1, ethernet(kIpv4, kWeb))}, Plain{3544, kWeb6 + Bytes{6, 0}},
+          Plain{3544, kWeb6 + Bytes{1, 4, 0, 0, 0}}, Plain{3544, cut(kWeb6, 0, 39)}, Plain{3544, kWeb6 + Bytes{1}},
+          Plain{3544, kWeb6 + zeros(9)}, Plain{6081, u8(0) + u8(1) + cut(geneve(7, kIpv4, kWeb), 2, 62)},
+          Plain{6081, cut(geneve(7, kIpv4, kWeb), 0, 7) + u8(1) + kWeb},
           // of each kind: what is no tunnel, what is of another kind, what carries no IP
           Plain{4790, text("d1:ad2:id20:abcdefghij0123456789")}, Plain{4790, vxlan_gpe(9, 1, kWeb, 0x1c)},
           Plain{4790, vxlan_gpe(9, 1, kWeb, 0x0d)}, Plain{4790, vxlan_gpe(9, 1, kWeb, 0)},
@@ -243,7 +248,8 @@ TEST(Tunnel, without_ip_the_outer_udp_is_the_flow) {
           Plain{5072, ayiya(kIp6, kWeb6, 0)}, Plain{5072, ayiya(kIpIp, kWeb6)}, Plain{5072, ayiya(59, {})},
           Plain{5072, u8(0x61) + ayiya(kIp6, kWeb6)}, Plain{5072, text("plain text, long")},
           Plain{6635, text("GET / HTTP/1.1 and more")}, Plain{6635, mpls({16}, zeros(40))},
-          Plain{6635, mpls({16}, ipv4({.total = 500}, tcp({})))}, Plain{6635, zeros(3)}, Plain{6635, zeros(400)}}) {
+          Plain{6635, mpls({16}, kWeb + zeros(1))}, Plain{6635, mpls({16}, ipv4({.total = 500}, tcp({})))},
+          Plain{6635, zeros(3)}, Plain{6635, zeros(400)}}) {
         ASSERT_TRUE(d(ethernet(kIpv4, over_udp(p.port, p.payload)))) << p.port;
         EXPECT_EQ(d.flow(), "172.16.0.1 50000 > 172.16.0.2 " + std::to_string(p.port));
         EXPECT_EQ(d.payload(), std::string(p.payload.begin(), p.payload.end()));
@@ -253,8 +259,19 @@ TEST(Tunnel, without_ip_the_outer_udp_is_the_flow) {
         EXPECT_EQ(d.packet.vlan, 0);
         EXPECT_EQ(d.anomaly(), Counter::none);
     }
-    EXPECT_EQ(d[Counter::udp], 47u);
+    EXPECT_EQ(d[Counter::udp], 55u);
     EXPECT_EQ(d[Counter::tunnelled] + d[Counter::arp] + d[Counter::other_link], 0u);
+}
+
+TEST(Tunnel, teredo_has_eight_trailers_and_no_more) {
+    for (const int count : {8, 9}) {
+        Bytes datagram = kWeb6;
+        for (int n = 0; n < count; ++n)
+            datagram = datagram + Bytes{1, 0};
+        Decoding d;
+        ASSERT_TRUE(d(over_udp(3544, datagram), 0, DLT_RAW));
+        EXPECT_EQ(d.packet.tunnel, count == 8 ? Tunnel::teredo : Tunnel::none);
+    }
 }
 
 TEST(Tunnel, gtpu_has_eight_extension_headers_and_no_more) {
@@ -275,9 +292,9 @@ TEST(Tunnel, broken_inside_is_an_anomaly_of_the_outer_flow) {
     Decoding d;
     std::vector<Bytes> broken = {
         over_udp(4789, vxlan(7, ethernet(kIpv4, bad))), over_udp(4789, vxlan(7, ethernet(kIpv6, kWeb))),
-        over_udp(4789, vxlan(7, zeros(5))), over_udp(6081, u8(63) + geneve(7, kIpv4, kWeb)),
+        over_udp(4789, vxlan(7, zeros(5))), over_udp(6081, u8(63) + cut(geneve(7, kIpv4, kWeb), 1, 62)),
         over_udp(2152, gtpu(1, bad)), over_udp(2152, cut(gtpu(1, kWeb), 0, 30)),
-        over_udp(2152, gtpu(1, {}, {0, 0, 0, 0x85, 0, 0}, 0x34)), over_udp(3544, cut(kWeb6, 0, 39)),
+        over_udp(2152, gtpu(1, {}, {0, 0, 0, 0x85, 0, 0}, 0x34)), over_udp(3544, ipv6({.next = 0}, zeros(7))),
         over_udp(4790, vxlan_gpe(7, 1, bad)), over_udp(4790, vxlan_gpe(7, 4, zeros(8) + kWeb)),
         over_udp(1701, l2tp(ppp(0x21, bad))), over_udp(5247, capwap(ethernet(kIpv4, bad))),
         // a packet longer than what would carry it
