@@ -54,21 +54,23 @@ static_assert(sizeof(Hot) == 128);
 inline constexpr uint64_t kBySample = uint64_t{1} << 63;
 
 struct Warm {
+    // What packets look at comes first, in one cache line.
+    uint32_t cold; // index of the cold block, kNoSlot = none
+    List list;
+    EndReason end_reason;
+    uint16_t anomaly;   // index into Schema::names, as layer7
     int64_t opened;     // time of its first packet
     int64_t first_seen; // lowest packet time
     uint64_t flow_id[2];
     int64_t touched; // clock at the last packet if kSkewed; clock at FIN or RST if lingering
     uint64_t
         updated_packets; // packets at the last update event, or with kBySample; UINT64_MAX = something else changed
-    uint32_t cold;       // index of the cold block, kNoSlot = none
     uint32_t retransmissions;
     uint32_t tunnel_id;
     uint16_t vlan, vlan_inner;
-    uint16_t layer7, anomaly; // indexes into Schema::names
+    uint16_t layer7;
     Layer7By layer7_by;
     Tunnel tunnel;
-    List list;
-    EndReason end_reason;
 };
 static_assert(sizeof(Warm) <= 72);
 

@@ -181,6 +181,13 @@ class ColdPool {
             __builtin_prefetch(bytes + at, 1);
     }
 
+    void prefetch_streams(uint32_t i) const {
+        const auto *bytes = reinterpret_cast<const char *>(chunks_[i / kChunk][i % kChunk].streams.get());
+        if (!bytes) return;
+        for (size_t at = 0; at < sizeof(Streams); at += 64)
+            __builtin_prefetch(bytes + at, 1);
+    }
+
   private:
     static constexpr uint32_t kChunk = 256;
     std::vector<std::unique_ptr<Cold[]>> chunks_; // addresses stay valid while it grows

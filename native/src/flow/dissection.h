@@ -75,10 +75,13 @@ class Dissection {
     void forget(Warm &warm); // gives the cold block back
 
     ColdPool &cold() { return pool_; }
-    void prefetch(const Warm &warm) const {
-        if (warm.cold != kNoSlot) pool_.prefetch(warm.cold);
+    bool prefetch(const Warm &warm) const { // the cold block; false: there is none
+        if (warm.cold == kNoSlot) return false;
+        pool_.prefetch(warm.cold);
+        return true;
     }
-    const std::vector<uint64_t> &anomalies() const { return anomalies_; } // by names index
+    void prefetch_streams(const Warm &warm) const { pool_.prefetch_streams(warm.cold); } // of a flow that has one
+    const std::vector<uint64_t> &anomalies() const { return anomalies_; }                // by names index
 
   private:
     struct Call;

@@ -70,9 +70,7 @@ uint32_t FlowTable::prefetch_slot(uint64_t hash) const {
     const auto *hot = reinterpret_cast<const char *>(&hot_[slot]);
     __builtin_prefetch(hot, 1);
     __builtin_prefetch(hot + 64, 1);
-    const Warm &warm = warm_[slot];
-    __builtin_prefetch(&warm, 1);
-    __builtin_prefetch(&warm.list, 1); // often in the next line
+    __builtin_prefetch(&warm_[slot], 1); // where what packets look at is
     return slot;
 }
 

@@ -108,6 +108,7 @@ void Tracker::sweep(size_t budget) {
                 if (budget == 0) return void(behind_ = true);
                 const FlowRef flow = ref(t, slot);
                 if (!due(flow)) break;
+                if (const uint32_t next = flow.hot.next; next != kNoSlot) dissection_.prefetch(tables_[t].warm(next));
                 end(flow, natural_reason(flow));
             }
         }
@@ -201,8 +202,10 @@ void Tracker::fetch(std::span<Decoded> group) {
         tables_[table_of(d.packet.key)].prefetch_bucket(d.hash);
     for (Decoded &d : group)
         d.slot = tables_[table_of(d.packet.key)].prefetch_slot(d.hash);
+    for (Decoded &d : group)
+        d.dissected = d.slot != kNoSlot && prefetch(d);
     for (const Decoded &d : group)
-        if (d.slot != kNoSlot) prefetch(d);
+        if (d.dissected) dissection_.prefetch_streams(tables_[table_of(d.packet.key)].warm(d.slot));
 }
 
 void Tracker::packets(std::span<Decoded> group) {
@@ -211,12 +214,12 @@ void Tracker::packets(std::span<Decoded> group) {
         packet(d.packet, *d.raw, d.hash, d.slot);
 }
 
-// What lies behind the slot.
-void Tracker::prefetch(const Decoded &d) {
+// What lies behind the slot. True: there is more behind that.
+bool Tracker::prefetch(const Decoded &d) {
     const FlowRef flow = ref(table_of(d.packet.key), d.slot);
     if (meters_) meters_->prefetch(flow.table, flow.slot);
     if (d.packet.time >> 30 != flow.hot.last_seen >> 30) tables_[flow.table].prefetch_neighbours(flow.slot);
-    if (d.packet.payload_length && !(flow.hot.bits & kDone)) dissection_.prefetch(flow.warm);
+    return d.packet.payload_length && !(flow.hot.bits & kDone) && dissection_.prefetch(flow.warm);
 }
 
 void Tracker::pass(int64_t time) {

@@ -23,7 +23,8 @@ struct Decoded {
     Packet packet;
     const RawPacket *raw;
     uint64_t hash;
-    uint32_t slot; // set by Tracker::packets(): where its flow most likely is
+    uint32_t slot;  // set by Tracker::fetch(): where its flow most likely is
+    bool dissected; // same: that flow has a cold block, and its dissector may want the payload
 };
 
 class Tracker {
@@ -37,7 +38,7 @@ class Tracker {
     void packet(const Packet &packet, const RawPacket &raw, uint64_t hash, uint32_t slot);
     // One after the other, having asked for the memory of all their flows before, step by step, so that the caches'
     // misses overlap: waiting for them one by one took half of a packet's time. A few dozen packets fit into the first
-    // level with all that is asked for.
+    // level with all that is asked for; at most 32.
     void packets(std::span<Decoded> group);
     void fetch(std::span<Decoded> group);   // asks for that memory
     void pass(int64_t time);                // what a packet's time does to all flows; packet() begins with it
@@ -68,7 +69,7 @@ class Tracker {
     FlowRef ref(size_t table, uint32_t slot) {
         return {tables_[table].hot(slot), tables_[table].warm(slot), slot, static_cast<uint8_t>(table)};
     }
-    void prefetch(const Decoded &decoded);
+    bool prefetch(const Decoded &decoded);
     void advance(int64_t time);
     bool due(const FlowRef &flow) const;
     bool over(const FlowRef &flow, const Packet &packet, EndReason &reason) const; // this packet belongs to a new flow
