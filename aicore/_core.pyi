@@ -187,8 +187,10 @@ class LiveSource:
         promiscuous: bool = True,
         immediate: bool = False,
         timeout_ms: int = 100,
+        workers: int = 1,
     ) -> None:
-        """OSError; PermissionError without the right, naming the fix."""
+        """A socket for each worker; together they have buffer_bytes. OSError; PermissionError without the right, naming
+        the fix."""
 
 @final
 class Engine:

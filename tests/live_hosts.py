@@ -118,7 +118,8 @@ class Sensor:
                 cwd=folder,
             )
         interfaces = 1 + sum(argument == "-i" for argument in arguments)
-        self.wait_for(lambda: sockets(network) >= interfaces, "it to listen")
+        workers = int(str(arguments[arguments.index("--workers") + 1])) if "--workers" in arguments else 1
+        self.wait_for(lambda: sockets(network) >= interfaces * workers, "it to listen")
 
     @property
     def log(self) -> str:

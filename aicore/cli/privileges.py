@@ -14,15 +14,15 @@ from aicore.run.source import Source
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 
 
-def open_and_drop(source: Source) -> Source:
-    """Takes root back for a moment to open the interfaces, then gives it up for good.
+def open_and_drop(source: Source, workers: int = 1) -> Source:
+    """Takes root back for a moment to open the interfaces for so many workers, then gives it up for good.
 
     To be called before any thread runs, as no_new_privs belongs to a thread and later ones inherit it, and before any
     plugin is imported, as until then its code could take root back as well."""
     uid, gid = os.geteuid(), os.getegid()
     os.seteuid(0)
     try:
-        opened = source.open_live() if source.live else None
+        opened = source.open_live(workers) if source.live else None
     finally:
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)  # away from root this empties the sets of capabilities

@@ -49,7 +49,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     if options["user"]:
         from aicore.cli.privileges import open_and_drop
 
-        job = replace(job, source=open_and_drop(job.source))
+        job = replace(job, source=open_and_drop(job.source, options["workers"]))
     if options["as_json"] and job.writes_stdout:
         raise click.UsageError("--json and a store on standard output exclude each other")
     summary, code = run_control.run(

@@ -150,7 +150,7 @@ class Run:
                     queue_bytes=queue_bytes,
                     wait=wait,
                 )
-            source.open(self._engine)
+            source.open(self._engine, workers)
             for line in source.left_out:
                 self._warn(line)
         except BaseException:

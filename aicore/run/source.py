@@ -120,11 +120,11 @@ class Source:
         more = len(self.names) - 1
         return self.names[0] + (f" and {more} more" if more else "")
 
-    def open(self, engine: _core.Engine) -> None:
-        """SourceError with one clear line."""
+    def open(self, engine: _core.Engine, workers: int = 1) -> None:
+        """`workers`: those of the engine. SourceError with one clear line."""
         try:
             if self.live:
-                engine.open(self.opened or self.open_live())
+                engine.open(self.opened or self.open_live(workers))
             elif self.follow:
                 engine.follow_files(self.filter)
             else:
@@ -132,10 +132,10 @@ class Source:
         except (OSError, ValueError) as error:
             raise SourceError(str(error)) from error
 
-    def open_live(self) -> _core.LiveSource:
-        """The interfaces, ready to read. SourceError with one clear line."""
+    def open_live(self, workers: int = 1) -> _core.LiveSource:
+        """The interfaces, ready to read by so many workers. SourceError with one clear line."""
         try:
-            return _core.LiveSource(self.names, self.filter, **self.capture)
+            return _core.LiveSource(self.names, self.filter, **self.capture, workers=workers)
         except (OSError, ValueError) as error:
             raise SourceError(str(error)) from error
 

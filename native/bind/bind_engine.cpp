@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 #include <optional>
@@ -197,7 +198,8 @@ using EngineHolder = std::unique_ptr<Workers, WithoutGil>;
 
 // Interfaces that are open before there is an engine, as the right to open them may go away in between.
 struct LiveSource {
-    std::unique_ptr<Source> source; // empty once an engine has it
+    std::vector<std::unique_ptr<Source>> sources; // one for each worker, or one for all; empty once an engine has them
+    std::shared_ptr<Fanout> fanout;               // of several
 };
 
 } // namespace
@@ -205,7 +207,7 @@ struct LiveSource {
 void bind_engine(py::module_ &m) {
     py::class_<LiveSource>(m, "LiveSource")
         .def(py::init([](const std::vector<std::string> &interfaces, const std::string &filter, int snaplen,
-                         int buffer_bytes, bool promiscuous, bool immediate, int timeout_ms) {
+                         int buffer_bytes, bool promiscuous, bool immediate, int timeout_ms, size_t workers) {
                  LiveOptions o;
                  o.snaplen = snaplen;
                  o.buffer_bytes = buffer_bytes;
@@ -213,14 +215,22 @@ void bind_engine(py::module_ &m) {
                  o.immediate = immediate;
                  o.timeout_ms = timeout_ms;
                  try {
-                     return LiveSource{open_live(interfaces, filter, o)};
+                     LiveSource live;
+                     if (workers > 1 && Fanout::supported()) {
+                         o.buffer_bytes = std::max(o.buffer_bytes / static_cast<int>(workers), 1 << 20);
+                         live.fanout = std::make_shared<Fanout>(workers);
+                         live.sources = open_live(interfaces, filter, o, live.fanout);
+                     } else {
+                         live.sources.push_back(open_live(interfaces, filter, o));
+                     }
+                     return live;
                  } catch (const std::runtime_error &error) {
                      raise_os(error);
                  }
              }),
              py::arg("interfaces"), py::arg("filter") = "", py::kw_only(), py::arg("snaplen") = 65535,
              py::arg("buffer_bytes") = 64 << 20, py::arg("promiscuous") = true, py::arg("immediate") = false,
-             py::arg("timeout_ms") = 100);
+             py::arg("timeout_ms") = 100, py::arg("workers") = 1);
     py::class_<Workers, EngineHolder>(m, "Engine")
         .def(py::init([](std::shared_ptr<Registry> registry, const py::kwargs &kwargs) {
                  size_t workers = 1;
@@ -268,9 +278,13 @@ void bind_engine(py::module_ &m) {
         .def(
             "open",
             [](Workers &e, LiveSource &live) {
-                if (!live.source) throw py::value_error("the source has an engine already");
+                if (live.sources.empty()) throw py::value_error("the source has an engine already");
                 try {
-                    e.open(std::move(live.source));
+                    auto sources = std::exchange(live.sources, {});
+                    if (live.fanout)
+                        e.open(std::move(sources), live.fanout);
+                    else
+                        e.open(std::move(sources[0]));
                 } catch (const std::runtime_error &error) {
                     raise_os(error);
                 }

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from captures.build import CAPTURES
 from live_hosts import DEMO, PEER, SENSOR, Network, complete, join, need, send, sockets
 
 import aicore
@@ -37,6 +38,36 @@ def test_a_capture_replayed_gives_the_flows_of_its_file(network: Network, sensor
     assert live == read
     counters = summary["counters"]
     assert [counters[name] for name in ("kernel_drop", "interface_drop", "updates_shed", "not_admitted")] == [0] * 4
+
+
+#: What hides flows from the kernel's program, or does not.
+HIDDEN = ("ethernet", "vlan", "qinq", "mpls", "pppoe", "gre_key", "gre_ethernet", "erspan", "vxlan", "geneve", "gtpu")
+HIDDEN += ("gtpu_extension", "teredo", "tunnel_in_tunnel", "ipip_6in4", "fragments", "fragments_v6", "reset")
+
+
+def test_several_workers_share_an_interface(network: Network, sensor: Any, tmp_path: Path) -> None:
+    """Each flow has one record, whichever sockets its packets came in by."""
+    tcpreplay = need("tcpreplay", "tcpreplay")
+    one = sensor("--workers", "3")
+    files = [CAPTURES[name]().write(tmp_path / f"{name}.pcap") for name in HIDDEN]
+    for file in (DEMO, *files):
+        network.run(network.peer, tcpreplay, "--pps", "2000", "-i", "eth0", file)
+    time.sleep(0.5)
+    summary = one.stop()
+    assert len(summary["workers"]) == 3
+    assert all(worker["packets"] for worker in summary["workers"])
+    counters = summary["counters"]
+    assert [counters[name] for name in ("kernel_drop", "interface_drop", "updates_shed", "not_admitted")] == [0] * 4
+    live, read = Counter[str](), Counter[str]()
+    for event in one.of("remove"):
+        live[event["key"]] += event["packets"]
+    for file in (str(DEMO), *map(str, files)):
+        for flow in aicore.flows(file):
+            read[flow.key] += flow.packets
+    assert live == read
+    demo = {flow.key for flow in aicore.flows(str(DEMO))}
+    ended = Counter(event["key"] for event in one.of("remove") if event["key"] in demo)
+    assert ended == Counter(flow.key for flow in aicore.flows(str(DEMO)))
 
 
 def test_real_clients_and_servers(network: Network, sensor: Any, tmp_path: Path) -> None:

@@ -68,23 +68,26 @@ std::vector<std::string> check_links(const Source &source);
 
 class BatchQueues;
 class BlockRing;
+class Exchange;
 struct MeterSwap;
 
 // What an engine that is one of several has of the others.
 struct Part {
     uint16_t number = 0;
     std::shared_ptr<BatchQueues> queues; // of all; null: this one is alone
-    std::function<void()> died;          // called on the engine's thread when an exception has ended it
+    std::function<void()> over;          // called on the engine's thread: the others shall end, too
 };
 
 // Methods may be called from any one thread unless they say otherwise.
 class Engine {
   public:
     Engine(std::shared_ptr<Registry> registry, const EngineOptions &options,
-           const Part &part = {});             // std::invalid_argument, std::bad_alloc
-    ~Engine();                                 // close()
-    void open(std::unique_ptr<Source> source); // before start(); std::runtime_error if no frame of it can be decoded
-    void open(BlockRing &ring, bool live);     // instead of a source; it outlives the engine
+           const Part &part = {}); // std::invalid_argument, std::bad_alloc
+    ~Engine();                     // close()
+    // Before start(); std::runtime_error if no frame of it can be decoded. `exchange`: of engines that have each a
+    // source of their own.
+    void open(std::unique_ptr<Source> source, std::shared_ptr<Exchange> exchange = nullptr);
+    void open(BlockRing &ring, bool live); // instead of a source; it outlives the engine
     void start();
     void add_files(const std::vector<std::string> &paths); // any thread; std::invalid_argument if it does not follow
     std::vector<FinishedFile> finished_files();            // since the last call, in order

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "aicore/engine.h"
+#include "aicore/fanout.h"
 
 namespace aicore {
 
@@ -19,6 +20,7 @@ class Workers {
     Workers(std::shared_ptr<Registry> registry, const EngineOptions &options, size_t count = 1);
     ~Workers(); // close()
     void open(std::unique_ptr<Source> source);
+    void open(std::vector<std::unique_ptr<Source>> sources, const std::shared_ptr<Fanout> &fanout); // one each
     void start();
     void add_files(const std::vector<std::string> &paths);
     std::vector<FinishedFile> finished_files();

@@ -15,6 +15,7 @@
 #include "batch_writer.h"
 #include "block_ring.h"
 #include "clocks.h"
+#include "exchange.h"
 #include "tracker.h"
 
 namespace aicore {
@@ -67,7 +68,39 @@ struct Engine::Impl {
     static void on_packet(void *user, const RawPacket &raw) {
         auto &self = *static_cast<Impl *>(user);
         Packet packet;
-        if (self.decoder.decode(raw, packet)) self.tracker.packet(packet, raw, self.tracker.hash(packet), kNoSlot);
+        if (!self.decoder.decode(raw, packet)) return;
+        if (self.exchange)
+            if (const uint16_t owner = self.exchange->owner(packet.key); owner != self.part.number)
+                return self.parcels[owner].add(packet, raw);
+        self.tracker.packet(packet, raw, self.tracker.hash(packet), kNoSlot);
+    }
+
+    // To the workers that own them, and from them.
+    void exchange_packets() {
+        if (!exchange) return;
+        for (size_t worker = 0; worker < parcels.size(); ++worker)
+            while (!parcels[worker].packets.empty() && !exchange->give(worker, parcels[worker])) {
+                if (queue.closed()) return;
+                take_parcels(); // else two could wait for each other
+                std::this_thread::yield();
+            }
+        take_parcels();
+    }
+    void take_parcels() {
+        for (const Parcel &parcel : exchange->take(part.number))
+            for (const Parcel::Handed &handed : parcel.packets)
+                tracker.packet(handed.packet, handed.raw, tracker.hash(handed.packet), kNoSlot);
+    }
+    // What the others have read before they have ended is this worker's, too.
+    void end_exchange() {
+        if (!exchange) return;
+        if (part.over) part.over();
+        exchange_packets();
+        exchange->end_reading();
+        exchange_ended = true;
+        while (!exchange->wait_for_end() && !queue.closed())
+            take_parcels();
+        take_parcels();
     }
 
     void on_packets(std::span<const RawPacket> packets) {
@@ -124,7 +157,10 @@ struct Engine::Impl {
     std::unique_ptr<Source> source;       // null: `ring` gives the packets
     BlockRing *ring = nullptr;
     bool live = false;
-    uint64_t own_packets = 0; // engine thread: of those of the ring
+    std::shared_ptr<Exchange> exchange;
+    std::vector<Parcel> parcels; // engine thread: for each worker
+    bool exchange_ended = false; // engine thread
+    uint64_t own_packets = 0;    // engine thread: of those of the ring
     static constexpr size_t kGroup = 32;
     std::array<Decoded, kGroup> decoded; // engine thread, as the next
     PacketBlock block;
@@ -231,6 +267,7 @@ void Engine::Impl::run() {
             read_source();
         else
             take_blocks();
+        end_exchange();
         end();
     } catch (const std::exception &failure) {
         {
@@ -239,7 +276,8 @@ void Engine::Impl::run() {
                     " has failed: " + failure.what();
         }
         if (ring) ring->leave(part.number);
-        if (part.died) part.died();
+        if (exchange) exchange->leave(part.number, !exchange_ended);
+        if (part.over) part.over();
         try {
             end();
         } catch (const std::exception &) { // the error is told already
@@ -259,6 +297,7 @@ void Engine::Impl::read_source() {
     while (!stopping.load(std::memory_order_relaxed)) {
         writer.note_time(monotonic_ns());
         const ReadStatus status = read();
+        exchange_packets();
         const int64_t now = monotonic_ns();
         if (live) tracker.tick(clock_base + now);
         end_files();
@@ -374,11 +413,13 @@ std::vector<std::string> check_links(const Source &source) {
     return unknown;
 }
 
-void Engine::open(std::unique_ptr<Source> source) {
+void Engine::open(std::unique_ptr<Source> source, std::shared_ptr<Exchange> exchange) {
     for (auto &warning : check_links(*source))
         impl_->warnings.push_back(std::move(warning));
     impl_->live = source->live();
     impl_->source = std::move(source);
+    if (exchange) impl_->parcels.resize(exchange->workers());
+    impl_->exchange = std::move(exchange);
 }
 
 void Engine::open(BlockRing &ring, bool live) {

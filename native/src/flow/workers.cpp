@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "batch_queue.h"
+#include "exchange.h"
 #include "feed.h"
 #include "meters.h"
 
@@ -113,6 +114,12 @@ void Workers::open(std::unique_ptr<Source> source) {
         engine->open(impl_->feed->ring(), live);
 }
 
+void Workers::open(std::vector<std::unique_ptr<Source>> sources, const std::shared_ptr<Fanout> &fanout) {
+    const auto exchange = std::make_shared<Exchange>(fanout);
+    for (size_t n = 0; n < sources.size(); ++n)
+        impl_->engines.at(n)->open(std::move(sources[n]), exchange);
+}
+
 void Workers::start() {
     for (const auto &engine : impl_->engines)
         engine->start();
@@ -184,26 +191,29 @@ std::vector<std::string> Workers::warnings() {
         for (auto &warning : impl_->feed->warnings())
             warnings.push_back(std::move(warning));
     for (const auto &engine : impl_->engines)
-        for (auto &warning : engine->warnings())
-            warnings.push_back(std::move(warning));
+        for (auto &warning : engine->warnings()) // each has sockets of its own on the same interfaces
+            if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end())
+                warnings.push_back(std::move(warning));
     return warnings;
 }
 
 CounterValues Workers::counters() const {
-    if (!impl_->feed) return impl_->engines[0]->counters();
+    if (impl_->alone()) return impl_->engines[0]->counters();
     CounterValues sums;
-    const Counters read = impl_->feed->counters();
-    for (size_t i = 1; i < kCounterCount; ++i)
-        sums.emplace_back(kCounterInfo[i].name, read.value[i]);
+    if (impl_->feed) {
+        const Counters read = impl_->feed->counters();
+        for (size_t i = 1; i < kCounterCount; ++i)
+            sums.emplace_back(kCounterInfo[i].name, read.value[i]);
+    }
     for (const auto &engine : impl_->engines) {
         CounterValues counters = engine->counters();
         // Each has seen the times of all packets.
-        if (engine != impl_->engines[0])
+        if (impl_->feed && engine != impl_->engines[0])
             std::erase_if(counters, [](const auto &one) { return one.first.starts_with("time_"); });
         add(sums, counters);
     }
-    if (Source &source = impl_->feed->source(); source.live()) {
-        const SourceStats stats = source.stats();
+    if (impl_->feed && impl_->feed->source().live()) {
+        const SourceStats stats = impl_->feed->source().stats();
         add(sums, {{"received", stats.received},
                    {"kernel_drop", stats.kernel_drop},
                    {"interface_drop", stats.interface_drop}});
@@ -223,10 +233,14 @@ std::vector<CounterValues> Workers::worker_counters() const {
 }
 
 Progress Workers::progress() const {
-    if (!impl_->feed) return impl_->engines[0]->progress();
-    Progress sum = impl_->feed->progress();
+    if (impl_->alone()) return impl_->engines[0]->progress();
+    Progress sum = impl_->feed ? impl_->feed->progress() : Progress();
     for (const auto &engine : impl_->engines) {
         const Progress one = engine->progress();
+        if (!impl_->feed) {
+            sum.packets += one.packets;
+            sum.current = one.current; // of all the same
+        }
         sum.flows_live_tcp += one.flows_live_tcp;
         sum.flows_live_udp += one.flows_live_udp;
         sum.clock = std::max(sum.clock, one.clock);

@@ -21,8 +21,9 @@ std::string existing_interfaces() {
 } // namespace
 
 LiveInterface::LiveInterface(const std::string &name, const std::string &filter, const LiveOptions &options,
-                             std::vector<std::string> &warnings)
-    : name_(name), filter_(filter), options_(options), warnings_(warnings), since_(Clock::now()) {
+                             std::shared_ptr<Fanout> fanout, std::vector<std::string> &warnings)
+    : name_(name), filter_(filter), options_(options), fanout_(std::move(fanout)), warnings_(warnings),
+      since_(Clock::now()) {
     const int status = open();
     if (status == PCAP_ERROR_IFACE_NOT_UP)
         warnings_.push_back(trouble_ + "; waiting for it");
@@ -50,6 +51,7 @@ int LiveInterface::open() {
         const std::scoped_lock lock(mutex_);
         pcap_ = pcap;
         last_ = {};
+        if (fanout_) pcap_stats(pcap, &last_); // what came before it had joined
     } else {
         pcap_close(pcap);
         state_ = status == PCAP_ERROR_IFACE_NOT_UP                                              ? State::down
@@ -96,6 +98,13 @@ int LiveInterface::configure(pcap_t *pcap) {
     char reason[PCAP_ERRBUF_SIZE] = "";
     if (pcap_setnonblock(pcap, 1, reason) != 0) return fail(name_ + ": " + reason, PCAP_ERROR);
 
+    if (fanout_) {
+        try {
+            own_from_ = fanout_->join(pcap_fileno(pcap), name_);
+        } catch (const std::runtime_error &error) {
+            return fail(error.what(), PCAP_ERROR);
+        }
+    }
     index_ = if_nametoindex(name_.c_str());
     linktype_ = pcap_datalink(pcap);
     tick_ = pcap_get_tstamp_precision(pcap) == PCAP_TSTAMP_PRECISION_NANO ? 1 : 1000;
@@ -115,18 +124,18 @@ int LiveInterface::read(int max, PacketHandler handler, void *user) {
     struct Reader {
         PacketHandler handler;
         void *user;
-        int64_t tick;
+        int64_t tick, own_from;
         int linktype;
         int count;
-    } reader{handler, user, tick_, linktype_, 0};
+    } reader{handler, user, tick_, own_from_, linktype_, 0};
     const int status = pcap_dispatch(
         pcap_, max,
         [](u_char *self, const pcap_pkthdr *header, const u_char *data) {
             auto &to = *reinterpret_cast<Reader *>(self);
             ++to.count;
-            to.handler(to.user,
-                       {data, header->caplen, header->len,
-                        header->ts.tv_sec * int64_t{1'000'000'000} + header->ts.tv_usec * to.tick, to.linktype});
+            const int64_t time = header->ts.tv_sec * int64_t{1'000'000'000} + header->ts.tv_usec * to.tick;
+            if (time < to.own_from) return;
+            to.handler(to.user, {data, header->caplen, header->len, time, to.linktype});
         },
         reinterpret_cast<u_char *>(&reader));
     // libpcap itself goes on when the interface is only down; what it reports is the end of this socket.

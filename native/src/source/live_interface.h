@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "aicore/source.h"
+#include "aicore/fanout.h"
 
 namespace aicore {
 
@@ -19,8 +19,9 @@ class LiveInterface {
 
     // Opens the interface; one that is down is waited for. Throws std::runtime_error for everything else.
     // What is to be told goes to `warnings`, which outlives this.
+    // `fanout`: shares the packets with other sockets; null: takes all.
     LiveInterface(const std::string &name, const std::string &filter, const LiveOptions &options,
-                  std::vector<std::string> &warnings);
+                  std::shared_ptr<Fanout> fanout, std::vector<std::string> &warnings);
     ~LiveInterface() { close(); }
     LiveInterface(const LiveInterface &) = delete;
     LiveInterface &operator=(const LiveInterface &) = delete;
@@ -57,6 +58,7 @@ class LiveInterface {
     const std::string name_;
     const std::string filter_;
     const LiveOptions options_;
+    const std::shared_ptr<Fanout> fanout_;
     std::vector<std::string> &warnings_;
 
     State state_ = State::gone;
@@ -64,7 +66,8 @@ class LiveInterface {
     std::string trouble_;
     unsigned index_ = 0; // ifindex; 0 for "any"
     int linktype_ = -1;
-    int64_t tick_ = 1; // nanoseconds in a unit of tv_usec
+    int64_t own_from_ = INT64_MIN; // packets before are others' too
+    int64_t tick_ = 1;             // nanoseconds in a unit of tv_usec
 
     std::mutex mutex_; // guards what follows; pcap_stats touches nothing that pcap_dispatch does
     pcap_t *pcap_ = nullptr;

@@ -18,12 +18,13 @@ using std::chrono::milliseconds;
 
 class LiveSource final : public Source {
   public:
-    LiveSource(const std::vector<std::string> &names, const std::string &filter, const LiveOptions &options)
+    LiveSource(const std::vector<std::string> &names, const std::string &filter, const LiveOptions &options,
+               const std::shared_ptr<Fanout> &fanout)
         : slice_(std::clamp(options.timeout_ms, 1, 100)), next_check_(Clock::now() + kCheck) {
         for (const auto &name : names) {
             for (const auto &interface : interfaces_)
                 if (interface->name() == name) throw std::runtime_error(name + ": given twice");
-            interfaces_.push_back(std::make_unique<LiveInterface>(name, filter, options, warnings_));
+            interfaces_.push_back(std::make_unique<LiveInterface>(name, filter, options, fanout, warnings_));
             current_ += (current_.empty() ? "" : ",") + name;
         }
     }
@@ -123,7 +124,16 @@ class LiveSource final : public Source {
 std::unique_ptr<Source> open_live(const std::vector<std::string> &interfaces, const std::string &filter,
                                   const LiveOptions &options) {
     if (interfaces.empty()) throw std::runtime_error("no interface to capture on");
-    return std::make_unique<LiveSource>(interfaces, filter, options);
+    return std::make_unique<LiveSource>(interfaces, filter, options, nullptr);
+}
+
+std::vector<std::unique_ptr<Source>> open_live(const std::vector<std::string> &interfaces, const std::string &filter,
+                                               const LiveOptions &options, const std::shared_ptr<Fanout> &fanout) {
+    if (interfaces.empty()) throw std::runtime_error("no interface to capture on");
+    std::vector<std::unique_ptr<Source>> sources;
+    for (size_t n = 0; n < fanout->workers(); ++n)
+        sources.push_back(std::make_unique<LiveSource>(interfaces, filter, options, fanout));
+    return sources;
 }
 
 } // namespace aicore
