@@ -27,6 +27,7 @@ UNTRACKED = {
     "other_link": "not IP",
     "not_selected": "TCP or UDP not asked for",
     "orphan_fragments": "orphan fragments",
+    "tunnel_fragments": "further fragments of tunnels",
 }
 
 #: Counters that tell of a broken packet or of a bound that was reached.
@@ -47,6 +48,8 @@ _NOTABLE = (
     "bad_tunnel",
     "time_jumps",
     "evicted",
+    "duplicate_fragments",
+    "fragment_overlaps",
     "fragment_table_full",
     "reassembly_gaps",
     "reassembly_full",

@@ -19,9 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz::touch(&packet.key, sizeof packet.key);
     fuzz::require(packet.key.proto == kProtoTcp || packet.key.proto == kProtoUdp, "a packet is TCP or UDP");
     fuzz::require(packet.key.version == 4 || packet.key.version == 6, "a packet is IPv4 or IPv6");
-    fuzz::require(packet.later_fragment || packet.payload_bytes >= packet.payload_length,
+    fuzz::require(packet.transport == nullptr || packet.payload_bytes >= packet.payload_length,
                   "no more is captured than was on the wire");
-    if (packet.later_fragment || packet.payload_length == 0) return 0;
+    if (packet.fragment) {
+        if (const Packet *whole = packet.fragment->whole) fuzz::touch(whole->payload, whole->payload_length);
+        return 0;
+    }
+    if (packet.payload_length == 0) return 0;
     fuzz::require(packet.payload >= in.data() && packet.payload + packet.payload_length <= in.data() + captured,
                   "the payload lies in the frame");
     return 0;

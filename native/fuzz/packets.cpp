@@ -175,6 +175,7 @@ class Run {
             inspect(in);
             break;
         default:
+            show_overdue(time_);
             writer_.flush();
             drain();
             break;
@@ -185,6 +186,7 @@ class Run {
     void end() {
         drain();
         writer_.set_waiting(true);
+        show_overdue(INT64_MAX);
         tracker_.end_all();
         tracker_.finish_all();
         writer_.flush();
@@ -223,13 +225,18 @@ class Run {
     void give(const test::Bytes &bytes, int linktype, uint32_t missing) {
         const test::Bytes frame(bytes.begin(), bytes.end()); // exactly as large, and gone when the step is done
         const auto captured = static_cast<uint32_t>(frame.size());
-        Packet packet;
         const RawPacket raw{frame.data(), captured, captured + missing, time_, linktype};
-        if (!decoder_.decode(raw, packet)) return;
-        const uint64_t hash = tracker_.hash(packet);
-        tracker_.prefetch_bucket(packet, hash);
-        tracker_.prefetch_slot(packet, hash);
-        tracker_.packet(packet, raw, hash);
+        Decoded decoded{{}, &raw, 0, kNoSlot};
+        if (!decoder_.decode(raw, decoded.packet)) return;
+        decoded.hash = tracker_.hash(decoded.packet);
+        tracker_.packets({&decoded, 1});
+    }
+
+    void show_overdue(int64_t time) {
+        for (Packet packet; decoder_.overdue(time, packet);) {
+            tracker_.overdue(packet);
+            if (!live_) drain();
+        }
     }
 
     // Who (bits 0 and 1: port, bit 2: of the server, bit 3: IPv6, bit 4: the capture lacks bytes), and between whom.

@@ -92,12 +92,54 @@ def tunnel(wrap: Callable[[bytes], bytes], inner: Conversation | None = None) ->
     return Capture(wrap=lambda packet: p.ethernet(wrap(packet))).add(inner or http())
 
 
-def fragmented(v6: bool = False) -> Capture:
+def fragmented(v6: bool = False, order: tuple[int, ...] = (0, 1, 2)) -> Capture:
     """A DNS answer of three fragments among whole datagrams: one flow, garbage ports nowhere."""
     talk = dns(client=CLIENT6, server=RESOLVER6) if v6 else dns()
     talk.say(bytes(3000), True)
-    talk.packets[-1:] = p.fragments(talk.packets[-1], 1232)
+    talk.packets[-1:] = [p.fragments(talk.packets[-1], 1232)[i] for i in order]
+    talk.fields["payload_bytes"] = sum(len(packet) - (48 if v6 else 28) for packet in talk.packets[:2]) + 3000
     return talks(talk)
+
+
+def fragmented_request(size: int = 24, order: tuple[int, ...] = (), copies: int = 1) -> Capture:
+    """A TCP segment in IP fragments: its request is read and its flags count, whatever the order and size of them."""
+    talk = http(40014)
+    parts = p.fragments(talk.packets[3], size)
+    parts = [parts[i] for i in order or range(len(parts)) for _ in range(copies)]
+    talk.packets[3:4] = parts
+    return talks(talk)
+
+
+def overlapping_fragments() -> Capture:
+    """Fragments that contradict each other: counted, but no request is put together from them (RFC 5722)."""
+    talk = http(40015)
+    for name in ("httphost", "httpuri", "httpmethod", "useragent"):
+        talk.fields[name] = None
+    parts = p.fragments(talk.packets[3], 64)
+    contrary = p.fragments(talk.packets[3][:-48] + bytes(48), 64)[-1]
+    talk.packets[3:4] = [parts[0], parts[-1], contrary, *parts[1:-1]]
+    talk.fields["anomaly"] = "fragment_overlaps"
+    return talks(talk)
+
+
+def fragmented_in_tunnel() -> Capture:
+    """A DNS answer in fragments, each in a VXLAN packet of its own."""
+    capture = Capture(wrap=lambda packet: p.ethernet(p.vxlan(packet)))
+    talk = dns(42013)
+    talk.say(bytes(3000), True)
+    talk.packets[-1:] = p.fragments(talk.packets[-1], 1232)[::-1]
+    return capture.add(talk)
+
+
+def fragmented_tunnel(order: tuple[int, ...] = (0, 1)) -> Capture:
+    """A tunnel whose packets come in fragments: what they carry counts once."""
+    talk, capture = http(40016), Capture()
+    capture.flows.append(talk.flow)
+    for ident, packet in enumerate(talk.packets):
+        outer = p.vxlan(packet)
+        parts = p.fragments(outer, 1000, ident)
+        capture.add([parts[i] for i in order] if len(parts) == 2 else [outer], ident * 0.01)
+    return capture
 
 
 def orphan_fragment() -> Capture:
@@ -339,6 +381,16 @@ CAPTURES: dict[str, Callable[[], Capture]] = {
     "tunnel_in_tunnel": partial(tunnel, lambda packet: p.gre(p.vxlan(packet))),
     "fragments": fragmented,
     "fragments_v6": partial(fragmented, True),
+    "fragments_last_first": partial(fragmented, order=(2, 1, 0)),
+    "fragments_last_first_v6": partial(fragmented, True, (2, 0, 1)),
+    "fragments_tcp": fragmented_request,
+    "fragments_tcp_last_first": partial(fragmented_request, 96, (1, 0)),
+    "fragments_tcp_tiny": partial(fragmented_request, 8),
+    "fragments_tcp_twice": partial(fragmented_request, 48, copies=2),
+    "fragments_overlap": overlapping_fragments,
+    "fragments_in_vxlan": fragmented_in_tunnel,
+    "fragments_of_vxlan": fragmented_tunnel,
+    "fragments_of_vxlan_last_first": partial(fragmented_tunnel, (1, 0)),
     "orphan_fragment": orphan_fragment,
     "vlan_twins": vlan_twins,
     "vni_twins": vni_twins,

@@ -31,8 +31,11 @@ namespace aicore {
     X(arp, "ARP frames")                                                                                               \
     X(other_link, "frames that carry no IP")                                                                           \
     X(fragments, "IP fragments")                                                                                       \
-    X(orphan_fragments, "later fragments whose first was not seen or is forgotten")                                    \
-    X(fragment_table_full, "fragmented datagrams forgotten early for want of room")                                    \
+    X(orphan_fragments, "fragments whose first one, which tells their flow, did not come in time")                     \
+    X(tunnel_fragments, "fragments of a tunnel's outer packets, beyond the one that what it carries is counted with")  \
+    X(duplicate_fragments, "fragments that came again: counted in their flow, their payload is not")                   \
+    X(fragment_overlaps, "fragmented datagrams given up because two fragments contradict each other")                  \
+    X(fragment_table_full, "fragmented datagrams forgotten or given up early for want of room")                        \
     X(tunnelled, "packets found inside a tunnel")                                                                      \
     /* decode: broken headers */                                                                                       \
     X(short_link, "frame ends inside its link-layer header")                                                           \

@@ -10,7 +10,8 @@
  *
  * LIFE OF A FLOW
  *   opened   once, at the first packet of a flow that the flow table admits.
- *   packet   at every packet of the flow, the first one included, before its payload is looked at.
+ *   packet   at every packet of the flow, the first one included, before its payload is looked at. Fragments that come
+ *            before the first one of their datagram are counted with it, without calls of their own.
  *   stream   payload in order; see STREAMS.
  *   named    a dissector reported a name; see NAMES.
  *   record   an event row of the flow is being written (insert, update, remove): set the fields.
@@ -22,7 +23,8 @@
  *   Several meters are called in the order in which the run names them. Every function may be NULL.
  *
  * STREAMS
- *   TCP: the new bytes of one direction, in order, each once. UDP: one datagram. `stream` gets the first `stream_bytes`
+ *   TCP: the new bytes of one direction, in order, each once. UDP: one datagram, put together from
+ *   fragments if it came in some. `stream` gets the first `stream_bytes`
  *   bytes of each direction, UINT32_MAX for all of them. It goes on after the dissectors are done with the
  *   flow, and for flows that no dissector recognises. Segments that come out of order wait for the missing ones, within
  *   the limits of the run (stream_bytes and streams_bytes of the stack, 16 KiB per direction and 64 MiB in all by
@@ -102,7 +104,7 @@ typedef struct aicore_meter_flow {
 enum aicore_packet_flags {
     AICORE_RETRANSMISSION = 1u, /* TCP: nothing in it is beyond what this direction sent before */
     AICORE_OUT_OF_ORDER = 2u,   /* TCP: bytes of this direction between the ones before and these were not seen yet */
-    AICORE_FRAGMENT = 4u        /* a part of an IP datagram; `transport` is NULL in all but the first */
+    AICORE_FRAGMENT = 4u /* a part of an IP datagram; `transport` is NULL in all but the first, `payload` is its part */
 };
 
 enum aicore_tunnel { /* the innermost tunnel that the packet came through */
@@ -138,7 +140,7 @@ typedef struct aicore_packet {
     uint32_t frame_length;    /* on the wire */
     int64_t time;             /* nanoseconds since the epoch */
     const uint8_t *ip;        /* IP header */
-    const uint8_t *transport; /* TCP or UDP header, NULL in a later fragment */
+    const uint8_t *transport; /* TCP or UDP header, NULL in a fragment that is not the first */
     const uint8_t *payload;   /* behind the headers */
     uint32_t ip_length; /* IP header and all behind it, on the wire: IPv4 total length, IPv6 40 + payload length */
     uint32_t payload_captured;

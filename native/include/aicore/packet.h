@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a source hands out (RawPacket) and what decoding makes of it (Packet). Both live on the engine thread's stack
-// and point into the source's buffer: valid until the source reads the next packet.
+// and point into the source's buffer: valid until the source reads the next packet, a fragment until the decoder does.
 #pragma once
 
 #include <cstdint>
@@ -65,13 +65,25 @@ inline bool operator==(const FlowKey &x, const FlowKey &y) {
     return std::memcmp(&x, &y, sizeof x) == 0;
 }
 
-// One decoded packet: the innermost IP datagram that carries TCP or UDP. Pointers point into the source's buffer.
+struct Packet;
+
+// What a packet that is a part of an IP datagram counts for. Fragments that came before the one that tells whose they
+// are are counted with it.
+struct Fragmented {
+    uint32_t packets;       // of the flow; 0 = the frame is a further part of a tunnel's outer datagram
+    uint32_t payload_bytes; // each byte of the datagram once
+    uint64_t bytes;         // as Packet::ip_bytes
+    int64_t earliest;       // time of the first of them
+    const Packet *whole;    // the datagram, if it is complete with this packet: what dissectors look at; else null
+};
+
+// One decoded packet: the innermost IP datagram that carries TCP or UDP.
 struct Packet {
     FlowKey key;
     // From here to `tunnel` as in aicore_packet, so that a meter's view of it is one copy.
     int64_t time;             // as RawPacket
     const uint8_t *ip;        // innermost IP header
-    const uint8_t *transport; // null in a later fragment
+    const uint8_t *transport; // null in a fragment that is not the first
     const uint8_t *payload;   // behind the headers that were read, also where none was captured
     uint32_t ip_bytes;        // IP datagram on the wire: IPv4 total length, IPv6 40 + payload length
     uint32_t payload_length;  // captured bytes readable at payload
@@ -85,10 +97,9 @@ struct Packet {
     uint32_t tunnel_id; // for the record, also when not part of the key, as the next two
     uint16_t vlan;
     uint16_t vlan_inner;
-    uint16_t anomaly;    // Counter of the first thing wrong with this packet that did not stop decoding, 0 = none
-    bool reversed;       // the sender is endpoint b
-    bool first_fragment; // more fragments follow: payload is cut, not a dissector's datagram
-    bool later_fragment; // no transport header: only key (found through the fragment table) and ip_bytes are set
+    uint16_t anomaly; // Counter of the first thing wrong with this packet that did not stop decoding, 0 = none
+    bool reversed;    // the sender is endpoint b
+    const Fragmented *fragment; // null = not a fragment; it and what it points to belong to the decoder
 };
 
 } // namespace aicore

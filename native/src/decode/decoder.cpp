@@ -96,8 +96,7 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
     out.anomaly = 0;
     out.tunnel = Tunnel::none;
     out.tunnel_id = 0;
-    out.first_fragment = false;
-    out.later_fragment = false;
+    out.fragment = nullptr;
     return true;
 }
 
@@ -110,24 +109,32 @@ inline bool fast_path(const RawPacket &raw, bool vlan_in_key, Packet &out) {
 
     if (w.at.version != 0) ++counters[w.at.version == 4 ? Counter::ipv4 : Counter::ipv6];
     if (w.at.fragment) ++counters[Counter::fragments];
+    if (w.at.duplicate) ++counters[Counter::duplicate_fragments];
     if (w.at.tunnels != 0) ++counters[Counter::tunnelled];
-    if (w.at.anomaly != Counter::none) ++counters[w.at.anomaly];
+    // Overlaps were counted, each datagram once.
+    if (w.at.anomaly != Counter::none && w.at.anomaly != Counter::fragment_overlaps) ++counters[w.at.anomaly];
     if (verdict != wire::Verdict::flow) {
-        if (w.at.why != Counter::none) ++counters[w.at.why];
+        if (verdict != wire::Verdict::waiting && w.at.why != Counter::none) ++counters[w.at.why];
         return false;
     }
-    ++counters[out.key.proto == kProtoTcp ? Counter::tcp : Counter::udp];
-    out.time = raw.time;
+    const uint32_t packets = out.fragment ? out.fragment->packets : 1;
+    if (packets == 0) ++counters[Counter::tunnel_fragments];
+    counters[out.key.proto == kProtoTcp ? Counter::tcp : Counter::udp] += packets;
+    wire::finish(out, w);
+    return true;
+}
+
+} // namespace
+
+void wire::finish(Packet &out, const Walk &w) {
+    out.time = w.time;
     out.ip = w.at.src - (w.at.version == 4 ? 12 : 8); // its addresses' place in the header
     out.vlan = w.at.vlan;
     out.vlan_inner = w.at.vlan_inner;
     out.tunnel_id = w.at.tunnel_id;
     out.anomaly = static_cast<uint16_t>(w.at.anomaly);
     out.tunnel = w.at.tunnel;
-    return true;
 }
-
-} // namespace
 
 Decoder::Decoder(const DecodeOptions &options, Counters &counters)
     : options_(options), counters_(counters),
@@ -137,6 +144,14 @@ Decoder::~Decoder() = default;
 
 bool Decoder::supports(int linktype) {
     return wire::link_supported(linktype);
+}
+
+bool Decoder::overdue(int64_t time, Packet &out) {
+    return wire::overdue(*fragments_, time, options_, out);
+}
+
+std::shared_ptr<const void> Decoder::keep(Packet &packet) const {
+    return fragments_->keep(packet);
 }
 
 bool Decoder::decode(const RawPacket &raw, Packet &out) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPv4 (RFC 791), IPv6 (RFC 8200) with its extension headers, Authentication Header (RFC 4302), IPComp (RFC 3173) where
 // nothing was compressed.
-#include "fragments.h"
 #include "layers.h"
 
 namespace aicore::wire {
@@ -10,57 +9,6 @@ namespace {
 constexpr uint32_t kIpv4Header = 20, kIpv6Header = 40;
 
 enum Extension : uint8_t { kHopByHop = 0, kRouting = 43, kFragment = 44, kDestination = 60, kMobility = 135 };
-
-struct Fragment {
-    uint32_t id;
-    uint32_t offset; // bytes
-    bool more;
-    uint8_t proto;
-};
-
-FragmentKey fragment_key(const Fragment &fragment, const Walk &w) {
-    FragmentKey key{};
-    size_t n = w.at.version == 4 ? 4 : 16;
-    std::memcpy(key.src, w.at.src, n);
-    std::memcpy(key.dst, w.at.dst, n);
-    key.id = fragment.id;
-    key.version = w.at.version;
-    key.proto = w.at.version == 4 ? fragment.proto : 0;
-    key.vlan = w.at.vlan;
-    key.vlan_inner = w.at.vlan_inner;
-    key.tunnel_id = w.at.tunnel_id;
-    key.tunnel = static_cast<uint8_t>(w.at.tunnel_of_id);
-    return key;
-}
-
-Verdict carried(uint8_t next, View v, int headers, Walk &w);
-
-// `v` is what the fragment carries, `headers` extension headers stand before it.
-Verdict fragment_payload(const Fragment &fragment, View v, int headers, Walk &w) {
-    w.at.fragment = true;
-    FragmentKey key = fragment_key(fragment, w);
-    if (fragment.offset > 0) return later_fragment(key, fragment.offset, fragment.more, v, w);
-
-    w.at.first_fragment = true;
-    w.at.cut = true;
-    uint8_t tunnels = w.at.tunnels;
-    Verdict verdict = carried(fragment.proto, v, headers, w);
-    if (v.length % 8 != 0) w.note(Counter::bad_fragment);
-    FragmentedDatagram datagram;
-    if (w.at.tunnels > tunnels) {
-        datagram.kind = FragmentedDatagram::carrier;
-    } else if (verdict == Verdict::flow) {
-        datagram.kind = FragmentedDatagram::flow;
-        datagram.key = w.out.key;
-        datagram.reversed = w.out.reversed;
-    } else if (verdict == Verdict::untracked) {
-        datagram.protocol = w.at.why;
-    } else {
-        return verdict;
-    }
-    w.fragments.remember(key, w.time, datagram);
-    return verdict;
-}
 
 Verdict ip_payload(uint8_t proto, View v, Walk &w) {
     switch (proto) {
@@ -111,6 +59,17 @@ uint32_t uncompressed(View v, const Walk &w) {
     return length <= v.length - 9 || w.at.cut ? 9 : 0;
 }
 
+// Sets what the innermost IP header decides; a tunnel's outer one is overwritten by the inner one.
+void begin(Walk &w, uint8_t version, const uint8_t *src, const uint8_t *dst, uint32_t ip_bytes) {
+    w.at.version = version;
+    w.at.first_fragment = w.at.in_datagram = false;
+    w.at.src = src;
+    w.at.dst = dst;
+    w.at.ip_bytes = ip_bytes;
+}
+
+} // namespace
+
 // Skips the headers between the IP header and what it carries. In IPv4 only AH and IPComp are among them.
 Verdict carried(uint8_t next, View v, int headers, Walk &w) {
     for (; is_extension(next, w.at.version); ++headers) {
@@ -125,10 +84,10 @@ Verdict carried(uint8_t next, View v, int headers, Walk &w) {
             v = v.from(size);
         } else if (next == kFragment) {
             uint16_t field = be16(v.data + 2);
-            Fragment fragment = {be32(v.data + 4), field & 0xfff8u, (field & 1) != 0, after};
+            const FragmentHeader header = {be32(v.data + 4), field & 0xfff8u, (field & 1) != 0, after};
             v = v.from(8);
             // Offset 0 with nothing to follow is a whole packet (RFC 6946).
-            if (fragment.offset != 0 || fragment.more) return fragment_payload(fragment, v, headers + 1, w);
+            if (header.offset != 0 || header.more) return fragment(header, v, headers + 1, w);
         } else {
             uint32_t size = next == kProtoAh ? (v.data[1] + 2u) * 4 : (v.data[1] + 1u) * 8;
             if (!v.has(size)) return w.broken(bad);
@@ -138,17 +97,6 @@ Verdict carried(uint8_t next, View v, int headers, Walk &w) {
     }
     return ip_payload(next, v, w);
 }
-
-// Sets what the innermost IP header decides; a tunnel's outer one is overwritten by the inner one.
-void begin(Walk &w, uint8_t version, const uint8_t *src, const uint8_t *dst, uint32_t ip_bytes) {
-    w.at.version = version;
-    w.at.first_fragment = false;
-    w.at.src = src;
-    w.at.dst = dst;
-    w.at.ip_bytes = ip_bytes;
-}
-
-} // namespace
 
 Verdict ip(View v, Walk &w) {
     if (!v.has(1)) return w.broken(Counter::short_ip);
@@ -174,10 +122,10 @@ Verdict ipv4(View v, Walk &w) {
     // What is promised but was not sent still counts: the frame's length is often lost on the way to the file.
     if (total > v.length && !w.at.cut) w.note(Counter::bad_ip_length);
     View body = {v.data + header, (v.captured < total ? v.captured : total) - header, total - header};
-    uint16_t fragment = be16(v.data + 6);
+    uint16_t field = be16(v.data + 6);
     uint8_t proto = v.data[9];
-    if ((fragment & 0x3fff) == 0) return carried(proto, body, 0, w);
-    return fragment_payload({be16(v.data + 4), (fragment & 0x1fffu) * 8, (fragment & 0x2000) != 0, proto}, body, 0, w);
+    if ((field & 0x3fff) == 0) return carried(proto, body, 0, w);
+    return fragment({be16(v.data + 4), (field & 0x1fffu) * 8, (field & 0x2000) != 0, proto}, body, 0, w);
 }
 
 Verdict ipv6(View v, Walk &w) {

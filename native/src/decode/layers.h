@@ -15,7 +15,7 @@
 
 namespace aicore {
 
-struct FragmentKey;
+class FragmentTable;
 
 namespace wire {
 
@@ -82,6 +82,7 @@ struct View {
 
 enum class Verdict : uint8_t {
     flow,      // Walk::out is complete
+    waiting,   // a fragment that waits for the one that tells its flow
     untracked, // an IP packet of a kind that is counted only
     not_ip,    // the frame, or the tunnel, carries something else
     broken     // a header is impossible or cut: Found::why says which
@@ -97,9 +98,12 @@ struct Found {
     Tunnel tunnel_of_id = Tunnel::none; // the one that gave tunnel_id
     uint8_t tunnels = 0, labels = 0, tags = 0;
     uint8_t version = 0;          // of the innermost IP header read
+    uint8_t together = 0;         // datagrams that were put together on the way here
     bool fragment = false;        // some IP header of the frame belongs to a fragment
     bool first_fragment = false;  // the innermost one does, and more follow
     bool cut = false;             // the rest is in later fragments: inner lengths may exceed the window
+    bool duplicate = false;       // a fragment that came before
+    bool in_datagram = false;     // no IP header since the last fragment header
     const uint8_t *src = nullptr; // addresses in the innermost IP header; `version` says how long
     const uint8_t *dst = nullptr;
     uint32_t ip_bytes = 0; // its datagram, on the wire
@@ -140,6 +144,9 @@ struct Walk {
     // False: that is one tag too many.
     bool tag() { return at.tags++ < kMaxTags; }
 };
+
+// What of a packet no layer but the way to it tells.
+void finish(Packet &out, const Walk &w);
 
 // link.cpp
 Verdict link(int linktype, View v, Walk &w);
@@ -184,11 +191,23 @@ Verdict ip(View v, Walk &w); // by the version nibble
 Verdict ipv4(View v, Walk &w);
 Verdict ipv6(View v, Walk &w);
 
+// fragmented.cpp
+struct FragmentHeader {
+    uint32_t id;
+    uint32_t offset; // bytes
+    bool more;
+    uint8_t proto;
+};
+// `v` is what the fragment carries, `headers` extension headers stand before it.
+Verdict fragment(const FragmentHeader &header, View v, int headers, Walk &w);
+// The next datagram that will not become whole, as Decoder::overdue().
+bool overdue(FragmentTable &table, int64_t time, const DecodeOptions &options, Packet &out);
+// In ip.cpp: what stands behind an IP header or its extension headers.
+Verdict carried(uint8_t next, View v, int headers, Walk &w);
+
 // transport.cpp
 Verdict tcp(View v, Walk &w);
 Verdict udp(View v, Walk &w);
-// `offset` in bytes; `v` is what the fragment carries.
-Verdict later_fragment(const FragmentKey &key, uint32_t offset, bool more, View v, Walk &w);
 
 // tunnel.cpp
 Verdict ip_in_ip(uint8_t proto, View v, Walk &w);

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP (RFC 9293 section 3.1), UDP (RFC 768) and the fragments behind a first one. A header whose ports can be read
+// TCP (RFC 9293 section 3.1), UDP (RFC 768). A header whose ports can be read
 // makes a packet of a flow; what else is wrong with it is the packet's anomaly.
 #include "transport.h"
-
-#include "fragments.h"
 
 namespace aicore::wire {
 namespace {
@@ -22,8 +20,7 @@ void finish(Walk &w, uint8_t proto, uint16_t src_port, uint16_t dst_port) {
     key.tunnel = w.options.tunnel_in_key ? static_cast<uint8_t>(w.at.tunnel_of_id) : 0;
     key.zero = 0;
     out.ip_bytes = w.at.ip_bytes;
-    out.first_fragment = w.at.first_fragment;
-    out.later_fragment = false;
+    out.fragment = nullptr;
 }
 
 void payload(Walk &w, View v) {
@@ -82,6 +79,7 @@ Verdict udp(View v, Walk &w) {
         Found outer = w.at;
         w.at.anomaly = Counter::none;
         Verdict verdict = udp_tunnel(src_port, dst_port, body, w);
+        if (verdict == Verdict::waiting) return verdict;
         if (verdict == Verdict::flow || verdict == Verdict::untracked) {
             // An IP packet longer than the datagram that would carry it is none: the port alone made it look so.
             if (w.at.anomaly != Counter::bad_ip_length) {
@@ -102,28 +100,6 @@ Verdict udp(View v, Walk &w) {
     w.out.transport = v.data;
     payload(w, body);
     finish(w, kProtoUdp, src_port, dst_port);
-    return Verdict::flow;
-}
-
-Verdict later_fragment(const FragmentKey &key, uint32_t offset, bool more, View v, Walk &w) {
-    const FragmentedDatagram *first = w.fragments.find(key, w.time);
-    // Behind the largest datagram, or no multiple of 8 although more follow: such fragments fit nowhere.
-    if (offset + v.length > UINT16_MAX || (more && v.length % 8 != 0)) w.note(Counter::bad_fragment);
-    if (!first) return w.untracked(Counter::orphan_fragments);
-    if (first->kind == FragmentedDatagram::carrier) {
-        ++w.at.tunnels;
-        return w.untracked(Counter::none);
-    }
-    if (first->kind == FragmentedDatagram::untracked) return w.untracked(first->protocol);
-    if (first->key.proto == kProtoTcp && offset < kTcpHeader) w.note(Counter::bad_fragment); // RFC 3128
-    w.out.key = first->key;
-    w.out.reversed = first->reversed;
-    w.out.ip_bytes = w.at.ip_bytes;
-    no_tcp_fields(w.out);
-    w.out.transport = nullptr;
-    payload(w, {v.data, 0, 0});
-    w.out.first_fragment = false;
-    w.out.later_fragment = true;
     return Verdict::flow;
 }
 

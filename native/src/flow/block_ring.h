@@ -23,7 +23,7 @@ namespace aicore {
 struct DecodedBlock {
     static constexpr size_t kPackets = 512; // a handful of times a block is handed over is what a packet pays of it
 
-    explicit DecodedBlock(size_t workers) : own(workers) {}
+    explicit DecodedBlock(size_t workers) : own(workers), overdue(workers) {}
 
     size_t count = 0;
     bool new_file = false;        // its first packet begins another file
@@ -33,15 +33,21 @@ struct DecodedBlock {
     std::array<uint16_t, kPackets> owners;
     std::array<RawPacket, kPackets> raws;
     std::vector<std::vector<Decoded>> own;          // by worker, in order; the worker's to change
+    std::vector<std::vector<Packet>> overdue;       // of Decoder::overdue(), by worker: behind all others
     std::vector<std::shared_ptr<const void>> holds; // what the packets' bytes lie in
 
     [[nodiscard]] bool full() const noexcept { return count == kPackets; }
-    [[nodiscard]] bool empty() const noexcept { return count == 0 && !new_file && ended.empty(); }
+    [[nodiscard]] bool empty() const noexcept {
+        return count == 0 && !new_file && ended.empty() &&
+               std::all_of(overdue.begin(), overdue.end(), [](const auto &packets) { return packets.empty(); });
+    }
     void clear() {
         count = 0;
         new_file = false;
         ended.clear();
         for (auto &packets : own)
+            packets.clear();
+        for (auto &packets : overdue)
             packets.clear();
     }
 };

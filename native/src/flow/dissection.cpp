@@ -76,7 +76,7 @@ void Dissection::stop(FlowRef flow, Cold &cold) {
 }
 
 bool Dissection::udp(FlowRef flow, const Packet &packet, uint8_t d) {
-    const uint8_t flags = packet.payload_length < packet.payload_bytes || packet.first_fragment ? AICORE_TRUNCATED : 0;
+    const uint8_t flags = packet.payload_length < packet.payload_bytes ? AICORE_TRUNCATED : 0;
     if (meters_) meters_->stream(flow, d, packet.payload, packet.payload_length, flags, packet.time);
     return deliver(flow, d, packet.payload, packet.payload_length, flags, packet.time);
 }

@@ -68,10 +68,11 @@ struct Engine::Impl {
     static void on_packet(void *user, const RawPacket &raw) {
         auto &self = *static_cast<Impl *>(user);
         Packet packet;
+        self.last_time = raw.time;
         if (!self.decoder.decode(raw, packet)) return;
         if (self.exchange)
             if (const uint16_t owner = self.exchange->owner(packet.key); owner != self.part.number)
-                return self.parcels[owner].add(packet, raw);
+                return self.parcels[owner].add(packet, raw, packet.fragment ? self.decoder.keep(packet) : nullptr);
         self.tracker.packet(packet, raw, self.tracker.hash(packet), kNoSlot);
     }
 
@@ -104,17 +105,19 @@ struct Engine::Impl {
     }
 
     void on_packets(std::span<const RawPacket> packets) {
+        if (!packets.empty()) last_time = packets.back().time;
         while (!packets.empty()) {
-            const auto group = packets.first(std::min(packets.size(), kGroup));
-            packets = packets.subspan(group.size());
-            size_t count = 0;
-            for (const RawPacket &raw : group) {
+            size_t taken = 0, count = 0;
+            while (taken < std::min(packets.size(), kGroup)) {
+                const RawPacket &raw = packets[taken++];
                 Decoded &d = decoded[count];
                 if (!decoder.decode(raw, d.packet)) continue;
                 d.raw = &raw;
                 d.hash = tracker.hash(d.packet);
                 ++count;
+                if (d.packet.fragment) break; // what it points to lives until the decoder's next packet
             }
+            packets = packets.subspan(taken);
             tracker.packets({decoded.data(), count});
         }
     }
@@ -129,6 +132,11 @@ struct Engine::Impl {
         }
         block.clear();
         return status;
+    }
+
+    void show_overdue(int64_t time) {
+        for (Packet packet; decoder.overdue(time, packet);)
+            tracker.overdue(packet);
     }
 
     void run();
@@ -161,6 +169,8 @@ struct Engine::Impl {
     std::vector<Parcel> parcels; // engine thread: for each worker
     bool exchange_ended = false; // engine thread
     uint64_t own_packets = 0;    // engine thread: of those of the ring
+    SteadyTime steady;           // engine thread, as the next
+    int64_t last_time = INT64_MIN;
     static constexpr size_t kGroup = 32;
     std::array<Decoded, kGroup> decoded; // engine thread, as the next
     PacketBlock block;
@@ -300,6 +310,7 @@ void Engine::Impl::read_source() {
         exchange_packets();
         const int64_t now = monotonic_ns();
         if (live) tracker.tick(clock_base + now);
+        show_overdue(live ? tracker.clock() : steady(last_time));
         end_files();
         if (source->next_file_begun()) tracker.begin_file();
         if (writer.due(now)) writer.flush();
@@ -365,11 +376,14 @@ void Engine::Impl::track(DecodedBlock &given) {
         const Decoded &d = own[next++];
         tracker.packet(d.packet, *d.raw, d.hash, d.slot);
     }
+    for (const Packet &packet : given.overdue[part.number])
+        tracker.overdue(packet);
     own_packets += own.size();
 }
 
 void Engine::Impl::end() {
     writer.set_waiting(true); // nothing is read any more: the last events may wait for their reader
+    show_overdue(INT64_MAX);
     tracker.end_all();
     settle(writer.last_shown());
     tracker.finish_all();

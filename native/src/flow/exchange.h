@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -24,16 +25,19 @@ struct Parcel {
     };
     std::vector<Handed> packets;
     std::vector<std::unique_ptr<uint8_t[]>> bytes; // of each
+    std::vector<std::shared_ptr<const void>> held; // of fragments: see Decoder::keep()
 
-    void add(const Packet &packet, const RawPacket &raw) {
+    void add(Packet &packet, const RawPacket &raw, std::shared_ptr<const void> kept) {
         auto copy = std::make_unique<uint8_t[]>(raw.captured);
         std::memcpy(copy.get(), raw.data, raw.captured);
         Handed handed{packet, raw};
         handed.raw.data = copy.get();
         for (const uint8_t **at : {&handed.packet.ip, &handed.packet.transport, &handed.packet.payload})
-            if (*at) *at = copy.get() + (*at - raw.data);
+            if (std::less_equal<>()(raw.data, *at) && std::less_equal<>()(*at, raw.data + raw.captured))
+                *at = copy.get() + (*at - raw.data);
         packets.push_back(handed);
         bytes.push_back(std::move(copy));
+        if (kept) held.push_back(std::move(kept));
     }
 };
 

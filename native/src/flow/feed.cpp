@@ -44,7 +44,9 @@ void Feed::stop() {
 }
 
 void Feed::add(DecodedBlock &block, const RawPacket &raw) {
+    last_time_ = raw.time;
     if (!decoder_.decode(raw, decoded_.packet)) return;
+    if (decoded_.packet.fragment) block.holds.push_back(decoder_.keep(decoded_.packet));
     decoded_.hash = hash_(decoded_.packet.key);
     decoded_.raw = &(block.raws[block.count] = raw);
     const uint16_t owner = owner_of(decoded_.hash, workers_);
@@ -52,6 +54,13 @@ void Feed::add(DecodedBlock &block, const RawPacket &raw) {
     block.owners[block.count] = owner;
     block.own[owner].push_back(decoded_);
     ++block.count;
+}
+
+void Feed::add_overdue(DecodedBlock &block, int64_t time) {
+    for (Packet packet; decoder_.overdue(time, packet);) {
+        block.holds.push_back(decoder_.keep(packet));
+        block.overdue[owner_of(hash_(packet.key), workers_)].push_back(packet);
+    }
 }
 
 void Feed::add_copy(DecodedBlock &block, const RawPacket &raw) {
@@ -106,6 +115,7 @@ ReadStatus Feed::fill(DecodedBlock &block) {
         if (status != ReadStatus::ok || new_file_ || !block.ended.empty()) break;
         if (copies_ && copies_->size() >= kCopies / 2) break;
     }
+    add_overdue(block, steady_(last_time_));
     return status;
 }
 
@@ -126,6 +136,10 @@ void Feed::run() {
                 error_ = source_->error();
                 break;
             }
+        }
+        if (DecodedBlock *block = ring_.free()) {
+            add_overdue(*block, INT64_MAX);
+            if (!block->empty()) ring_.publish();
         }
     } catch (const std::exception &failure) {
         const std::lock_guard lock(mutex_);

@@ -16,6 +16,7 @@
 #include "aicore/engine.h"
 #include "aicore/flow_hash.h"
 #include "block_ring.h"
+#include "clocks.h"
 
 namespace aicore {
 
@@ -42,6 +43,7 @@ class Feed {
     ReadStatus read(DecodedBlock &block, int wait_ms);
     void add(DecodedBlock &block, const RawPacket &raw);
     void add_copy(DecodedBlock &block, const RawPacket &raw);
+    void add_overdue(DecodedBlock &block, int64_t time);
     void publish();
 
     const std::unique_ptr<Source> source_;
@@ -52,6 +54,8 @@ class Feed {
     Decoder decoder_;
     PacketBlock raw_;
     Decoded decoded_{};
+    SteadyTime steady_; // the reading thread's, as the next
+    int64_t last_time_ = INT64_MIN;
     std::shared_ptr<std::vector<uint8_t>> copies_; // bytes of packets whose source has no blocks
     bool new_file_ = false;                        // the next block begins another file
     BlockRing ring_;

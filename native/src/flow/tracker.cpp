@@ -122,7 +122,7 @@ bool Tracker::over(const FlowRef &flow, const Packet &packet, EndReason &reason)
         reason = natural_reason(flow);
         return true;
     }
-    if (flow.warm.list == List::lingering && (packet.tcp_flags & (kSyn | kAck)) == kSyn && !packet.later_fragment) {
+    if (flow.warm.list == List::lingering && (packet.tcp_flags & (kSyn | kAck)) == kSyn) {
         reason = natural_reason(flow);
         return true;
     }
@@ -178,7 +178,7 @@ void Tracker::identify(Warm &warm, const Packet &packet) {
 
 uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
     if (!make_room(t) || !writer_.room(1)) {
-        ++counters_[Counter::not_admitted];
+        counters_[Counter::not_admitted] += packet.fragment ? packet.fragment->packets : 1;
         return kNoSlot;
     }
     const bool syn = t == 0 && packet.tcp_flags & kSyn;
@@ -230,8 +230,9 @@ void Tracker::pass(int64_t time) {
 void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash, uint32_t slot) {
     const size_t t = table_of(p.key);
     pass(p.time);
+    const uint32_t packets = p.fragment ? p.fragment->packets : 1;
     if (!(t == 0 ? options_.tcp : options_.udp)) {
-        ++counters_[Counter::not_selected];
+        counters_[Counter::not_selected] += packets;
         return;
     }
     FlowTable &table = tables_[t];
@@ -241,7 +242,7 @@ void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash, uint3
         EndReason reason = flow.warm.end_reason;
         if (flow.warm.list == List::ended || over(flow, p, reason)) {
             if (!finish(flow, reason)) { // its remove must come first, and there is no room for it
-                ++counters_[Counter::not_admitted];
+                counters_[Counter::not_admitted] += packets;
                 return;
             }
             slot = kNoSlot;
@@ -249,8 +250,8 @@ void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash, uint3
     }
     bool opened = false;
     if (slot == kNoSlot) {
-        if (p.later_fragment) { // its flow has ended, and it has no header to open one
-            ++counters_[Counter::orphan_fragments];
+        if (!p.transport || packets == 0) { // a fragment whose flow has ended, and it has no header to open one
+            counters_[Counter::orphan_fragments] += packets;
             return;
         }
         slot = open(t, p, hash);
@@ -261,26 +262,60 @@ void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash, uint3
     const auto d = static_cast<uint8_t>(p.reversed != ((flow.hot.bits & kSourceIsB) != 0));
     count(flow, p, d);
     if (p.anomaly && flow.warm.anomaly == 0) flow.warm.anomaly = registry_.counter_name(p.anomaly);
-    const bool segment = t == 0 && !p.later_fragment;
+    // Of a fragmented datagram state and dissectors see what they would see of it in one piece, once it is whole.
+    const Packet *const whole = p.fragment ? p.fragment->whole : &p;
     Place at;
-    if (segment) {
-        tcp_state(flow, p, d); // so that the insert shows the state that its packet made
-        at = place(flow, p, d);
+    if (t == 0 && whole) {
+        tcp_state(flow, *whole, d); // so that the insert shows the state that its packet made
+        at = place(flow, *whole, d);
     }
-    if (meters_) [[unlikely]]
+    if (meters_ && packets > 0) [[unlikely]]
         meter(flow, p, raw, d, at, opened);
     if (opened && writer_.wanted(EventKind::insert))
         writer_.append(EventKind::insert, flow, dissection_.cold(), EndReason::none);
-    bool notify = false;
-    if (segment)
-        notify = tcp(flow, p, d, at);
-    else if (p.payload_length > 0 && (wanted(flow, p, d) || (meters_ && meters_->wants(flow, d))))
-        notify = dissection_.udp(flow, p, d);
+    bool notify = whole && dissect(flow, *whole, d, at);
     if (meters_) [[unlikely]]
         notify |= meters_->take_notify();
-    const bool sampled = flow.hot.until_update && --flow.hot.until_update == 0;
-    if (sampled) flow.hot.until_update = t == 0 ? options_.every_tcp : options_.every_udp;
+    const bool sampled = sample(flow, packets);
     if (notify || sampled) update(flow, !notify);
+}
+
+bool Tracker::dissect(const FlowRef &flow, const Packet &p, uint8_t d, const Place &at) {
+    if (flow.table == 0) return tcp(flow, p, d, at);
+    return p.payload_length > 0 && (wanted(flow, p, d) || (meters_ && meters_->wants(flow, d))) &&
+           dissection_.udp(flow, p, d);
+}
+
+// Whether it is time for a sampled update: every n packets of the flow.
+bool Tracker::sample(const FlowRef &flow, uint32_t packets) {
+    uint32_t &left = flow.hot.until_update;
+    if (left == 0) return false;
+    if (left > packets) {
+        left -= packets;
+        return false;
+    }
+    const uint32_t every = flow.table == 0 ? options_.every_tcp : options_.every_udp;
+    left = every - (packets - left) % every;
+    return true;
+}
+
+// What came of a fragmented datagram that is not whole. Its flow may have ended.
+void Tracker::overdue(const Packet &p) {
+    const size_t t = table_of(p.key);
+    const uint32_t slot = tables_[t].find(p.key, hash(p));
+    if (slot == kNoSlot) return;
+    const FlowRef flow = ref(t, slot);
+    if (flow.warm.list == List::ended) return;
+    const auto d = static_cast<uint8_t>(p.reversed != ((flow.hot.bits & kSourceIsB) != 0));
+    Place at;
+    if (t == 0) {
+        tcp_state(flow, p, d);
+        at = place(flow, p, d);
+    }
+    bool notify = dissect(flow, p, d, at);
+    if (meters_) notify |= meters_->take_notify();
+    flow.warm.updated_packets = UINT64_MAX;
+    if (notify) update(flow, false);
 }
 
 void Tracker::meter(const FlowRef &flow, const Packet &p, const RawPacket &raw, uint8_t d, const Place &at,
@@ -289,8 +324,7 @@ void Tracker::meter(const FlowRef &flow, const Packet &p, const RawPacket &raw, 
     const bool ahead = at.known && static_cast<int32_t>(p.seq - at.expected) > 0 && !(p.tcp_flags & kRst);
     meters_->packet(flow, p, raw, d,
                     static_cast<uint16_t>((at.retransmission ? AICORE_RETRANSMISSION : 0) |
-                                          (ahead ? AICORE_OUT_OF_ORDER : 0) |
-                                          (p.first_fragment || p.later_fragment ? AICORE_FRAGMENT : 0)));
+                                          (ahead ? AICORE_OUT_OF_ORDER : 0) | (p.fragment ? AICORE_FRAGMENT : 0)));
 }
 
 // Whether dissectors shall see the packet: kDone holds for all of a flow but the first payload of a direction.
@@ -303,9 +337,16 @@ bool Tracker::wanted(FlowRef flow, const Packet &p, uint8_t d) {
 
 void Tracker::count(FlowRef flow, const Packet &p, uint8_t d) {
     Hot &hot = flow.hot;
-    hot.packets[d] += 1;
-    hot.bytes[d] += p.ip_bytes;
-    hot.payload[d] += p.payload_bytes;
+    if (p.fragment) [[unlikely]] {
+        hot.packets[d] += p.fragment->packets;
+        hot.bytes[d] += p.fragment->bytes;
+        hot.payload[d] += p.fragment->payload_bytes;
+        flow.warm.first_seen = std::min(flow.warm.first_seen, p.fragment->earliest);
+    } else {
+        hot.packets[d] += 1;
+        hot.bytes[d] += p.ip_bytes;
+        hot.payload[d] += p.payload_bytes;
+    }
     if (p.time > hot.last_seen) {
         // A second of tolerance in the order of the list saves its links' cache lines on nearly every packet.
         const bool another_second = p.time >> 30 != hot.last_seen >> 30;

@@ -42,6 +42,7 @@ class Tracker {
     void packets(std::span<Decoded> group);
     void fetch(std::span<Decoded> group);   // asks for that memory
     void pass(int64_t time);                // what a packet's time does to all flows; packet() begins with it
+    void overdue(const Packet &packet);     // of Decoder::overdue()
     void begin_file() { new_file_ = true; } // the next packet is the first of another file
     void set_live(int64_t clock) {
         live_ = true;
@@ -86,6 +87,8 @@ class Tracker {
     };
     Place place(FlowRef flow, const Packet &packet, uint8_t d);
     bool tcp(FlowRef flow, const Packet &packet, uint8_t d, const Place &place);
+    bool dissect(const FlowRef &flow, const Packet &packet, uint8_t d, const Place &place);
+    bool sample(const FlowRef &flow, uint32_t packets);
     bool wanted(FlowRef flow, const Packet &packet, uint8_t d);
     void meter(const FlowRef &flow, const Packet &packet, const RawPacket &raw, uint8_t d, const Place &place,
                bool opened);

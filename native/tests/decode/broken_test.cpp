@@ -202,7 +202,7 @@ TEST(Hostile, random_bytes_and_random_changes) {
         }
         uint32_t wire = next(8) == 0 ? static_cast<uint32_t>(next(3000)) : 0;
         if (!d(frame, static_cast<int64_t>(next(1'000'000'000)) * 1000, seed.linktype, wire)) continue;
-        ++flows;
+        flows += d.packet.fragment ? d.packet.fragment->packets : 1;
         const Packet &p = d.packet;
         const uint8_t *begin = d.frame.get(), *end = begin + frame.size();
         ASSERT_TRUE(p.payload >= begin && p.payload <= end && p.payload_length <= static_cast<size_t>(end - p.payload));

@@ -27,8 +27,7 @@ void expect_same_both_ways(const Bytes &ip, unsigned type, uint32_t cut_off = 0)
     EXPECT_EQ(a.tcp_flags, b.tcp_flags);
     EXPECT_EQ(a.tunnel, b.tunnel);
     EXPECT_EQ(a.reversed, b.reversed);
-    EXPECT_EQ(a.first_fragment, b.first_fragment);
-    EXPECT_EQ(a.later_fragment, b.later_fragment);
+    EXPECT_EQ(a.fragment, b.fragment);
     for (size_t i = 0; i < kCounterCount; ++i) {
         if (i == static_cast<size_t>(Counter::wire_bytes)) continue; // the link headers differ
         EXPECT_EQ(fast.counters.value[i], walk.counters.value[i]) << kCounterInfo[i].name;
@@ -213,7 +212,7 @@ TEST(Ip, options_and_extension_headers_are_skipped) {
     EXPECT_EQ(d.payload(), "x");
     EXPECT_EQ(d.packet.ip_bytes, 40 + body.size());
     EXPECT_EQ(d.anomaly(), Counter::none);
-    EXPECT_FALSE(d.packet.first_fragment);
+    EXPECT_EQ(d.packet.fragment, nullptr);
     EXPECT_EQ(d[Counter::fragments], 0u);
 }
 

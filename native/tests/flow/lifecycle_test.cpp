@@ -329,6 +329,39 @@ TEST(Lifecycle, later_fragment_counts_in_its_flow_but_opens_none) {
     EXPECT_EQ(late.count("orphan_fragments"), 2u);
 }
 
+// Whatever comes first: those that wait count with the first one.
+TEST(Lifecycle, fragments_in_any_order_are_one_flow) {
+    const Bytes datagram = udp({.src_port = 9, .dst_port = 10}, Bytes(3000, 'a'));
+    const auto parts = fragments4({.proto = kUdp}, datagram, 1480);
+    for (const auto &order : {std::array{2, 1, 0}, {1, 2, 0}, {0, 2, 1}}) {
+        Frames f;
+        for (const int i : order)
+            f.push_back(
+                {kStart + seconds(static_cast<double>(f.size())), ethernet(kIpv4, parts[static_cast<size_t>(i)]), 0});
+        const Result r = run(f);
+        EXPECT_EQ(r.lines().back(), "remove 10.0.0.1:9:17:10.0.0.2:10 3 shutdown");
+        EXPECT_EQ(r.events.back().bytes, 3 * 20u + datagram.size());
+        EXPECT_EQ(r.events.back().payload_bytes, 3000);
+        EXPECT_EQ(r.events.back().first_seen, kStart);
+        EXPECT_EQ(r.events.back().last_seen, kStart + seconds(2));
+        EXPECT_EQ(r.of(EventKind::insert).size(), 1u);
+    }
+}
+
+// Of a TCP segment in fragments the flags and numbers count when it is whole.
+TEST(Lifecycle, a_connection_that_opens_in_fragments) {
+    Frames f;
+    for (const Bytes &b : fragments4({}, tcp({.seq = 1, .flags = kSyn}, Bytes(20, 'x')), 24))
+        f.push_back({kStart, ethernet(kIpv4, b), 0});
+    const Result r = run(f);
+    EXPECT_EQ(r.events.back().tcp_state, TcpState::syn_sent);
+    EXPECT_EQ(r.events.back().src_tcpflags, kSyn);
+    f.pop_back();
+    const Result cut = run(f); // as far as it came, at the end of the input
+    EXPECT_EQ(cut.events.back().src_tcpflags, kSyn);
+    EXPECT_EQ(cut.events.back().packets, 1);
+}
+
 TEST(Lifecycle, same_events_from_a_source_that_cannot_be_looked_ahead) {
     Frames f;
     for (int i = 0; i < 300; ++i) {

@@ -125,7 +125,7 @@ TEST(MeterPacket, fragments_and_tunnels_are_marked) {
         },
         "packet");
     Metering{{&m.m}}.run(f);
-    EXPECT_EQ(seen, (Lines{"4 headed 0 14 16", "4 bare 0 14 0", "0 headed 1 34 1"}));
+    EXPECT_EQ(seen, (Lines{"4 headed 0 14 16", "4 bare 0 14 24", "0 headed 1 34 1"}));
 }
 
 TEST(MeterPacket, retransmitted_and_out_of_order_segments_are_marked) {

@@ -152,6 +152,37 @@ TEST(Workers, give_the_records_of_one) {
     }
 }
 
+// What of a fragmented datagram waits, is put together or never comes is the same, whoever tracks its flow.
+TEST(Workers, put_fragments_together_as_one_does) {
+    Frames frames;
+    for (unsigned i = 0; i < 400; ++i) {
+        const Endpoints ends{"10.0." + std::to_string(i % 50) + ".1", "10.1.0.1", static_cast<uint16_t>(2000 + i), 53};
+        auto parts =
+            fragments4({.src = ends.src, .dst = ends.dst, .proto = kUdp, .id = static_cast<uint16_t>(i)},
+                       udp({.src_port = ends.src_port, .dst_port = 53}, Bytes(2000, static_cast<uint8_t>(i))), 800);
+        if (i % 3 == 0) std::reverse(parts.begin(), parts.end());
+        if (i % 5 == 0) parts.pop_back();
+        if (i % 7 == 0) // the tunnel's packet comes in fragments
+            parts =
+                fragments4({.src = "172.16.0.1", .dst = "172.16.0.2", .proto = kUdp, .id = static_cast<uint16_t>(i)},
+                           udp({.dst_port = 2152}, gtpu(1, ipv4({.src = ends.src}, tcp({}, Bytes(1500, 'x'))))), 800);
+        for (const Bytes &part : parts)
+            frames.push_back({kStart + static_cast<int64_t>(frames.size()) * 1000, ethernet(kIpv4, part), 0});
+    }
+    for (const bool stable : {true, false}) {
+        const auto source = [&] { return std::make_unique<FileSource>(std::vector<Frames>{frames}, stable); };
+        const Outcome one = run_with(1, source(), small_batches());
+        EXPECT_GT(one.counters.at("orphan_fragments"), 0u);
+        EXPECT_GT(one.counters.at("tunnel_fragments"), 0u);
+        for (const size_t workers : {2u, 3u}) {
+            const Outcome many = run_with(workers, source(), small_batches());
+            EXPECT_EQ(by_flow(many.events), by_flow(one.events)) << workers;
+            for (const char *name : {"packets", "udp", "tcp", "fragments", "orphan_fragments", "tunnel_fragments"})
+                EXPECT_EQ(many.counters.at(name), one.counters.at(name)) << name;
+        }
+    }
+}
+
 TEST(Workers, copy_what_a_source_does_not_hold) {
     const Frames frames = traffic(7, 2000);
     const auto source = [&] { return std::make_unique<FileSource>(std::vector<Frames>{frames, frames}, false); };
