@@ -117,7 +117,7 @@ class BlockRing {
     }
 
   private:
-    static constexpr size_t kBlocks = 8;
+    static constexpr size_t kBlocks = 4; // with eight the packets left the caches: 7 % more CPU time
     struct Slot {
         std::unique_ptr<DecodedBlock> block;
         size_t pending = 0; // workers that have not released it
