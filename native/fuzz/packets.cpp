@@ -226,7 +226,7 @@ class Run {
         const test::Bytes frame(bytes.begin(), bytes.end()); // exactly as large, and gone when the step is done
         const auto captured = static_cast<uint32_t>(frame.size());
         const RawPacket raw{frame.data(), captured, captured + missing, time_, linktype};
-        Decoded decoded{{}, &raw, 0, kNoSlot};
+        Decoded decoded{{}, &raw, 0, kNoSlot, false};
         if (!decoder_.decode(raw, decoded.packet)) return;
         decoded.hash = tracker_.hash(decoded.packet);
         tracker_.packets({&decoded, 1});

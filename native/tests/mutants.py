@@ -9,6 +9,7 @@ FOLDER keeps a copy of native/ and its build. With words: only mutants whose fil
 
 from __future__ import annotations
 
+import argparse
 import filecmp
 import os
 import re
@@ -131,4 +132,8 @@ def main(place: str, *words: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="where the copy is built, and kept for the next time")
+    parser.add_argument("word", nargs="*", help="only mutants of which file or text holds one of these")
+    given = parser.parse_args()
+    sys.exit(main(given.folder, *given.word))
