@@ -190,7 +190,7 @@ def test_a_store_on_a_full_disk_is_given_up_and_completed_by_the_next_run(
 
 
 def test_a_spool_on_the_full_disk_too_is_a_loss_that_is_counted(tmp_path: Path, small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(bytes(3 << 20))  # what is left has room for the half of it
+    (small_disk / "ballast").write_bytes(bytes((4 << 20) - (256 << 10)))  # what is left has room for a part of it
     flows = 20_000
     capture(tmp_path / "many.pcap", flows)
     run = ("--batch-rows", 256, "--json", "--spool", small_disk / "state", "--to", "jsonl:disk/flows?wait=2")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,18 @@ from aicore import record_fields
 def search(node: Node, index: str, *, source: bool = True) -> list[dict[str, Any]]:
     """Every document of the index and its dated ones, as the driver gives it: _index, _id, _version, _source
     if asked for."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return _search(node, index, source)
+        except Exception as error:
+            # An index that is just being made has no shard to search yet.
+            if getattr(error, "status_code", None) != 503 or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
+def _search(node: Node, index: str, source: bool) -> list[dict[str, Any]]:
     pattern = f"{index},{index}-*"
     query = {"query": {"match_all": {}}, "version": True, "_source": source}
     if node.kind == "opensearch":
