@@ -177,7 +177,8 @@ class Hdf5Adaptor(FileStore):
                 raise Fatal(f"hdf5: {self._path}: the file is damaged: it is shorter than its header says") from error
             if found := re.search(r"errno = (\d+)", str(error)):  # of a full disk, for instance
                 number = int(found[1])
-                raise OSError(number, os.strerror(number), str(self._path)) from error
+                why = "another process writes it" if "unable to lock" in str(error) else os.strerror(number)
+                raise OSError(number, why, str(self._path)) from error
             raise
 
     def _check_path(self) -> None:
