@@ -207,7 +207,9 @@ class Engine:
     """
 
     def __init__(self, registry: Registry, **options: Any) -> None: ...
-    def open_files(self, paths: Sequence[str], filter: str = "", found: Sequence[str] = ()) -> None:
+    def open_files(
+        self, paths: Sequence[str], filter: str = "", found: Sequence[str] = (), merge: bool = False
+    ) -> None:
         """OSError with one clear line. `found`: those of the paths that a folder held; one that cannot be read is among
         broken_files(), one that is no capture among warnings(), and the others are read."""
     def follow_files(self, filter: str = "") -> None:

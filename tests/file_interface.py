@@ -17,5 +17,5 @@ class FileInterface(Source):
         """A path, or a list of them."""
         return cls(tuple(source) if isinstance(source, list | tuple) else (os.fspath(source),), live=True)
 
-    def open(self, engine: Any) -> None:
+    def open(self, engine: Any, *_: Any) -> None:
         engine.open_files(self.names, self.filter)

@@ -28,7 +28,7 @@ class Duck:
 def test_defaults() -> None:
     stack = aicore.StackLan()
     assert (stack.tcp_flows, stack.udp_flows) == (163840, 163840)
-    assert (stack.idle_tcp, stack.idle_udp, stack.half_open, stack.active) == (300, 180, 30, 0)
+    assert (stack.idle_tcp, stack.idle_udp, stack.half_open, stack.active) == (300, 180, 70, 0)
     options = stack.engine_options()
     assert options["idle_udp"] == 180_000_000_000
     assert (stack.every_tcp, stack.every_udp) == (32, 32)

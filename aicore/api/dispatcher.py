@@ -27,6 +27,7 @@ class PacketDispatcher:
     The with block stops what still runs at its end, and the dispatcher runs no more.
 
     follow: the sources are directories, whose captures are read as others drop them there, until stop().
+    merge: capture files of one time, such as the two directions of a tap, are read together in order of time stamps.
     spool: a directory in which what a store cannot take waits, also for the next run; for stores opened by URL. With
     `follow` it remembers below `followed` which captures were read; without a spool that is forgotten at the end.
     spool_size: MiB of it for each store. spool_free: percent of the disk that is left to others. spool_always: all
@@ -45,6 +46,7 @@ class PacketDispatcher:
         filter: str = "",
         live: bool | None = None,
         follow: bool = False,
+        merge: bool = False,
         spool: str | os.PathLike[str] | None = None,
         spool_size: int = 1024,
         spool_free: float = 5.0,
@@ -60,7 +62,7 @@ class PacketDispatcher:
         spool_size = checks["spool_size"].check("spool_size (MiB)", spool_size)
         spool_free = checks["spool_free"].check("spool_free (percent)", spool_free)
         self.stack: StackLan | None = None
-        self._source = Source.of(*sources, filter=filter, live=live, follow=follow, **capture)
+        self._source = Source.of(*sources, filter=filter, live=live, follow=follow, merge=merge, **capture)
         self._spool = _spool_directory(spool)
         always = Option(bool).check("spool_always", spool_always)
         self._spool_settings = SpoolSettings(spool_size << 20, spool_free / 100, always)

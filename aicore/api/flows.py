@@ -34,12 +34,14 @@ def flows(
     *sources: SourceLike,
     filter: str = "",
     live: bool | None = None,
+    merge: bool = False,
     plugins: Iterable[Any] = (),
     on_damage: OnDamage = "raise",
     workers: Workers = 1,
     **settings: Any,
 ) -> Flows:
-    """Each finished flow of a source once. Several sources are one input, in the given order. `plugins` are names
+    """Each finished flow of a source once. Several sources are one input, in the given order; with `merge` capture
+    files of one time are read together, in order of time stamps. `plugins` are names
     ("geoip?db=/x.mmdb") or objects, `settings` those of StackLan. SourceError at once if the source cannot be opened,
     at the end if captures are damaged or input ended early; on_damage="warn" logs damage and raises nothing. `workers`:
     threads that track flows, or "auto"; with several, flows that end at about the same time come in any order."""
@@ -49,7 +51,7 @@ def flows(
         raise UsageError(f"plugins are a list of names or objects, not one name: plugins=[{plugins!r}]")
     for plugin in plugins:
         stack.use(plugin)
-    source = Source.of(*sources, filter=filter, live=live)
+    source = Source.of(*sources, filter=filter, live=live, merge=merge)
     run = Run(stack, source, events=("remove",), top=False, workers=checked_workers(workers))
     return Flows(run, on_damage)
 

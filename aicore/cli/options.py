@@ -144,6 +144,10 @@ _OPTIONS = [
         "Input", "--follow", is_flag=True,
         help="Read captures as they come into the directory, each once, until a signal.",
     ),
+    _option(
+        "Input", "--merge", is_flag=True,
+        help="Read the files together in order of time, as the directions of a tap need it.",
+    ),
     _option("Input", "--filter", metavar="BPF", default="", help="Only packets that this libpcap filter takes."),
     _option("Input", "--tcp", is_flag=True, help="Track TCP only, unless --udp is there too."),
     _option("Input", "--udp", is_flag=True, help="Track UDP only, unless --tcp is there too."),

@@ -93,6 +93,10 @@ def _stores(given: Sequence[str], config: Config | None) -> tuple[AdaptorURL, ..
 def _source(ctx: click.Context, options: dict[str, Any]) -> Source:
     paths = options["source"] or _strings(ctx.lookup_default("source"))
     interfaces = options["interface"]
+    if options["merge"] and (interfaces or options["follow"]):
+        raise click.UsageError(
+            "--merge is for capture files: several interfaces are merged anyway, a followed directory never is"
+        )
     if options["follow"]:
         if interfaces:
             raise click.UsageError("--follow reads captures in directories; an interface needs none of it")
@@ -104,7 +108,7 @@ def _source(ctx: click.Context, options: dict[str, Any]) -> Source:
             "capture files and interfaces cannot be mixed" if paths else "name capture files, or an interface with -i"
         )
     if paths:
-        return Source.of(paths, filter=options["filter"], live=False)
+        return Source.of(paths, filter=options["filter"], live=False, merge=options["merge"])
     return Source.of(
         interfaces,
         filter=options["filter"],

@@ -34,6 +34,7 @@ _MAGIC = tuple(bytes.fromhex(magic) for magic in (*_CAPTURES, *_COMPRESSED))
 #: Bytes that begins_as_capture() looks at.
 MAGIC_BYTES = max(map(len, _MAGIC))
 _PACKED = re.compile(r"\.(gz|zst|xz|lz4|bz2|Z)$")
+_NO_MERGE = "merge is for capture files: several interfaces are merged anyway, a followed directory never is"
 _NAMED = 5  # files that a message names of those that are left out
 
 
@@ -47,6 +48,8 @@ class Source:
     filter: str = ""
     capture: dict[str, Any] = field(default_factory=dict)
     follow: bool = False
+    #: Files of one time: read together in order of time stamps.
+    merge: bool = False
     #: Those of the names that a folder held.
     found: tuple[str, ...] = ()
     #: What of folders is not read, a line each.
@@ -56,23 +59,33 @@ class Source:
 
     @classmethod
     def of(
-        cls, *sources: SourceLike, filter: str = "", live: bool | None = None, follow: bool = False, **capture: Any
+        cls,
+        *sources: SourceLike,
+        filter: str = "",
+        live: bool | None = None,
+        follow: bool = False,
+        merge: bool = False,
+        **capture: Any,
     ) -> Source:
         """An existing interface wins, else a path; "-" is standard input; several files are read in the given order; a
         directory is the captures in it, in the natural order of their names, or with `follow` those that will come,
-        too. Captures may be compressed. `live` settles it where a file and an interface have the same name. SourceError
-        if there is no such thing, UsageError for what is no source or setting."""
+        too. Captures may be compressed. `merge`: files of one time are read together, in order of their packets' time
+        stamps. `live` settles it where a file and an interface have the same name. SourceError if there is no such
+        thing, UsageError for what is no source or setting."""
         for name in capture:  # checked for files too, which need none: a typing error must not pass unseen
             if name not in _CAPTURE:
                 raise UsageError(f"a source has no setting {name!r}; {nearest(name, _CAPTURE)}")
             capture[name] = _CAPTURE[name].check(name, capture[name])
         Option(str).check("filter", filter)
         follow = Option(bool).check("follow", follow)
+        merge = Option(bool).check("merge", merge)
         if live is not None:
             live = Option(bool).check("live", live)
         names = tuple(name for source in sources for name in _names(source))
         if not names or not all(names):
             raise UsageError("a source is an interface or a capture file; none was given")
+        if merge and (follow or live):
+            raise UsageError(_NO_MERGE)
         if follow:
             return cls(_followed(names), False, filter, follow=True)
         if live is None:
@@ -85,11 +98,13 @@ class Source:
             for name in names:
                 if name != "-" and not Path(name).exists():
                     raise SourceError(f"{name}: neither an interface nor a file of that name exists")
-            return cls._of_files(names, filter, capture)
+            return cls._of_files(names, filter, merge, capture)
+        if merge:
+            raise UsageError(_NO_MERGE)
         return cls(names, live, filter, capture)
 
     @classmethod
-    def _of_files(cls, names: Iterable[str], filter: str, capture: dict[str, Any]) -> Source:
+    def _of_files(cls, names: Iterable[str], filter: str, merge: bool, capture: dict[str, Any]) -> Source:
         """The files, and for a directory the captures in it."""
         paths: list[str] = []
         found: list[str] = []
@@ -102,7 +117,7 @@ class Source:
                 left_out += others
             else:
                 paths.append(name)
-        return cls(tuple(paths), False, filter, capture, found=tuple(found), left_out=tuple(left_out))
+        return cls(tuple(paths), False, filter, capture, merge=merge, found=tuple(found), left_out=tuple(left_out))
 
     @property
     def at_rest(self) -> bool:
@@ -128,7 +143,7 @@ class Source:
             elif self.follow:
                 engine.follow_files(self.filter)
             else:
-                engine.open_files(self.names, self.filter, self.found)
+                engine.open_files(self.names, self.filter, self.found, self.merge)
         except (OSError, ValueError) as error:
             raise SourceError(str(error)) from error
 

@@ -85,7 +85,7 @@ class StackLan:
     udp_flows = _count(163840, "UDP flows tracked at once", maximum=1 << 30)
     idle_tcp = _seconds(300.0, "a TCP flow without packets for so long ends")
     idle_udp = _seconds(180.0, "a UDP flow without packets for so long ends")
-    half_open = _seconds(30.0, "a TCP flow that was never answered ends after so long without packets")
+    half_open = _seconds(70.0, "a TCP flow that was never answered ends after so long without packets")
     linger = _seconds(5.0, "a closed TCP flow stays for so long for late packets", minimum=0)
     active = _seconds(0.0, "a flow older than this ends and a new one begins; 0 = off", minimum=0)
     vlan_in_key: Setting[bool] = Setting(

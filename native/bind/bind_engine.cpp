@@ -242,14 +242,15 @@ void bind_engine(py::module_ &m) {
         .def(
             "open_files",
             [](Workers &e, const std::vector<std::string> &paths, const std::string &filter,
-               const std::vector<std::string> &found) {
+               const std::vector<std::string> &found, bool merge) {
                 try {
-                    e.open(open_files(paths, filter, found));
+                    e.open(merge ? merge_files(paths, filter, found) : open_files(paths, filter, found));
                 } catch (const std::runtime_error &error) {
                     raise_os(error);
                 }
             },
-            py::arg("paths"), py::arg("filter") = "", py::arg("found") = std::vector<std::string>())
+            py::arg("paths"), py::arg("filter") = "", py::arg("found") = std::vector<std::string>(),
+            py::arg("merge") = false)
         .def(
             "follow_files",
             [](Workers &e, const std::string &filter) {

@@ -15,6 +15,7 @@ from captures import links as li
 from captures import packets as p
 from captures import payloads as pay
 from captures import tunnels as tu
+from captures.connections import CONNECTIONS
 from captures.files import CHDLC, LOOP, NULL, PPP, RAW, SLL, SLL2, Capture, Conversation, Tcp, Udp, reordered, talks
 
 CLIENT, SERVER, RESOLVER = "192.168.1.10", "203.0.113.80", "192.168.1.1"
@@ -411,4 +412,5 @@ CAPTURES: dict[str, Callable[[], Capture]] = {
     "dns_many": dns_many,
     "extensions": extensions,
     "not_tracked": not_tracked,
+    **CONNECTIONS,
 }

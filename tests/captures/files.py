@@ -53,8 +53,11 @@ class Conversation:
         return Flow(key(*ends[0], self.proto, *ends[1]), len(self.packets), sum(map(len, self.packets)), self.fields)
 
     def _starts_client(self) -> bool:
-        """Whether the first packet, as the list stands now, is the client's."""
+        """Whether the first packet, as the list stands now, is the client's, or answers its SYN."""
         first = self.packets[0]
+        transport = first[40:] if first[0] >> 4 == 6 else first[20:]
+        if self.proto == p.TCP and transport[13] & (p.SYN | p.ACK) == p.SYN | p.ACK:
+            return True
         address, ports = (first[8:24], first[40:42]) if first[0] >> 4 == 6 else (first[12:16], first[20:22])
         if self.client[0] != self.server[0]:
             return address == p.packed(self.client[0])

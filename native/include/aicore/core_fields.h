@@ -157,14 +157,14 @@ inline constexpr auto kCoreFields = [] {
         CoreField<"sensor", Name<&Row::sensor>>{.help = "vantage point: empty for files, else host/interface or as set",
                                                 .ecs = "observer.name",
                                                 .absent = Absent::none},
-        CoreField<"ipsrc", Address<&Row::ipsrc>>{.help = "address of the sender of the first packet",
-                                                 .ecs = "source.ip"},
-        CoreField<"portsrc", Number<&Row::portsrc>>{.help = "port of that sender", .ecs = "source.port"},
+        CoreField<"ipsrc", Address<&Row::ipsrc>>{
+            .help = "address of the initiator: who sent the SYN, else the sender of the first packet",
+            .ecs = "source.ip"},
+        CoreField<"portsrc", Number<&Row::portsrc>>{.help = "port of the initiator", .ecs = "source.port"},
         CoreField<"proto", Number<&Row::proto>>{.help = "IP protocol number: 6 TCP, 17 UDP",
                                                 .ecs = "network.iana_number"},
-        CoreField<"ipdst", Address<&Row::ipdst>>{.help = "address of the receiver of the first packet",
-                                                 .ecs = "destination.ip"},
-        CoreField<"portdst", Number<&Row::portdst>>{.help = "port of that receiver", .ecs = "destination.port"},
+        CoreField<"ipdst", Address<&Row::ipdst>>{.help = "address of the responder", .ecs = "destination.ip"},
+        CoreField<"portdst", Number<&Row::portdst>>{.help = "port of the responder", .ecs = "destination.port"},
         CoreField<"vlan", Number<&Row::vlan>>{
             .help = "outermost VLAN id", .ecs = "network.vlan.id", .absent = Absent::none},
         CoreField<"vlan_inner", Number<&Row::vlan_inner>>{
@@ -215,10 +215,12 @@ inline constexpr auto kCoreFields = [] {
         CoreField<"tcp_state", Choice<&Row::tcp_state, kTcpStateNames>>{.help = "state of the TCP connection",
                                                                         .absent = Absent::none},
         CoreField<"end_reason", Choice<&Row::end_reason, kEndReasonNames>>{
-            .help = "why the flow ended: fin, rst, idle, active, evicted, shutdown; absent while it lives",
+            .help = "why the flow ended: fin, rst, idle, active, evicted, shutdown, reused; absent while it lives",
             .absent = Absent::none},
+        CoreField<"continued", Boolean<&Row::continued>>{
+            .help = "the record goes on from one of its key that ended by the active timeout", .absent = Absent::none},
         CoreField<"retransmissions", Number<&Row::retransmissions>>{
-            .help = "TCP segments seen before", .unit = "packets", .absent = Absent::not_tcp},
+            .help = "TCP segments of which every byte was seen before", .unit = "packets", .absent = Absent::not_tcp},
         CoreField<"anomaly", Name<&Row::anomaly>>{.help = "first decode or dissector counter that the flow hit",
                                                   .absent = Absent::none});
 }();

@@ -52,14 +52,15 @@ namespace aicore {
     X(bad_tunnel, "a tunnel header that does not hold what it says: counted as the outer flow")                        \
     /* time */                                                                                                         \
     X(time_backwards, "packets older than the clock")                                                                  \
-    X(time_jumps, "packets that moved the clock by its bound of 300 s")                                                \
+    X(time_jumps, "packets more than 300 s from the clock, which it did not follow: 128 in a row move it")             \
     /* flow table */                                                                                                   \
     X(flows_tcp, "TCP flows admitted")                                                                                 \
     X(flows_udp, "UDP flows admitted")                                                                                 \
     X(evicted, "flows ended early because a table was full")                                                           \
     X(not_admitted, "packets of new flows turned away: table full of ending flows, or events not taken in time")       \
     X(not_selected, "packets of a transport that this run does not track")                                             \
-    X(retransmissions, "TCP segments seen before")                                                                     \
+    X(retransmissions, "TCP segments of which every byte was seen before")                                             \
+    X(outside_window, "TCP segments outside the receive window, as far as it was seen: not shown to dissectors")       \
     /* reassembly and dissection */                                                                                    \
     X(reassembly_gaps, "places where stream bytes were missing and were skipped")                                      \
     X(reassembly_full, "streams whose buffer reached its bound")                                                       \

@@ -24,7 +24,7 @@ struct EngineOptions {           // times in nanoseconds
     uint32_t every_tcp = 32, every_udp = 32; // packets between sampled updates; 0 = on discoveries only
     // Readers leave out sampled updates (Batch::rows_at_multiples), so none of them is taken for a flow's final one.
     bool thinned = false;
-    int64_t idle_tcp = 300'000'000'000, idle_udp = 180'000'000'000, half_open = 30'000'000'000;
+    int64_t idle_tcp = 300'000'000'000, idle_udp = 180'000'000'000, half_open = 70'000'000'000;
     int64_t linger = 5'000'000'000;
     int64_t active = 0; // 0 = off
     bool vlan_in_key = true;

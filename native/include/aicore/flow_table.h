@@ -34,6 +34,14 @@ enum HotBit : uint8_t {
     kMidstream = 128 // the first packet was not a SYN
 };
 
+// What TCP flows remember beside Hot::bits.
+enum TcpBit : uint8_t {
+    kContinued = 1,   // the flow goes on from one that ended by the active timeout; of any transport
+    kResetByDst = 2,  // who sent the RST
+    kResetDoubt = 4,  // its number was ahead of all others: a host would have asked again (RFC 5961 section 3.2)
+    kResetPassed = 8, // its sender has sent new data since
+};
+
 struct Hot {
     FlowKey key;
     uint64_t bytes[2]; // [0] from src, [1] to src, as all pairs
@@ -59,20 +67,24 @@ struct Warm {
     List list;
     EndReason end_reason;
     uint16_t anomaly;   // index into Schema::names, as layer7
+    uint32_t doubts;    // TCP: index in the pool of Doubts, kNoSlot = none
+    uint8_t bits;       // TcpBit
     int64_t opened;     // time of its first packet
     int64_t first_seen; // lowest packet time
     uint64_t flow_id[2];
-    int64_t touched; // clock at the last packet if kSkewed; clock at FIN or RST if lingering
+    int64_t touched; // clock at the last packet if kSkewed, or if lingering
     uint64_t
         updated_packets; // packets at the last update event, or with kBySample; UINT64_MAX = something else changed
+    uint32_t isn;        // TCP: number of the SYN from src, unless kMidstream
     uint32_t retransmissions;
     uint32_t tunnel_id;
     uint16_t vlan, vlan_inner;
     uint16_t layer7;
     Layer7By layer7_by;
     Tunnel tunnel;
+    uint8_t window_scale; // low half from src, high half from dst: 0 = unknown, else the shift and 1
 };
-static_assert(sizeof(Warm) <= 72);
+static_assert(sizeof(Warm) <= 88);
 
 // A flow: both parts of its slot, and where that is.
 struct FlowRef {

@@ -15,13 +15,13 @@ namespace aicore {
 enum class EventKind : uint8_t { insert, update, remove };
 enum class Layer7By : uint8_t { none, payload, port };
 enum class TcpState : uint8_t { none, syn_sent, syn_received, established, closing, closed, reset };
-enum class EndReason : uint8_t { none, fin, rst, idle, active, evicted, shutdown };
+enum class EndReason : uint8_t { none, fin, rst, idle, active, evicted, shutdown, reused };
 
 inline constexpr const char *kEventNames[] = {"insert", "update", "remove"};
 inline constexpr const char *kLayer7ByNames[] = {"", "payload", "port"};
 inline constexpr const char *kTcpStateNames[] = {"",        "syn_sent", "syn_received", "established",
                                                  "closing", "closed",   "reset"};
-inline constexpr const char *kEndReasonNames[] = {"", "fin", "rst", "idle", "active", "evicted", "shutdown"};
+inline constexpr const char *kEndReasonNames[] = {"", "fin", "rst", "idle", "active", "evicted", "shutdown", "reused"};
 inline constexpr const char *kTunnelNames[] = {"",       "ipip",   "gre",  "erspan", "vxlan",   "geneve",
                                                "gtpu",   "teredo", "pbb",  "trill",  "etherip", "l2tp",
                                                "capwap", "ayiya",  "mpls", "pim"};
@@ -75,6 +75,7 @@ struct Row {
     TcpState tcp_state;
     EndReason end_reason;
     Tunnel tunnel;
+    uint8_t continued; // the record goes on from one that ended by the active timeout
 };
 
 } // namespace aicore

@@ -100,6 +100,11 @@ struct LiveOptions {
 // warnings(), and neither keeps the others from being read.
 std::unique_ptr<Source> open_files(const std::vector<std::string> &paths, const std::string &filter,
                                    const std::vector<std::string> &found = {});
+// The same for regular files of one time, as one input in order of time stamps: all of them are open at once.
+std::unique_ptr<Source> merge_files(const std::vector<std::string> &paths, const std::string &filter,
+                                    const std::vector<std::string> &found = {});
+// Packets of several interfaces come in order of their time stamps, as far as those come within twice
+// LiveOptions::timeout_ms.
 std::unique_ptr<Source> open_live(const std::vector<std::string> &interfaces, const std::string &filter,
                                   const LiveOptions &options);
 

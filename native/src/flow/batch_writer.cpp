@@ -90,6 +90,7 @@ void BatchWriter::fill(Row &row, EventKind kind, const FlowRef &flow, ColdPool &
     row.tcp_state = hot.state;
     row.end_reason = reason;
     row.tunnel = warm.tunnel;
+    row.continued = warm.bits & kContinued;
     row.attribute_first = row.attribute_count = 0;
     if (warm.cold == kNoSlot) return;
     Cold &c = cold[warm.cold];

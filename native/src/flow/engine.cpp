@@ -150,6 +150,7 @@ struct Engine::Impl {
     void take_findings();
     void take_meters();
     void settle(uint64_t batch);
+    void tell_overlap();
 
     const EngineOptions options;
     const Part part;
@@ -188,6 +189,7 @@ struct Engine::Impl {
     std::condition_variable found;
     Counters inspection_counters; // of the reader
     std::atomic<bool> inspecting{false};
+    bool overlap_told = false;           // engine thread
     bool silent = false;                 // engine thread: the reader does not inspect
     std::vector<MeterSwap> fresh_meters; // written by the reader, taken by the engine thread
     std::vector<MeterSwap> old_meters;   // the other way round: their reader destroys them
@@ -215,6 +217,14 @@ void Engine::Impl::publish() {
     progress.ended = source->at_end();
     for (auto &w : source->warnings())
         warnings.push_back(std::move(w));
+}
+
+void Engine::Impl::tell_overlap() {
+    const std::string file = source->current();
+    const std::lock_guard lock(mutex);
+    warnings.push_back((file.empty() ? "a capture" : file) +
+                       ": begins long before the end of the capture before it, whose flows end here as idle; " +
+                       "--merge reads files of one time together");
 }
 
 // What is due at the end of a file ends now: the batches told with it hold all that its packets have led to by then.
@@ -311,6 +321,7 @@ void Engine::Impl::read_source() {
         const int64_t now = monotonic_ns();
         if (live) tracker.tick(clock_base + now);
         show_overdue(live ? tracker.clock() : steady(last_time));
+        if (tracker.take_overlap() && !std::exchange(overlap_told, true)) tell_overlap();
         end_files();
         if (source->next_file_begun()) tracker.begin_file();
         if (writer.due(now)) writer.flush();

@@ -105,7 +105,7 @@ uint32_t FlowTable::open(const FlowKey &key, uint64_t hash, List list) {
     std::memset(&hot_[slot], 0, sizeof(Hot));
     std::memset(&warm_[slot], 0, sizeof(Warm));
     hot_[slot].key = key;
-    warm_[slot].cold = kNoSlot;
+    warm_[slot].cold = warm_[slot].doubts = kNoSlot;
     append(slot, list);
     ++live_;
     return slot;

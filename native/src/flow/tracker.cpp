@@ -2,7 +2,6 @@
 #include "tracker.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -11,10 +10,8 @@ namespace aicore {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
-constexpr int64_t kMaxStep = 300 * kSecond; // the clock of a file moves at most this far at one packet
 constexpr int64_t kSweepEvery = kSecond / 10;
 constexpr size_t kSweepAtPacket = 16; // looks at list heads during one packet: bounds its time
-constexpr size_t kMaxIdsNow = 65536;  // flows that share one first timestamp and are told apart by an ordinal
 
 } // namespace
 
@@ -24,7 +21,8 @@ Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWr
       counters_(counters), tables_{{options.tcp ? options.tcp_flows : 1, options.hash_key},
                                    {options.udp ? options.udp_flows : 1, options.hash_key}},
       meters_(meters), dissection_(registry, {options.stream_bytes, options.streams_bytes, options.inspected_flows},
-                                   meters, counters, &writer) {
+                                   meters, counters, &writer),
+      time_(std::max(options.idle_tcp, options.idle_udp)) {
     SipHash<2, 4> h({0, 0});
     for (const char c : options.sensor)
         h.add(static_cast<uint8_t>(c));
@@ -35,40 +33,51 @@ Tracker::Tracker(const EngineOptions &options, const Registry &registry, BatchWr
 
 void Tracker::advance(int64_t time) {
     if (live_) return;
-    const bool new_file = std::exchange(new_file_, false);
-    if (clock_ == INT64_MIN) {
-        clock_ = time;
+    const PacketClock::Step step = time_.see(time);
+    if (step >= PacketClock::Step::moved) [[unlikely]]
+        leap();
+    clock_ = time_.now();
+    if (step == PacketClock::Step::near) [[likely]]
         return;
-    }
-    if (new_file) {
-        if (time <
-            clock_ - std::max(options_.idle_tcp, options_.idle_udp)) { // recorded before what was read: another time
-            for (size_t t = 0; t < 2; ++t)
-                for (const List list : {List::lingering, List::half_open, List::open})
-                    for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
-                        const FlowRef flow = ref(t, slot);
-                        end(flow, list == List::lingering ? natural_reason(flow) : EndReason::idle);
-                    }
-            next_sweep_ = INT64_MIN;
-            clock_ = time;
-            return;
-        }
-        clock_ = std::max(clock_, time); // hours may lie between two files; the bound of a step is against broken times
-        return;
-    }
-    const bool leap = time - clock_ > kMaxStep;
-    if (!leap) {
-        if (time < clock_) ++counters_[Counter::time_backwards];
-        clock_ = std::max(clock_, time);
-        leapt_to_ = INT64_MIN;
-    } else if (leapt_to_ != INT64_MIN && std::abs(time - leapt_to_) <= kMaxStep) {
-        clock_ = time; // two packets in a row say so: the capture paused
-        leapt_to_ = INT64_MIN;
-    } else { // one broken timestamp must not end every flow
+    switch (step) {
+    case PacketClock::Step::near:
+        break;
+    case PacketClock::Step::back:
+        ++counters_[Counter::time_backwards];
+        break;
+    case PacketClock::Step::far:
         ++counters_[Counter::time_jumps];
-        clock_ += kMaxStep;
-        leapt_to_ = time;
+        break;
+    case PacketClock::Step::moved:
+        break;
+    case PacketClock::Step::restarted:
+        overlap_ = overlap_ || time_.overlaps();
+        restart();
+        break;
     }
+}
+
+// The clock moves far: what is due by now ends before, so that it does not depend on how far sweeping has come.
+void Tracker::leap() {
+    for (size_t t = 0; t < 2; ++t)
+        for (const List list : {List::lingering, List::half_open, List::open})
+            for (uint32_t slot = tables_[t].head(list); slot != kNoSlot;) {
+                const FlowRef flow = ref(t, slot);
+                slot = flow.hot.next;
+                if (due(flow)) end(flow, natural_reason(flow));
+            }
+    turned_ = next_sweep_ = time_.now();
+}
+
+// A file of another time has begun: what was read before it has ended.
+void Tracker::restart() {
+    for (size_t t = 0; t < 2; ++t)
+        for (const List list : {List::lingering, List::half_open, List::open})
+            for (uint32_t slot = tables_[t].head(list); slot != kNoSlot;) {
+                const FlowRef flow = ref(t, slot);
+                slot = flow.hot.next;
+                if (of_another_time(flow, clock_)) end(flow, natural_reason(flow));
+            }
 }
 
 void Tracker::tick(int64_t clock) {
@@ -76,17 +85,31 @@ void Tracker::tick(int64_t clock) {
     sweep(4096);
 }
 
-bool Tracker::due(const FlowRef &flow) const {
-    int64_t seen = flow.hot.last_seen;
+int64_t Tracker::limit(const FlowRef &flow) const {
+    return flow.warm.list == List::lingering   ? options_.linger
+           : flow.warm.list == List::half_open ? options_.half_open
+           : flow.table == 0                   ? options_.idle_tcp
+                                               : options_.idle_udp;
+}
+
+int64_t Tracker::seen(const FlowRef &flow) const {
+    const int64_t last = flow.hot.last_seen, touched = flow.warm.touched;
+    int64_t at = last;
     if (flow.warm.list == List::lingering)
-        seen = flow.warm.touched;
+        at = touched;
     else if (flow.hot.bits & kSkewed) // a timestamp that the clock has come to by now is as good as any
-        seen = seen <= clock_ ? std::max(seen, flow.warm.touched) : flow.warm.touched;
-    const int64_t limit = flow.warm.list == List::lingering   ? options_.linger
-                          : flow.warm.list == List::half_open ? options_.half_open
-                          : flow.table == 0                   ? options_.idle_tcp
-                                                              : options_.idle_udp;
-    return clock_ - seen >= limit;
+        at = std::max(touched, last <= clock_ ? last : turned_);
+    return at > clock_ && at - clock_ > PacketClock::kFar ? turned_ : at; // it is from before the clock went back
+}
+
+bool Tracker::due(const FlowRef &flow) const {
+    return clock_ - seen(flow) >= limit(flow);
+}
+
+// Whether a packet of this time comes too long after the flow's last one, or before its first: whatever the clock says.
+bool Tracker::of_another_time(const FlowRef &flow, int64_t time) const {
+    return time >= flow.hot.last_seen ? time - flow.hot.last_seen >= limit(flow)
+                                      : flow.warm.first_seen - time >= limit(flow);
 }
 
 EndReason Tracker::natural_reason(const FlowRef &flow) const {
@@ -118,15 +141,16 @@ void Tracker::sweep(size_t budget) {
 // Flows ------------------------------------------------------------------------------------------------------------
 
 bool Tracker::over(const FlowRef &flow, const Packet &packet, EndReason &reason) const {
-    if (due(flow)) {
+    const bool closed = flow.hot.state >= TcpState::closed;
+    if (due(flow) || (!live_ && flow.warm.list != List::lingering && of_another_time(flow, packet.time))) {
         reason = natural_reason(flow);
         return true;
     }
-    if (flow.warm.list == List::lingering && (packet.tcp_flags & (kSyn | kAck)) == kSyn) {
+    if (closed && (packet.tcp_flags & (kSyn | kAck)) == kSyn && other_number(flow, packet, direction(flow, packet))) {
         reason = natural_reason(flow);
         return true;
     }
-    if (options_.active && packet.time - flow.warm.first_seen >= options_.active && flow.warm.list != List::lingering) {
+    if (options_.active && packet.time - flow.warm.opened >= options_.active && !closed) {
         reason = EndReason::active;
         return true;
     }
@@ -143,37 +167,26 @@ bool Tracker::make_room(size_t t) {
         const FlowRef flow = ref(t, slot);
         if (list == List::ended) return finish(flow, flow.warm.end_reason); // whatever it waits for
         ++counters_[Counter::evicted];
-        return finish(flow, list == List::lingering ? natural_reason(flow) : EndReason::evicted);
+        return finish(flow, flow.hot.state >= TcpState::closed ? natural_reason(flow) : EndReason::evicted);
     }
     return false;
 }
 
-// The identity: the same packets read again give the same id. Two flows of a key with one first timestamp differ by an
-// ordinal, which needs remembering only while that timestamp is the current one.
-void Tracker::identify(Warm &warm, const Packet &packet) {
+// The identity: the same packets read again give the same id.
+void Tracker::identify(FlowRef flow, uint64_t hash) {
+    const bool reversed = flow.hot.bits & kSourceIsB;
+    const uint64_t ordinal = ids_.ordinal(hash ^ (reversed ? ~uint64_t{0} : 0), flow.warm.opened);
     uint64_t words[6];
-    std::memcpy(words, &packet.key, sizeof words);
-    const auto id_of = [&](uint64_t ordinal) {
-        SipHash<2, 4, 128> h({0, 0});
-        for (const uint64_t w : words)
-            h.add(w);
-        h.add(static_cast<uint64_t>(packet.time));
-        h.add(ordinal << 1 | packet.reversed);
-        h.add(sensor_hash_);
-        return h.finish128();
-    };
-    auto id = id_of(0);
-    if (packet.time != last_opened_) { // the common case: nothing to compare with, nothing allocated
-        if (!ids_now_.empty()) ids_now_.clear();
-        last_opened_ = packet.time;
-        last_id_ = id[0];
-    } else {
-        if (ids_now_.empty()) ids_now_.emplace(last_id_, 1);
-        const auto it = ids_now_.size() < kMaxIdsNow ? ids_now_.try_emplace(id[0]).first : ids_now_.find(id[0]);
-        if (it != ids_now_.end() && it->second++ > 0) id = id_of(it->second - 1);
-    }
-    warm.flow_id[0] = id[0];
-    warm.flow_id[1] = id[1];
+    std::memcpy(words, &flow.hot.key, sizeof words);
+    SipHash<2, 4, 128> h({0, 0});
+    for (const uint64_t w : words)
+        h.add(w);
+    h.add(static_cast<uint64_t>(flow.warm.opened));
+    h.add(ordinal << 1 | reversed);
+    h.add(sensor_hash_);
+    const auto id = h.finish128();
+    flow.warm.flow_id[0] = id[0];
+    flow.warm.flow_id[1] = id[1];
 }
 
 uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
@@ -181,20 +194,68 @@ uint32_t Tracker::open(size_t t, const Packet &packet, uint64_t hash) {
         counters_[Counter::not_admitted] += packet.fragment ? packet.fragment->packets : 1;
         return kNoSlot;
     }
-    const bool syn = t == 0 && packet.tcp_flags & kSyn;
+    const bool syn = t == 0 && packet.tcp_flags & kSyn && !(packet.tcp_flags & kRst);
+    const bool answer =
+        syn && packet.tcp_flags & kAck; // its receiver sent a SYN that was not seen (RFC 9293 section 3.5)
     const uint32_t slot = tables_[t].open(packet.key, hash, syn ? List::half_open : List::open);
     const FlowRef flow = ref(t, slot);
     ++counters_[t == 0 ? Counter::flows_tcp : Counter::flows_udp];
-    flow.hot.bits = static_cast<uint8_t>((packet.reversed ? kSourceIsB : 0) | (t == 0 && !syn ? kMidstream : 0));
+    flow.hot.bits =
+        static_cast<uint8_t>((packet.reversed != answer ? kSourceIsB : 0) | (t == 0 && !syn ? kMidstream : 0));
+    if (answer) {
+        flow.hot.next_seq[0] = packet.ack;
+        flow.hot.bits |= kSeqValid0;
+    }
+    flow.warm.isn = answer ? packet.ack - 1 : packet.seq;
+    begin(flow, packet, hash);
+    return slot;
+}
+
+// What a record begins with.
+void Tracker::begin(FlowRef flow, const Packet &packet, uint64_t hash) {
     flow.hot.last_seen = packet.time;
-    flow.hot.until_update = t == 0 ? options_.every_tcp : options_.every_udp;
+    flow.hot.until_update = flow.table == 0 ? options_.every_tcp : options_.every_udp;
     flow.warm.opened = flow.warm.first_seen = packet.time;
     flow.warm.vlan = packet.vlan;
     flow.warm.vlan_inner = packet.vlan_inner;
     flow.warm.tunnel = packet.tunnel;
     flow.warm.tunnel_id = packet.tunnel_id;
-    identify(flow.warm, packet);
-    return slot;
+    identify(flow, hash);
+}
+
+// The active timeout: the record ends, and the next one begins with all that is known of the flow.
+bool Tracker::resume(FlowRef flow, const Packet &packet, uint64_t hash) {
+    if (!tell_end(flow, EndReason::active)) return false;
+    Hot &hot = flow.hot;
+    Warm &warm = flow.warm;
+    for (size_t d = 0; d < 2; ++d)
+        hot.bytes[d] = hot.packets[d] = hot.payload[d] = hot.flags[d] = 0;
+    warm.updated_packets = 0;
+    warm.retransmissions = warm.anomaly = 0;
+    warm.bits |= kContinued;
+    begin(flow, packet, hash);
+    if (!(hot.bits & kSkewed)) tables_[flow.table].to_tail(flow.slot, warm.list);
+    return true;
+}
+
+// Ends a flow before a packet of another one of its key, and lets in what was held for that. False: no room.
+bool Tracker::make_way(const FlowRef &flow, const Packet &packet, uint64_t hash, EndReason reason, bool answered) {
+    std::vector<HeldPacket> held;
+    if (flow.warm.doubts != kNoSlot && flow.warm.list != List::ended) {
+        held = take_held(flow);
+        const bool again = packet.tcp_flags & kSyn && !held.empty() && packet.seq == held.front().packet.seq;
+        if (!held.empty() && !answered && !again) {
+            restore_held(flow, std::move(held));
+            held.clear();
+        }
+    }
+    if (!finish(flow, reason)) {
+        if (!held.empty()) restore_held(flow, std::move(held));
+        return false;
+    }
+    for (const HeldPacket &one : held)
+        admit(one.packet, one.raw, hash, kNoSlot);
+    return true;
 }
 
 void Tracker::fetch(std::span<Decoded> group) {
@@ -235,20 +296,39 @@ void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash, uint3
         counters_[Counter::not_selected] += packets;
         return;
     }
+    admit(p, raw, hash, slot);
+}
+
+void Tracker::admit(const Packet &p, const RawPacket &raw, uint64_t hash, uint32_t slot) {
+    const size_t t = table_of(p.key);
+    const uint32_t packets = p.fragment ? p.fragment->packets : 1;
     FlowTable &table = tables_[t];
     if (slot == kNoSlot || !table.holds(slot, p.key)) slot = table.find(p.key, hash);
+    bool opened = false;
     if (slot != kNoSlot) {
         const FlowRef flow = ref(t, slot);
         EndReason reason = flow.warm.end_reason;
-        if (flow.warm.list == List::ended || over(flow, p, reason)) {
-            if (!finish(flow, reason)) { // its remove must come first, and there is no room for it
+        bool ends = flow.warm.list == List::ended || over(flow, p, reason), answered = false;
+        if (!ends && t == 0 && (p.tcp_flags & kSyn || flow.warm.doubts != kNoSlot) && !p.fragment) [[unlikely]] {
+            const Opening what = opening(flow, p, raw, direction(flow, p));
+            if (what == Opening::held) return;
+            ends = answered = what == Opening::answered;
+            reason = flow.hot.state >= TcpState::closed ? natural_reason(flow) : EndReason::reused;
+        }
+        if (ends && reason == EndReason::active && flow.warm.list != List::ended) {
+            opened = resume(flow, p, hash);
+            if (!opened) {
                 counters_[Counter::not_admitted] += packets;
                 return;
             }
-            slot = kNoSlot;
+        } else if (ends) {
+            if (!make_way(flow, p, hash, reason, answered)) { // its remove must come first, and there is no room for it
+                counters_[Counter::not_admitted] += packets;
+                return;
+            }
+            slot = table.find(p.key, hash); // of what was held
         }
     }
-    bool opened = false;
     if (slot == kNoSlot) {
         if (!p.transport || packets == 0) { // a fragment whose flow has ended, and it has no header to open one
             counters_[Counter::orphan_fragments] += packets;
@@ -259,16 +339,13 @@ void Tracker::packet(const Packet &p, const RawPacket &raw, uint64_t hash, uint3
         opened = true;
     }
     const FlowRef flow = ref(t, slot);
-    const auto d = static_cast<uint8_t>(p.reversed != ((flow.hot.bits & kSourceIsB) != 0));
+    const uint8_t d = direction(flow, p);
     count(flow, p, d);
     if (p.anomaly && flow.warm.anomaly == 0) flow.warm.anomaly = registry_.counter_name(p.anomaly);
     // Of a fragmented datagram state and dissectors see what they would see of it in one piece, once it is whole.
     const Packet *const whole = p.fragment ? p.fragment->whole : &p;
     Place at;
-    if (t == 0 && whole) {
-        tcp_state(flow, *whole, d); // so that the insert shows the state that its packet made
-        at = place(flow, *whole, d);
-    }
+    if (t == 0 && whole) at = segment(flow, *whole, d); // so that the insert shows the state that its packet made
     if (meters_ && packets > 0) [[unlikely]]
         meter(flow, p, raw, d, at, opened);
     if (opened && writer_.wanted(EventKind::insert))
@@ -308,10 +385,7 @@ void Tracker::overdue(const Packet &p) {
     if (flow.warm.list == List::ended) return;
     const auto d = static_cast<uint8_t>(p.reversed != ((flow.hot.bits & kSourceIsB) != 0));
     Place at;
-    if (t == 0) {
-        tcp_state(flow, p, d);
-        at = place(flow, p, d);
-    }
+    if (t == 0) at = segment(flow, p, d);
     bool notify = dissect(flow, p, d, at);
     if (meters_) notify |= meters_->take_notify();
     flow.warm.updated_packets = UINT64_MAX;
@@ -330,6 +404,7 @@ void Tracker::meter(const FlowRef &flow, const Packet &p, const RawPacket &raw, 
 // Whether dissectors shall see the packet: kDone holds for all of a flow but the first payload of a direction.
 bool Tracker::wanted(FlowRef flow, const Packet &p, uint8_t d) {
     if (!(flow.hot.bits & kDone)) return true;
+    if (flow.warm.bits & kContinued) return false;
     if (flow.hot.payload[d] != p.payload_bytes || p.payload_length == 0) return false;
     dissection_.first_payload(flow, d);
     return !(flow.hot.bits & kDone);
@@ -368,53 +443,8 @@ void Tracker::note_skew(FlowRef flow, bool skewed) {
     flow.warm.touched = clock_;
 }
 
-void Tracker::tcp_state(FlowRef flow, const Packet &p, uint8_t d) {
-    Hot &hot = flow.hot;
-    hot.flags[d] |= p.tcp_flags;
-    if (hot.state >= TcpState::closed) return;
-    if (p.tcp_flags & kRst) {
-        hot.state = TcpState::reset;
-    } else if (p.tcp_flags & kSyn) {
-        if (hot.state <= TcpState::syn_sent)
-            hot.state = p.tcp_flags & kAck ? TcpState::syn_received : TcpState::syn_sent;
-    } else if (hot.state < TcpState::established) {
-        hot.state = TcpState::established;
-        if (flow.warm.list == List::half_open) tables_[0].to_tail(flow.slot, List::open);
-    }
-    if (p.tcp_flags & kFin && hot.state != TcpState::reset) {
-        hot.bits |= static_cast<uint8_t>(kFin0 << d);
-        hot.state = (hot.bits & (kFin0 | kFin1)) == (kFin0 | kFin1) ? TcpState::closed : TcpState::closing;
-    }
-    if (hot.state >= TcpState::closed) { // late ACKs, retransmissions and data still belong to it
-        flow.warm.touched = clock_;
-        tables_[0].to_tail(flow.slot, List::lingering);
-    }
-}
-
-Tracker::Place Tracker::place(FlowRef flow, const Packet &p, uint8_t d) {
-    Hot &hot = flow.hot;
-    const auto valid = static_cast<uint8_t>(kSeqValid0 << d);
-    const bool known = hot.bits & valid;
-    const uint32_t expected = hot.next_seq[d];
-    Place at{expected, known, false};
-    const uint32_t sequence_length = p.payload_bytes + (p.tcp_flags & kSyn ? 1u : 0u) + (p.tcp_flags & kFin ? 1u : 0u);
-    if (!(p.tcp_flags & kRst)) { // a reset's number is often made up (RFC 9293 section 3.10.7.1)
-        const uint32_t behind = p.seq + sequence_length;
-        if (!known || static_cast<int32_t>(behind - expected) > 0) {
-            hot.next_seq[d] = behind;
-            hot.bits |= valid;
-        } else if (sequence_length > 0 &&
-                   !(p.payload_bytes <= 1 && p.seq == expected - 1 && !(p.tcp_flags & (kSyn | kFin)))) {
-            // Not a keep-alive, which repeats one byte on purpose.
-            ++flow.warm.retransmissions;
-            ++counters_[Counter::retransmissions];
-            at.retransmission = true;
-        }
-    }
-    return at;
-}
-
 bool Tracker::tcp(FlowRef flow, const Packet &p, uint8_t d, const Place &at) {
+    if (at.outside) return false;
     if (!wanted(flow, p, d) && !(meters_ && meters_->wants(flow))) return false;
     bool notify = false;
     if (p.tcp_flags & kAck && flow.hot.segments_wait) notify = dissection_.acknowledged(flow, d ^ 1, p.ack, p.time);

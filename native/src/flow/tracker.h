@@ -6,14 +6,18 @@
 #include <functional>
 #include <mutex>
 #include <span>
-#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "aicore/counters.h"
 #include "aicore/engine.h"
 #include "batch_writer.h"
 #include "dissection.h"
+#include "doubts.h"
+#include "given_ids.h"
 #include "inspection.h"
 #include "meters.h"
+#include "packet_clock.h"
 #include "tops.h"
 
 namespace aicore {
@@ -40,10 +44,12 @@ class Tracker {
     // misses overlap: waiting for them one by one took half of a packet's time. A few dozen packets fit into the first
     // level with all that is asked for; at most 32.
     void packets(std::span<Decoded> group);
-    void fetch(std::span<Decoded> group);   // asks for that memory
-    void pass(int64_t time);                // what a packet's time does to all flows; packet() begins with it
-    void overdue(const Packet &packet);     // of Decoder::overdue()
-    void begin_file() { new_file_ = true; } // the next packet is the first of another file
+    void fetch(std::span<Decoded> group);     // asks for that memory
+    void pass(int64_t time);                  // what a packet's time does to all flows; packet() begins with it
+    void overdue(const Packet &packet);       // of Decoder::overdue()
+    void begin_file() { time_.begin_file(); } // the next packet is the first of another file
+    // Since the last call a file has begun that is of one time with the one before it, and was taken for another time.
+    bool take_overlap() { return std::exchange(overlap_, false); }
     void set_live(int64_t clock) {
         live_ = true;
         clock_ = clock;
@@ -67,35 +73,74 @@ class Tracker {
   private:
     static size_t table_of(const FlowKey &key) { return key.proto == kProtoTcp ? 0 : 1; }
 
+    static uint8_t direction(const FlowRef &flow, const Packet &packet) { // 0 = from src
+        return packet.reversed != ((flow.hot.bits & kSourceIsB) != 0);
+    }
     FlowRef ref(size_t table, uint32_t slot) {
         return {tables_[table].hot(slot), tables_[table].warm(slot), slot, static_cast<uint8_t>(table)};
     }
     bool prefetch(const Decoded &decoded);
     void advance(int64_t time);
+    void leap();
+    void restart();
+    int64_t limit(const FlowRef &flow) const; // without packets, until it ends
+    int64_t seen(const FlowRef &flow) const;  // by the clock
     bool due(const FlowRef &flow) const;
+    bool of_another_time(const FlowRef &flow, int64_t time) const;
     bool over(const FlowRef &flow, const Packet &packet, EndReason &reason) const; // this packet belongs to a new flow
+    void admit(const Packet &packet, const RawPacket &raw, uint64_t hash, uint32_t slot);
     uint32_t open(size_t table, const Packet &packet, uint64_t hash);
+    bool make_way(const FlowRef &flow, const Packet &packet, uint64_t hash, EndReason reason, bool answered);
+    bool resume(FlowRef flow, const Packet &packet, uint64_t hash);
     bool make_room(size_t table);
-    void identify(Warm &warm, const Packet &packet);
+    void begin(FlowRef flow, const Packet &packet, uint64_t hash);
+    void identify(FlowRef flow, uint64_t hash);
     void count(FlowRef flow, const Packet &packet, uint8_t d);
     void note_skew(FlowRef flow, bool skewed);
-    // Where a packet is in its direction's sequence numbers.
+    // Where a segment is in its direction's sequence numbers.
     struct Place {
         uint32_t expected = 0; // where the direction stood before it, if `known`
         bool known = false;
         bool retransmission = false;
+        bool outside = false;  // of the window: it changes nothing
+        bool advanced = false; // it has numbers behind all that were seen
     };
-    Place place(FlowRef flow, const Packet &packet, uint8_t d);
+    // In tcp.cpp.
+    Place segment(FlowRef flow, const Packet &packet, uint8_t d);
+    Place other_segment(FlowRef flow, const Packet &packet, uint8_t d);
+    Place place(FlowRef flow, const Packet &packet, uint8_t d, bool first_syn);
+    bool follow_strays(FlowRef flow, const Packet &packet, uint8_t d, uint32_t behind);
+    void trust_acknowledged(FlowRef flow, const Packet &packet, uint8_t d, Doubts &doubts);
+    static bool accepts_reset(FlowRef flow, const Packet &packet, uint8_t d);
+    static uint32_t window(FlowRef flow, uint8_t d);
+    void tcp_state(FlowRef flow, const Packet &packet, uint8_t d, const Place &place);
+    void after_reset(FlowRef flow, const Packet &packet, uint8_t d, const Place &place);
+    void reopen(FlowRef flow);
+    void stay(FlowRef flow, const Packet &packet);
+    Doubts &doubts_of(FlowRef flow);
+    // In handshakes.cpp.
+    enum class Opening : uint8_t {
+        none,     // the packet belongs to the flow
+        held,     // it may be the next connection's: it waits
+        answered, // it shows that the held ones are the next connection's
+    };
+    Opening opening(FlowRef flow, const Packet &packet, const RawPacket &raw, uint8_t d);
+    bool other_number(const FlowRef &flow, const Packet &packet, uint8_t d) const;
+    bool hold(FlowRef flow, const Packet &packet, const RawPacket &raw);
+    std::vector<HeldPacket> take_held(FlowRef flow);
+    void restore_held(FlowRef flow, std::vector<HeldPacket> held);
+    void release_held(FlowRef flow);
+
     bool tcp(FlowRef flow, const Packet &packet, uint8_t d, const Place &place);
     bool dissect(const FlowRef &flow, const Packet &packet, uint8_t d, const Place &place);
     bool sample(const FlowRef &flow, uint32_t packets);
     bool wanted(FlowRef flow, const Packet &packet, uint8_t d);
     void meter(const FlowRef &flow, const Packet &packet, const RawPacket &raw, uint8_t d, const Place &place,
                bool opened);
-    void tcp_state(FlowRef flow, const Packet &packet, uint8_t d);
     void update(FlowRef flow, bool sampled);     // sampled: for nothing but the number of packets
     bool end(FlowRef flow, EndReason reason);    // false: it waits in List::ended for room or for findings
     bool finish(FlowRef flow, EndReason reason); // false: no room
+    bool tell_end(FlowRef flow, EndReason reason);
     void wait_in_ended(FlowRef flow, EndReason reason);
     EndReason natural_reason(const FlowRef &flow) const;
     void add_tops(const FlowRef &flow);
@@ -107,13 +152,14 @@ class Tracker {
     FlowTable tables_[2]; // TCP, UDP
     Meters *const meters_;
     Dissection dissection_;
+    DoubtsPool doubts_;
+    uint32_t holding_ = 0; // flows with held packets
     uint64_t sensor_hash_;
+    PacketClock time_; // of files
     int64_t clock_ = INT64_MIN, next_sweep_ = INT64_MIN;
-    int64_t leapt_to_ = INT64_MIN; // the packet before claimed a time too far ahead: this one
-    bool live_ = false, new_file_ = false, behind_ = false;
-    int64_t last_opened_ = INT64_MIN; // first_seen of the flow opened last, and the ids given at that time
-    uint64_t last_id_ = 0;
-    std::unordered_map<uint64_t, uint64_t> ids_now_; // id of ordinal 0 -> next ordinal; empty while there is but one
+    int64_t turned_ = INT64_MIN; // where the clock last leapt to
+    bool live_ = false, behind_ = false, overlap_ = false;
+    GivenIds ids_;
     std::function<void(uint64_t)> settle_;
     mutable std::mutex tops_mutex_; // guards the three lists: written here, read by tops()
     TopList top_protocols_, top_hosts_, top_talkers_;

@@ -37,6 +37,16 @@ void Tracker::wait_in_ended(FlowRef flow, EndReason reason) {
 }
 
 bool Tracker::finish(FlowRef flow, EndReason reason) {
+    if (!tell_end(flow, reason)) return false;
+    dissection_.forget(flow.warm);
+    if (flow.warm.doubts != kNoSlot) doubts_.give(flow.warm.doubts);
+    tables_[flow.table].close(flow.slot);
+    return true;
+}
+
+// The last events of a record. False: no room, the flow waits for it.
+bool Tracker::tell_end(FlowRef flow, EndReason reason) {
+    if (flow.warm.doubts != kNoSlot) release_held(flow);
     if (dissection_.waiting(flow.warm)) {
         if (writer_.waits() && settle_) settle_(writer_.last_shown());
         if (dissection_.waiting(flow.warm)) ++counters_[Counter::inspection_late];
@@ -57,17 +67,16 @@ bool Tracker::finish(FlowRef flow, EndReason reason) {
     if (remove) writer_.append(EventKind::remove, flow, dissection_.cold(), reason);
     if (meters_) meters_->ended(flow);
     if (options_.top) add_tops(flow);
-    dissection_.forget(flow.warm);
-    tables_[flow.table].close(flow.slot);
     return true;
 }
 
 void Tracker::end_all() {
+    if (!live_) clock_ = time_.latest();
     for (size_t t = 0; t < 2; ++t)
         for (const List list : {List::lingering, List::half_open, List::open})
             for (uint32_t slot; (slot = tables_[t].head(list)) != kNoSlot;) {
                 const FlowRef flow = ref(t, slot);
-                end(flow, list == List::lingering ? natural_reason(flow) : EndReason::shutdown);
+                end(flow, flow.hot.state >= TcpState::closed || due(flow) ? natural_reason(flow) : EndReason::shutdown);
             }
 }
 

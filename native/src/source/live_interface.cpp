@@ -143,6 +143,18 @@ int LiveInterface::read(int max, PacketHandler handler, void *user) {
     return reader.count;
 }
 
+bool LiveInterface::next(RawPacket &packet) {
+    if (!pcap_) return false;
+    pcap_pkthdr *header;
+    const u_char *data; // libpcap copies it out of the ring
+    const int status = pcap_next_ex(pcap_, &header, &data);
+    if (status < 0 && state_ == State::capturing) leave(name_ + ": " + pcap_geterr(pcap_));
+    if (status <= 0) return false;
+    packet = {data, header->caplen, header->len,
+              header->ts.tv_sec * int64_t{1'000'000'000} + header->ts.tv_usec * tick_, linktype_};
+    return true;
+}
+
 int LiveInterface::poll_fd() const {
     return state_ == State::capturing ? pcap_get_selectable_fd(pcap_) : -1;
 }

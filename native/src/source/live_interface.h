@@ -27,6 +27,7 @@ class LiveInterface {
     LiveInterface &operator=(const LiveInterface &) = delete;
 
     int read(int max, PacketHandler handler, void *user); // packets handed out; never waits
+    bool next(RawPacket &packet);                         // one, valid until the next call; false: none is there
     int poll_fd() const;                                  // -1: nothing to wait for
 
     // To be called about once a second: notices that the interface is gone, tries to open it again.
@@ -38,6 +39,8 @@ class LiveInterface {
     const std::string &name() const { return name_; }
     const std::string &trouble() const { return trouble_; } // why it does not capture: "eth0: interface is gone"
     int linktype() const { return linktype_; }              // -1: not opened yet
+    bool open_now() const { return pcap_ != nullptr; }
+    bool draining() const { return state_ == State::draining; } // the next check() may close it
 
   private:
     enum class State {

@@ -20,7 +20,9 @@ class LiveSource final : public Source {
   public:
     LiveSource(const std::vector<std::string> &names, const std::string &filter, const LiveOptions &options,
                const std::shared_ptr<Fanout> &fanout)
-        : slice_(std::clamp(options.timeout_ms, 1, 100)), next_check_(Clock::now() + kCheck) {
+        : slice_(std::clamp(options.timeout_ms, 1, 100)),
+          hold_(options.immediate ? milliseconds(10) : 2 * milliseconds(std::max(options.timeout_ms, 1))),
+          heads_(names.size()), next_check_(Clock::now() + kCheck) {
         for (const auto &name : names) {
             for (const auto &interface : interfaces_)
                 if (interface->name() == name) throw std::runtime_error(name + ": given twice");
@@ -34,7 +36,8 @@ class LiveSource final : public Source {
         const auto until = now + milliseconds(wait_ms);
         for (;;) {
             if (now >= next_check_ && !check(now)) return ReadStatus::end;
-            if (sweep(max, handler, user)) return ReadStatus::ok;
+            if (interfaces_.size() == 1 ? interfaces_[0]->read(max, handler, user) : merge(max, handler, user))
+                return ReadStatus::ok;
             const auto left = std::chrono::ceil<milliseconds>(until - now);
             if (left.count() <= 0) return ReadStatus::idle;
             // In slices: a TPACKET_V3 block whose timeout is up may be handed over without poll() waking.
@@ -69,24 +72,64 @@ class LiveSource final : public Source {
 
   private:
     static constexpr milliseconds kCheck{1000};
+    static constexpr int kMergeSlice = 5; // milliseconds between looks while a packet waits for its turn
 
-    // Every interface gets an equal share of `max`, and what those before it left; each is first in its turn.
-    int sweep(int max, PacketHandler handler, void *user) {
-        const auto count = static_cast<int>(interfaces_.size());
+    struct Head { // of an interface's packets, where there are several interfaces
+        RawPacket packet{};
+        bool filled = false;
+        int64_t asked = 0; // wall clock: when there was none yet
+    };
+
+    // The oldest packet of all interfaces is handed out once each other one has a later packet, or had none for so long
+    // that what is older would be there: the kernel keeps packets back until their block is full, or timeout_ms old.
+    int merge(int max, PacketHandler handler, void *user) {
+        const size_t count = interfaces_.size();
         int done = 0;
-        for (int i = 0; i < count && done < max; ++i) {
-            const int share = std::max(1, (max - done) / (count - i));
-            done += interfaces_[(turn_ + i) % count]->read(share, handler, user);
+        while (done < max) {
+            const int64_t now = wall_ns();
+            size_t first = count;
+            for (size_t i = 0; i < count; ++i) {
+                Head &head = heads_[i];
+                if (!head.filled) {
+                    head.filled = interfaces_[i]->next(head.packet);
+                    head.asked = now;
+                }
+                if (head.filled && (first == count || head.packet.time < heads_[first].packet.time)) first = i;
+            }
+            if (first == count || !settled(heads_[first].packet.time)) break;
+            handler(user, heads_[first].packet);
+            heads_[first].filled = false;
+            ++done;
         }
-        turn_ = (turn_ + 1) % count;
         return done;
+    }
+    // Whether no interface will bring a packet that is older.
+    bool settled(int64_t time) const {
+        const int64_t hold = std::chrono::nanoseconds(hold_).count();
+        for (size_t i = 0; i < interfaces_.size(); ++i) {
+            const Head &head = heads_[i];
+            if (head.filled || !interfaces_[i]->open_now()) continue;
+            // A packet from the future: the wall clock was set, and would have it wait for hours.
+            if (head.asked - hold < time && time - head.asked < hold) return false;
+        }
+        return true;
+    }
+    static int64_t wall_ns() {
+        return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     }
 
     // True if interrupted.
     bool wait(int milliseconds_) {
         polled_.assign(1, {wakeup_.fd(), POLLIN, 0});
-        for (const auto &interface : interfaces_)
-            if (int fd = interface->poll_fd(); fd >= 0) polled_.push_back({fd, POLLIN, 0});
+        for (size_t i = 0; i < interfaces_.size();
+             ++i) { // of those with a packet that waits for another one none is new
+            if (heads_[i].filled) {
+                milliseconds_ = std::min(milliseconds_, kMergeSlice);
+                continue;
+            }
+            if (int fd = interfaces_[i]->poll_fd(); fd >= 0) polled_.push_back({fd, POLLIN, 0});
+        }
         if (poll(polled_.data(), polled_.size(), milliseconds_) <= 0 || !polled_[0].revents) return false;
         wakeup_.clear();
         return true;
@@ -96,8 +139,9 @@ class LiveSource final : public Source {
     bool check(Clock::time_point now) {
         bool all_lost = true;
         std::string troubles;
-        for (const auto &interface : interfaces_) {
-            interface->check(now);
+        for (size_t i = 0; i < interfaces_.size(); ++i) {
+            const auto &interface = interfaces_[i];
+            if (!(heads_[i].filled && interface->draining())) interface->check(now); // else it may close, and free it
             all_lost = all_lost && interface->lost(now);
             troubles += (troubles.empty() ? "" : "; ") + interface->trouble();
         }
@@ -110,12 +154,13 @@ class LiveSource final : public Source {
 
     Wakeup wakeup_;
     const int slice_;
+    const milliseconds hold_; // how long a packet waits for older ones of other interfaces
+    std::vector<Head> heads_;
     std::vector<std::string> warnings_;
     std::vector<std::unique_ptr<LiveInterface>> interfaces_;
     std::vector<pollfd> polled_;
     std::string current_;
     std::string error_;
-    int turn_ = 0; // the interface that is read first
     Clock::time_point next_check_;
 };
 

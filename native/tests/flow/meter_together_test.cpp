@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -108,7 +109,8 @@ Frames mixture(unsigned seed, bool jumps) {
     Frames f;
     double t = 10'000;
     while (f.size() < 600) {
-        t += jumps && below(20) == 0 ? below(2) ? 5000.0 : -5000.0 : below(100) * 0.01;
+        t += jumps && below(20) == 0 ? std::array{5000.0, -5000.0, -2.0}[static_cast<size_t>(below(3))]
+                                     : below(100) * 0.01;
         const int i = below(20);
         if (below(2)) { // TCP
             Connection &c = connections[static_cast<size_t>(i)];

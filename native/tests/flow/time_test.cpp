@@ -43,13 +43,13 @@ TEST(Time, half_open_flows_end_earlier) {
     syn.send(0, 0, kSyn);
     answered.send(0, 0, kSyn);
     answered.send(0, 1, kSyn | kAck);
-    for (int i = 1; i <= 40; ++i)
+    for (int i = 1; i <= 80; ++i)
         f.push_back(tick(i));
     EngineOptions o;
     o.every_udp = 1;
     const Result r = run(f, o);
-    EXPECT_EQ(packets_of_ticker_before_remove(r, kKey), 29u);
-    EXPECT_EQ(packets_of_ticker_before_remove(r, "10.0.0.1:40001:6:10.0.0.2:80"), 29u);
+    EXPECT_EQ(packets_of_ticker_before_remove(r, kKey), 69u);
+    EXPECT_EQ(packets_of_ticker_before_remove(r, "10.0.0.1:40001:6:10.0.0.2:80"), 69u);
 }
 
 TEST(Time, a_long_lived_flow_does_not_keep_others_from_ending) {
@@ -122,54 +122,6 @@ TEST(Time, first_and_last_seen_are_minimum_and_maximum) {
     EXPECT_EQ(r.count("time_backwards"), 3u);
 }
 
-TEST(Time, one_broken_timestamp_moves_the_clock_300_s_at_most) {
-    Frames f;
-    Connection c(f);
-    c.open(0);
-    f.push_back(udp_frame(0, kUdpEnds));
-    EngineOptions o;
-    o.idle_tcp = seconds(400);
-    o.idle_udp = seconds(350);
-    f.push_back(tick(1e9)); // 31 years ahead
-    c.data(1, 0, "on");
-    f.push_back(udp_frame(1, kUdpEnds));
-    const Result r = run_quiet(f, o);
-    EXPECT_EQ(r.of(EventKind::insert).size(), 2u); // nobody had to begin again
-    EXPECT_EQ(r.count("time_jumps"), 1u);
-    for (const Event &e : r.events)
-        EXPECT_GE(e.duration, 0);
-}
-
-// Packets at these nanoseconds behind kStart, of one flow that never ends: {time_jumps, time_backwards}.
-std::pair<uint64_t, uint64_t> steps(std::initializer_list<int64_t> times) {
-    Frames f;
-    for (const int64_t t : times) {
-        f.push_back(udp_frame(0, kUdpEnds));
-        f.back().time = kStart + t;
-    }
-    EngineOptions o;
-    o.idle_udp = seconds(1e6);
-    const Result r = run_quiet(f, o);
-    return {r.count("time_jumps"), r.count("time_backwards")};
-}
-
-TEST(Time, the_bounds_of_a_leap_are_as_they_are_named) {
-    using Counts = std::pair<uint64_t, uint64_t>;
-    constexpr int64_t kStep = 300'000'000'000, kFar = 1'000'000'000'000'000;
-    EXPECT_EQ(steps({0, kStep}), Counts(0, 0));
-    EXPECT_EQ(steps({0, kStep + 1}), Counts(1, 0));
-    // The clock moved by 300 s, no more and no less.
-    EXPECT_EQ(steps({0, kFar, kStep}), Counts(1, 0));
-    EXPECT_EQ(steps({0, kFar, kStep - 1}), Counts(1, 1));
-    // A second packet that says so, 300 s from the first or nearer, moves it there.
-    EXPECT_EQ(steps({0, kFar, kFar + kStep, kFar}), Counts(1, 1));
-    EXPECT_EQ(steps({0, kFar, kFar - kStep, kFar}), Counts(1, 0));
-    EXPECT_EQ(steps({0, kFar, kFar + kStep + 1}), Counts(2, 0));
-    EXPECT_EQ(steps({0, kFar, kFar - kStep - 1}), Counts(2, 0));
-    // One of the old time between them: there were two broken timestamps.
-    EXPECT_EQ(steps({0, kFar, kStep, kFar}), Counts(2, 0));
-}
-
 TEST(Time, extreme_timestamps_give_no_negative_duration) {
     Frames f;
     for (const int64_t t :
@@ -236,20 +188,20 @@ TEST(Time, one_flow_with_old_timestamps_does_not_keep_others_from_ending) {
 TEST(Time, a_flow_ahead_of_the_clock_is_idle_by_the_clock) {
     Frames f;
     f.push_back(tick(0));
-    f.push_back(udp_frame(100'000, kUdpEnds)); // moves the clock to 300 s
-    for (int i = 0; i < 60; ++i)
-        f.push_back(tick(300 + i * 10));
+    f.push_back(udp_frame(100'000, kUdpEnds));
+    for (int i = 1; i < 60; ++i)
+        f.push_back(tick(i * 10));
     EngineOptions o;
     o.every_udp = 1;
     const Result r = run(f, o);
-    EXPECT_EQ(r.count("flows_udp"), 3u); // the ticker ended with the jump
+    EXPECT_EQ(r.count("flows_udp"), 2u);
     EXPECT_EQ(packets_of_ticker_before_remove(r, kUdpKey), 18u);
 }
 
 TEST(Time, eviction_takes_the_longest_idle_by_the_clock_among_old_timestamps) {
     Frames f;
     const auto ends = [](int i) { return Endpoints{"10.0.0.1", "10.0.0.2", static_cast<uint16_t>(1000 + i), 53}; };
-    f.push_back(tick(1000));
+    f = {tick(1000), tick(1000)};
     for (int i = 0; i < 3; ++i)
         f.push_back(udp_frame(i, ends(i)));
     for (int i = 1; i < 20; ++i) {
@@ -294,9 +246,9 @@ TEST(Files, a_file_from_much_earlier_ends_all_flows_and_restarts_the_clock) {
     b.push_back(udp_frame(0, kUdpEnds));
     b.push_back(udp_frame(100, kUdpEnds));
     const Result r = run(std::vector<Frames>{a, b});
-    EXPECT_EQ(r.lines(), (Lines{"insert " + kUdpKey + " 1", "insert " + kKey + " 1", "update " + kKey + " 6 fin",
-                                "remove " + kKey + " 6 fin", "update " + kUdpKey + " 1 idle",
+    EXPECT_EQ(r.lines(), (Lines{"insert " + kUdpKey + " 1", "insert " + kKey + " 1", "update " + kUdpKey + " 1 idle",
                                 "remove " + kUdpKey + " 1 idle", "insert " + kUdpKey + " 1",
+                                "update " + kKey + " 6 fin", "remove " + kKey + " 6 fin",
                                 "update " + kUdpKey + " 2 shutdown", "remove " + kUdpKey + " 2 shutdown"}));
     EXPECT_EQ(r.count("time_backwards"), 0u);
 }
@@ -325,7 +277,7 @@ TEST(Files, empty_files_and_an_empty_list_end_at_once) {
     EXPECT_TRUE(run(std::vector<Frames>{{}, {}, {}}).events.empty());
     Frames a{udp_frame(0, kUdpEnds)};
     EXPECT_EQ(run(std::vector<Frames>{{}, a, {}, a}).lines().back(), "remove " + kUdpKey + " 2 shutdown");
-    a.push_back(udp_frame(1e9, kUdpEnds)); // the freedom of a file's first packet ends with it
+    a.push_back(udp_frame(1e9, kUdpEnds)); // a far time is told, but for a file's first packet
     EXPECT_EQ(run(std::vector<Frames>{{}, a}).count("time_jumps"), 1u);
 }
 

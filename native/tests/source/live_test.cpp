@@ -161,6 +161,49 @@ TEST_F(Live, TwoInterfacesShareOneRead) {
     EXPECT_EQ(source->stats().received, 502u);
 }
 
+TEST_F(Live, PacketsOfTwoInterfacesComeInOrderOfTime) {
+    make("b");
+    for (const bool immediate : {false, true}) {
+        LiveOptions options = quick();
+        options.immediate = immediate;
+        auto source = open_live({"b0", "a0"}, "", options);
+        Sender a("a1"), b("b1");
+        ASSERT_TRUE(a.send_soon(Sender::frame(60)));
+        ASSERT_TRUE(b.send_soon(Sender::frame(60)));
+        ASSERT_EQ(receive(*source, 2).size(), 2u);
+        for (int i = 0; i < 60; ++i)
+            ASSERT_TRUE((i % 3 ? b : a).send(Sender::frame(100 + static_cast<size_t>(i))));
+        const auto got = receive(*source, 60);
+        ASSERT_EQ(got.size(), 60u);
+        for (size_t i = 0; i < got.size(); ++i) {
+            EXPECT_EQ(got[i].length, 100 + i);
+            EXPECT_LE(got[i > 0 ? i - 1 : 0].time, got[i].time);
+        }
+        // One of them silent: what the other brings waits no longer than the bound, and sleeps.
+        const auto cpu = std::clock();
+        const auto start = Clock::now();
+        ASSERT_TRUE(a.send(Sender::frame(80)));
+        EXPECT_EQ(receive(*source, 1).size(), 1u);
+        EXPECT_LT(milliseconds_since(start), 1000);
+        EXPECT_LT(std::clock() - cpu, CLOCKS_PER_SEC / 10);
+    }
+}
+
+TEST_F(Live, AnInterfaceThatGoesWhileItsPacketWaits) {
+    make("b");
+    LiveOptions options = quick();
+    options.timeout_ms = 400;
+    auto source = open_live({"a0", "b0"}, "", options);
+    ASSERT_TRUE(Sender("b1").send_soon(Sender::frame(77)));
+    std::vector<Received> got;
+    source->read(1, 500, collect, &got); // held: a0 may have an older one
+    ip("link del b0");
+    for (const auto start = Clock::now(); milliseconds_since(start) < 4000 && got.empty();)
+        source->read(100, 50, collect, &got);
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(got[0].data, Sender::frame(77));
+}
+
 TEST_F(Live, AnyInterface) {
     auto source = open_live({"any"}, "", quick());
     EXPECT_EQ(linktype_name(source->links()[0].linktype), "LINUX_SLL2");
