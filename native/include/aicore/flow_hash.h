@@ -6,6 +6,7 @@
 // measured).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -41,7 +42,7 @@ class FlowHash {
             for (int i = 0; i < 4; ++i)
                 sum += times(words_[3 + i], word(bytes + 8 * i));
         }
-        return static_cast<uint64_t>(sum >> 64);
+        return mixed(static_cast<uint64_t>(sum >> 64));
     }
 
   private:
@@ -49,6 +50,13 @@ class FlowHash {
     struct Word {
         uint64_t low, high;
     };
+
+    // The sum is linear: of keys that are evenly apart, as of a scan, the low bits alone may crowd (29 of 50,000 in one
+    // of 32,768 buckets, seen, where 12 are usual). One to one, so no two hashes become equal.
+    static uint64_t mixed(uint64_t hash) noexcept {
+        hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93;
+        return hash ^ hash >> 32;
+    }
 
     static Wide whole(const Word &w) noexcept { return static_cast<Wide>(w.high) << 64 | w.low; }
     static Wide times(const Word &w, uint64_t by) noexcept { return whole(w) * by; }
