@@ -292,7 +292,7 @@ class TestFlows:
         for thread in threading.enumerate():
             if thread.name.startswith("aicore"):
                 thread.join(10)
-        assert threading.active_count() == before
+        assert threading.active_count() <= before  # fewer where one of an earlier test has just ended
 
     def test_a_stream_for_the_schema_alone_takes_nothing(self, capture_file: Path, visits: Any) -> None:
         flows = aicore.flows(capture_file)

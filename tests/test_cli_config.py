@@ -95,7 +95,7 @@ def test_secrets_come_from_the_environment(capture_file: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[run]\nevrey = 3", "unknown key 'evrey' in [run]; did you mean every?"),
+        ("[run]\nevrey = 3", "unknown key 'evrey' in [run]; did you mean every"),
         ("[run]\nto = 'jsonl:x'", "to does not stand in [run]; write [[to]]"),
         ("[run]\nas-json = true", "unknown key 'as-json' in [run]; did you mean json or log-json?"),
         ("[rnu]\nevery = 3", "unknown key 'rnu'; did you mean run?"),

@@ -115,7 +115,7 @@ def test_a_field_of_a_schema_by_name_and_by_position() -> None:
 
 def test_json_of_real_flows_has_known_fields_of_the_right_types(capture_file: Path) -> None:
     """Every member of every record is in the table, and times are RFC 3339 with 9 decimals."""
-    kinds = {"int": int, "str": str, "list[str]": list, "time": str}
+    kinds = {"bool": bool, "int": int, "str": str, "list[str]": list, "time": str}
     known = {field.name: field for field in (*schema.CORE, *_protocols())}
     seen: set[str] = set()
     for flow in aicore.flows(capture_file):

@@ -32,8 +32,9 @@ uint32_t header_bytes(const Packet &out, View v) {
     return static_cast<uint32_t>(out.transport - v.data) + (out.key.proto == kProtoTcp ? kTcpHeader : kUdpHeader);
 }
 
-// What the first fragment says about its datagram. What it carries is cut.
-void begin(FragmentTable &table, FragmentedDatagram &d, const FragmentHeader &header, View v, int headers, Walk &w) {
+// What the first fragment says about its datagram. What it carries is cut. False: nothing of a flow, and w.out is not
+// filled; a further first fragment, with other bytes, leaves its datagram what it was.
+bool begin(FragmentTable &table, FragmentedDatagram &d, const FragmentHeader &header, View v, int headers, Walk &w) {
     const Found before = w.at;
     d.proto = header.proto;
     w.at.first_fragment = w.at.cut = w.at.in_datagram = true;
@@ -54,11 +55,12 @@ void begin(FragmentTable &table, FragmentedDatagram &d, const FragmentHeader &he
         table.count(d.protocol, d.waiting);
         d.waiting = 0;
     }
-    if (d.kind != FragmentedDatagram::flow && d.kind != FragmentedDatagram::carrier) {
+    if (verdict != Verdict::flow) {
         const Counter anomaly = w.at.anomaly;
         w.at = before;
         if (anomaly != Counter::none) w.note(anomaly);
     }
+    return verdict == Verdict::flow;
 }
 
 void without_transport(Walk &w, const FragmentedDatagram &d, View v) {
@@ -132,31 +134,36 @@ Verdict fragment(const FragmentHeader &header, View v, int headers, Walk &w) {
     if (w.at.cut) return Verdict::waiting; // its own outer datagram is not whole
     FragmentTable &table = w.fragments;
     const FragmentKey key = fragment_key(header, w);
-    FragmentedDatagram &d = table.at(key, w.time);
-    const auto place = table.add(d, {header.offset, v.length, header.more, v.data, v.captured}, w.time);
+    FragmentedDatagram gone;
+    FragmentedDatagram *d = &table.at(key, w.time);
+    const auto place = table.add(*d, {header.offset, v.length, header.more, v.data, v.captured}, w.time);
     if (place == FragmentTable::Place::unfit) w.note(Counter::bad_fragment);
     if (place == FragmentTable::Place::overlap) w.note(Counter::fragment_overlaps);
     if (place == FragmentTable::Place::duplicate) w.at.duplicate = true;
 
     const Found outer = w.at;
-    const bool first = header.offset == 0 && place != FragmentTable::Place::duplicate;
     const Packet *whole = nullptr;
     Packet together;
     Walk inner{together, table, w.time, w.options, outer};
     Verdict verdict = Verdict::waiting;
-    if (first) begin(table, d, header, v, headers, w);
-    if (header.offset > 0 && d.kind == FragmentedDatagram::flow && d.key.proto == kProtoTcp &&
+    const bool filled =
+        header.offset == 0 && place != FragmentTable::Place::duplicate && begin(table, *d, header, v, headers, w);
+    if (header.offset > 0 && d->kind == FragmentedDatagram::flow && d->key.proto == kProtoTcp &&
         header.offset < kTcpHeader)
         w.note(Counter::bad_fragment); // RFC 3128
-    if (FragmentTable::complete(d)) {
-        const FragmentedDatagram::Kind kind = d.kind;
-        const uint32_t total = d.total;
-        if (const uint8_t *bytes = table.put_together(d, outer.together); bytes && kind != d.untracked) {
+    if (FragmentTable::complete(*d)) {
+        const FragmentedDatagram::Kind kind = d->kind;
+        const uint32_t total = d->total;
+        if (const uint8_t *bytes = table.put_together(*d, outer.together);
+            bytes && kind != FragmentedDatagram::untracked) {
             inner.at.together += 1;
             inner.at.in_datagram = true;
-            verdict = carried(d.proto, {bytes, total, total}, headers, inner);
+            gone = *d;
+            verdict = carried(gone.proto, {bytes, total, total}, headers, inner);
             if (kind == FragmentedDatagram::unknown) return decoded_late(key, inner, together, verdict, w);
-            if (verdict == Verdict::flow && together.key == d.key) {
+            d = table.find(key);
+            if (!d) d = &gone; // fragments that it carries pushed it out of the table
+            if (verdict == Verdict::flow && together.key == d->key) {
                 finish(together, inner);
                 table.whole = together;
                 whole = &table.whole;
@@ -164,14 +171,14 @@ Verdict fragment(const FragmentHeader &header, View v, int headers, Walk &w) {
             }
         }
     }
-    switch (d.kind) {
+    switch (d->kind) {
     case FragmentedDatagram::flow:
-        if (!first) without_transport(w, d, v);
-        return counted(table, d, whole, w);
+        if (!filled) without_transport(w, *d, v);
+        return counted(table, *d, whole, w);
     case FragmentedDatagram::untracked:
-        return w.untracked(d.protocol);
+        return w.untracked(d->protocol);
     case FragmentedDatagram::carrier:
-        if (first) {
+        if (filled) {
             table.part = {1, w.out.payload_bytes, w.out.ip_bytes, w.time, whole};
         } else if (whole) {
             w.out = together;
@@ -186,7 +193,7 @@ Verdict fragment(const FragmentHeader &header, View v, int headers, Walk &w) {
     case FragmentedDatagram::unknown:
         break;
     }
-    return wait(d, w);
+    return wait(*d, w);
 }
 
 bool overdue(FragmentTable &table, int64_t time, const DecodeOptions &options, Packet &out) {

@@ -439,6 +439,26 @@ TEST(Fragments, that_fit_nowhere) {
     EXPECT_EQ(d.packet.fragment->payload_bytes, 8u);
 }
 
+// It counts where its datagram does; once what was left of an earlier packet counted in its place.
+TEST(Fragments, a_further_first_one_that_cannot_be_decoded) {
+    const Bytes none(3); // no ports
+    Decoding d;
+    ASSERT_TRUE(feed(d, ipv4({.proto = kUdp, .more = true}, udp({}, zeros(8)))));
+    const FlowKey key = d.packet.key;
+    std::memset(static_cast<void *>(&d.packet), 0x55, sizeof d.packet);
+    const Bytes further = ipv4({.proto = kUdp, .more = true}, none);
+    ASSERT_TRUE(feed(d, further));
+    EXPECT_TRUE(d.packet.key == key);
+    EXPECT_EQ(d.packet.ip_bytes, further.size());
+    EXPECT_EQ(d.packet.transport, nullptr);
+
+    Decoding tunnel;
+    ASSERT_TRUE(feed(tunnel, carried_in_fragments(ipv4({.proto = kUdp}, udp({}, pattern(2000))))[0]));
+    EXPECT_FALSE(
+        feed(tunnel, ipv4({.src = "172.16.0.1", .dst = "172.16.0.2", .proto = kUdp, .id = 9, .more = true}, none)));
+    EXPECT_EQ(tunnel[Counter::tunnel_fragments], 1u);
+}
+
 TEST(Fragments, the_largest_datagram) {
     const Bytes datagram = udp({}, pattern(65535 - 8));
     Decoding d;

@@ -26,7 +26,7 @@ def records(keyspace: Keyspace) -> Records:
         return sum("end_reason" in record for record in keyspace.records())
 
     def found() -> int:
-        with contextlib.suppress(InvalidRequest):  # there is no table yet
+        with contextlib.suppress(InvalidRequest, NoHostAvailable):  # there is no table yet, or it is being made
             return len(keyspace.records())
         return 0
 

@@ -28,7 +28,7 @@ def columns(keyspace: Keyspace, table: str = "flows") -> dict[str, str]:
 def test_tables_come_from_the_schema(keyspace: Keyspace) -> None:
     connected(keyspace.url).close()
     found = columns(keyspace)
-    kinds = {"int": "bigint", "str": "text", "list[str]": "frozen<list<text>>", "time": "bigint"}
+    kinds = {"bool": "boolean", "int": "bigint", "str": "text", "list[str]": "frozen<list<text>>", "time": "bigint"}
     assert found == {
         "day": "date",
         "bucket": "text",
