@@ -187,9 +187,15 @@ std::vector<uint64_t> inspect(Workers &engine, const PyBatch &batch, const py::o
     return asking.result();
 }
 
-// Meters are made and destroyed with their engine, and must not hold the GIL meanwhile.
+// Meters are made and destroyed with their engine, and must not hold the GIL meanwhile. Without meters there is nothing
+// to wait for, and the GIL is kept: a daemon thread that asks for it again while the interpreter ends is unwound here,
+// in a destructor, and the program aborts (seen).
 struct WithoutGil {
     void operator()(Workers *engine) const {
+        if (engine->registry().meters().empty()) {
+            delete engine;
+            return;
+        }
         const py::gil_scoped_release release;
         delete engine;
     }
