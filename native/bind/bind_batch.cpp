@@ -180,10 +180,12 @@ void add(PyBatch &self, const std::string &name, const py::sequence &column_valu
                               "fields = (aicore.Field(\"" +
                               name + "\", \"" + type_name(type_of_values(column_values)) + "\", \"what it means\"),)");
     if (!valid_column_name(name)) throw py::value_error("'" + name + "' is no name of a field: ^[a-z][a-z0-9_]{0,47}$");
-    const std::optional<FieldType> type = declared ? std::optional(declared->field.type) : std::nullopt;
+    // Copied: the values' own code may add to the batch.
+    const bool typed = declared != nullptr;
+    const FieldType type = typed ? declared->field.type : FieldType::string;
     std::vector<uint32_t> indexes;
     if (!codes.is_none()) indexes = indexes_of(codes);
-    Values values = values_of(column_values, type ? *type : type_of_values(column_values));
+    Values values = values_of(column_values, typed ? type : type_of_values(column_values));
     if (!codes.is_none()) {
         for (const uint32_t index : indexes)
             if (index >= values.rows()) throw py::value_error("there is no value number " + std::to_string(index));
