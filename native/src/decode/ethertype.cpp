@@ -108,8 +108,11 @@ Verdict nsh(View v, Walk &w) {
     if (header < 8) return w.broken(Counter::bad_link);
     if (!v.has(header)) return w.broken(Counter::short_link);
     if (!w.tag()) return w.broken(Counter::too_deep);
-    v = v.from(header);
-    switch (word & 0xff) {
+    return nsh_next(static_cast<uint8_t>(word & 0xff), v.from(header), w);
+}
+
+Verdict nsh_next(uint8_t next, View v, Walk &w) {
+    switch (next) {
     case 1:
         return ipv4(v, w);
     case 2:

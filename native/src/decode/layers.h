@@ -162,6 +162,7 @@ Verdict pppoe(View v, Walk &w);
 // (IEEE 802.3).
 Verdict ethertype(uint16_t type, View v, Walk &w, bool may_be_length = false);
 Verdict nsh(View v, Walk &w);
+Verdict nsh_next(uint8_t next, View v, Walk &w); // its next protocols, which VXLAN-GPE has, too
 
 // mpls.cpp
 Verdict mpls(View v, Walk &w);

@@ -29,21 +29,7 @@ Verdict vxlan_gpe(View v, Walk &w) {
     if (be16(v.data + 1) != 0 || v.data[7] != 0) return w.not_ip(); // reserved
     if (!w.enter(Tunnel::vxlan)) return w.broken(Counter::too_deep);
     if ((flags & kInstance) != 0) w.identify(be24(v.data + 4));
-    v = v.from(8);
-    switch (next) {
-    case 1:
-        return ipv4(v, w);
-    case 2:
-        return ipv6(v, w);
-    case 3:
-        return ethernet(v, w);
-    case 4:
-        return nsh(v, w);
-    case 5:
-        return mpls(v, w);
-    default:
-        return w.not_ip();
-    }
+    return nsh_next(next, v.from(8), w);
 }
 
 Verdict geneve(View v, Walk &w) {

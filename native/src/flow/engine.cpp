@@ -140,6 +140,8 @@ struct Engine::Impl {
     }
 
     void run();
+    int64_t begin();
+    void look_after(int64_t now);
     void read_source();
     void take_blocks();
     void track(DecodedBlock &given);
@@ -189,6 +191,7 @@ struct Engine::Impl {
     std::condition_variable found;
     Counters inspection_counters; // of the reader
     std::atomic<bool> inspecting{false};
+    int64_t next_publish = 0;            // engine thread
     bool overlap_told = false;           // engine thread
     bool silent = false;                 // engine thread: the reader does not inspect
     std::vector<MeterSwap> fresh_meters; // written by the reader, taken by the engine thread
@@ -307,13 +310,28 @@ void Engine::Impl::run() {
     queue.finish();
 }
 
-void Engine::Impl::read_source() {
-    const int64_t clock_base =
-        wall_ns() - monotonic_ns(); // the wall clock may be set while we run; the monotonic one may not
+// What is added to the monotonic clock for that of the packets: the wall clock may be set while we run.
+int64_t Engine::Impl::begin() {
+    const int64_t clock_base = wall_ns() - monotonic_ns();
     if (live) tracker.set_live(clock_base + monotonic_ns());
     writer.set_waiting(!live);
     tracker.set_settle([this](uint64_t batch) { settle(batch); });
-    int64_t next_publish = 0;
+    return clock_base;
+}
+
+// What is due beside packets.
+void Engine::Impl::look_after(int64_t now) {
+    if (writer.due(now)) writer.flush();
+    if (now >= next_publish) {
+        publish();
+        next_publish = now + 50'000'000;
+    }
+    take_findings();
+    take_meters();
+}
+
+void Engine::Impl::read_source() {
+    const int64_t clock_base = begin();
     while (!stopping.load(std::memory_order_relaxed)) {
         writer.note_time(monotonic_ns());
         const ReadStatus status = read();
@@ -324,13 +342,7 @@ void Engine::Impl::read_source() {
         if (tracker.take_overlap() && !std::exchange(overlap_told, true)) tell_overlap();
         end_files();
         if (source->next_file_begun()) tracker.begin_file();
-        if (writer.due(now)) writer.flush();
-        if (now >= next_publish) {
-            publish();
-            next_publish = now + 50'000'000;
-        }
-        take_findings();
-        take_meters();
+        look_after(now);
         if (status == ReadStatus::end || status == ReadStatus::error) {
             const std::lock_guard lock(mutex);
             error = source->error();
@@ -342,11 +354,7 @@ void Engine::Impl::read_source() {
 
 // Until the ring ends: what was read before a stop() is in flows like the rest.
 void Engine::Impl::take_blocks() {
-    const int64_t clock_base = wall_ns() - monotonic_ns(); // as above
-    if (live) tracker.set_live(clock_base + monotonic_ns());
-    writer.set_waiting(!live);
-    tracker.set_settle([this](uint64_t batch) { settle(batch); });
-    int64_t next_publish = 0;
+    const int64_t clock_base = begin();
     while (!queue.closed()) {
         writer.note_time(monotonic_ns());
         DecodedBlock *given = ring->next(part.number, kWaitMs);
@@ -358,13 +366,7 @@ void Engine::Impl::take_blocks() {
             if (file_ends) settle_file();
             ring->release(part.number, file_ends ? queues->handed_over() : 0, tracker.clock());
         }
-        if (writer.due(now)) writer.flush();
-        if (now >= next_publish) {
-            publish();
-            next_publish = now + 50'000'000;
-        }
-        take_findings();
-        take_meters();
+        look_after(now);
         if (!given && ring->ended(part.number)) break;
     }
 }

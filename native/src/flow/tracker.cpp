@@ -57,27 +57,26 @@ void Tracker::advance(int64_t time) {
     }
 }
 
-// The clock moves far: what is due by now ends before, so that it does not depend on how far sweeping has come.
-void Tracker::leap() {
+// Of all flows that have not ended.
+template <class Which> void Tracker::end_where(Which which) {
     for (size_t t = 0; t < 2; ++t)
         for (const List list : {List::lingering, List::half_open, List::open})
             for (uint32_t slot = tables_[t].head(list); slot != kNoSlot;) {
                 const FlowRef flow = ref(t, slot);
                 slot = flow.hot.next;
-                if (due(flow)) end(flow, natural_reason(flow));
+                if (which(flow)) end(flow, natural_reason(flow));
             }
+}
+
+// The clock moves far: what is due by now ends before, so that it does not depend on how far sweeping has come.
+void Tracker::leap() {
+    end_where([this](const FlowRef &flow) { return due(flow); });
     turned_ = next_sweep_ = time_.now();
 }
 
 // A file of another time has begun: what was read before it has ended.
 void Tracker::restart() {
-    for (size_t t = 0; t < 2; ++t)
-        for (const List list : {List::lingering, List::half_open, List::open})
-            for (uint32_t slot = tables_[t].head(list); slot != kNoSlot;) {
-                const FlowRef flow = ref(t, slot);
-                slot = flow.hot.next;
-                if (of_another_time(flow, clock_)) end(flow, natural_reason(flow));
-            }
+    end_where([this](const FlowRef &flow) { return of_another_time(flow, clock_); });
 }
 
 void Tracker::tick(int64_t clock) {

@@ -81,6 +81,7 @@ class Tracker {
     }
     bool prefetch(const Decoded &decoded);
     void advance(int64_t time);
+    template <class Which> void end_where(Which which);
     void leap();
     void restart();
     int64_t limit(const FlowRef &flow) const; // without packets, until it ends

@@ -105,6 +105,16 @@ void network(Assembler &a, const std::string &level) {
     a.label(level + "transport");
 }
 
+// kBase points behind a tag: A becomes the type of what follows, and kBase its begin.
+void behind_tag(Assembler &a) {
+    a.half(kBase, 2);
+    a.store(kScratch);
+    a.load(kBase);
+    a.add(4);
+    a.store(kBase);
+    a.load(kScratch);
+}
+
 // kBase points behind an Ethernet header: A becomes its type, behind one VLAN tag if there is one.
 void ethernet(Assembler &a, const std::string &level) {
     a.load(kBase);
@@ -114,12 +124,7 @@ void ethernet(Assembler &a, const std::string &level) {
     a.equal(kVlan, level + "tagged");
     a.jump(level + "type");
     a.label(level + "tagged");
-    a.half(kBase, 2);
-    a.store(kScratch);
-    a.load(kBase);
-    a.add(4);
-    a.store(kBase);
-    a.load(kScratch);
+    behind_tag(a);
     a.label(level + "type");
 }
 
@@ -137,12 +142,7 @@ std::vector<sock_filter> fanout_program(uint32_t of_ports, uint32_t of_all) {
         a.equal(kQinq, name);
         a.jump(name + "none");
         a.label(name);
-        a.half(kBase, 2);
-        a.store(kScratch);
-        a.load(kBase);
-        a.add(4);
-        a.store(kBase);
-        a.load(kScratch);
+        behind_tag(a);
         a.label(name + "none");
     }
 

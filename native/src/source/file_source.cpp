@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Captures read one after the other as one input.
-#include <atomic>
 #include <map>
-#include <set>
 #include <stdexcept>
-#include <utility>
 
-#include "block_source.h"
-#include "capture_file.h"
+#include "capture_files.h"
 
 namespace aicore {
 
 namespace {
 
-class FileSource final : public BlockSource {
+class FileSource final : public CaptureFiles {
   public:
     FileSource(const std::vector<std::string> &paths, const std::string &filter, const std::vector<std::string> &found)
-        : paths_(paths), types_(filter) {
-        types_.check();
-        const std::set<std::string> forgiven(found.begin(), found.end());
+        : CaptureFiles(filter, found), paths_(paths) {
         // Every file is opened once before any is read: a wrong name is told at once, not an hour later. Pipes cannot
         // be looked into without taking from them: theirs is told when their turn comes.
         bool all_sizes_known = true;
@@ -29,18 +23,16 @@ class FileSource final : public BlockSource {
                 bytes_total_ += file->size();
                 all_sizes_known = all_sizes_known && file->regular();
                 if (file->regular() && paths_[i] != "-") {
-                    file->start(0);
-                    for (auto &link : file->links())
-                        links_.push_back(std::move(link));
+                    begin(*file);
                 } else {
                     once_[captures.size()] = std::move(file); // closing a named pipe would break its writer
                 }
             } catch (const NotACapture &other) {
-                if (!forgiven.contains(paths_[i])) throw;
-                warnings_.push_back(std::string(other.what()) + "; it is left out");
+                if (!forgiven(paths_[i])) throw;
+                leave_out(other);
                 continue;
             } catch (const std::runtime_error &) {
-                if (!forgiven.contains(paths_[i])) throw; // else told when its turn comes
+                if (!forgiven(paths_[i])) throw; // else told when its turn comes
             }
             captures.push_back(paths_[i]);
         }
@@ -69,17 +61,8 @@ class FileSource final : public BlockSource {
     }
 
     bool next_file_begun() override { return std::exchange(next_file_begun_, false); }
-    bool live() const override { return false; }
-    std::vector<Link> links() const override { return links_; }
-    void interrupt() override {
-        interrupted_ = true;
-        wakeup_.signal();
-    }
-    std::vector<std::string> warnings() override { return std::exchange(warnings_, {}); }
-    std::vector<BrokenFile> broken() override { return std::exchange(broken_, {}); }
     bool at_end() const override { return !file_ && next_ == paths_.size(); }
     uint64_t bytes_read() const override { return bytes_done_ + (file_ ? file_->bytes_read() : 0); }
-    uint64_t bytes_total() const override { return bytes_total_; }
     std::string current() const override { return file_ ? file_->name() : std::string(); }
 
   private:
@@ -94,18 +77,10 @@ class FileSource final : public BlockSource {
     }
 
     std::vector<std::string> paths_;
-    LinkTypes types_; // before the files, which use it
-    Wakeup wakeup_;   // never cleared: an interrupted source is at its end
-    std::atomic<bool> interrupted_ = false;
     std::map<size_t, std::unique_ptr<CaptureFile>> once_; // by index: those that cannot be opened a second time
     std::unique_ptr<CaptureFile> file_;                   // the one being read
     size_t next_ = 0;                                     // its index, or that of the file to open
     bool next_file_begun_ = false;
-    std::vector<Link> links_;
-    std::vector<BrokenFile> broken_;
-    std::vector<std::string> warnings_;
-    uint64_t bytes_done_ = 0; // of finished files
-    uint64_t bytes_total_ = 0;
 };
 
 } // namespace

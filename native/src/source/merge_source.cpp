@@ -2,38 +2,31 @@
 // Several captures of one time read as one input, in order of their packets' time stamps: the directions of a tap, the
 // interfaces of a router. Each file is taken as it is, only packets of different files change places.
 #include <algorithm>
-#include <atomic>
 #include <stdexcept>
-#include <utility>
 
-#include "block_source.h"
-#include "capture_file.h"
+#include "capture_files.h"
 
 namespace aicore {
 
 namespace {
 
-class MergeSource final : public BlockSource {
+class MergeSource final : public CaptureFiles {
   public:
     MergeSource(const std::vector<std::string> &paths, const std::string &filter, const std::vector<std::string> &found)
-        : types_(filter) {
-        types_.check();
+        : CaptureFiles(filter, found) {
         for (const std::string &path : paths) {
-            const bool forgiven = std::find(found.begin(), found.end(), path) != found.end();
             try {
                 auto file = std::make_unique<CaptureFile>(path, types_, wakeup_);
                 if (!file->regular())
                     throw std::runtime_error(path + ": is not a regular file; only such can be merged");
-                file->start(0);
-                for (Link &link : file->links())
-                    links_.push_back(std::move(link));
+                begin(*file);
                 bytes_total_ += file->size();
                 inputs_.push_back({path, std::move(file), std::make_unique<PacketBlock>(), 0});
             } catch (const NotACapture &other) {
-                if (!forgiven) throw;
-                warnings_.push_back(std::string(other.what()) + "; it is left out");
+                if (!forgiven(path)) throw;
+                leave_out(other);
             } catch (const std::runtime_error &broken) {
-                if (!forgiven) throw;
+                if (!forgiven(path)) throw;
                 broken_.push_back({path, broken.what()});
             }
         }
@@ -59,14 +52,6 @@ class MergeSource final : public BlockSource {
         return ReadStatus::ok;
     }
 
-    bool live() const override { return false; }
-    std::vector<Link> links() const override { return links_; }
-    void interrupt() override {
-        interrupted_ = true;
-        wakeup_.signal();
-    }
-    std::vector<std::string> warnings() override { return std::exchange(warnings_, {}); }
-    std::vector<BrokenFile> broken() override { return std::exchange(broken_, {}); }
     bool at_end() const override { return inputs_.empty(); }
     uint64_t bytes_read() const override {
         uint64_t sum = bytes_done_;
@@ -74,7 +59,6 @@ class MergeSource final : public BlockSource {
             sum += input.file->bytes_read();
         return sum;
     }
-    uint64_t bytes_total() const override { return bytes_total_; }
     std::string current() const override {
         return inputs_.empty() ? std::string() : inputs_[std::min(current_, inputs_.size() - 1)].path;
     }
@@ -102,15 +86,8 @@ class MergeSource final : public BlockSource {
         return false;
     }
 
-    LinkTypes types_; // before the files, which use it
-    Wakeup wakeup_;
-    std::atomic<bool> interrupted_ = false;
     std::vector<Input> inputs_; // with packets left
     size_t current_ = 0;        // of them: the packet handed out last
-    std::vector<Link> links_;
-    std::vector<BrokenFile> broken_;
-    std::vector<std::string> warnings_;
-    uint64_t bytes_done_ = 0, bytes_total_ = 0;
 };
 
 } // namespace
