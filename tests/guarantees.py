@@ -8,9 +8,9 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from captures.build import dns
 from captures.files import Capture, talks
@@ -20,6 +20,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "guarantees.md"
 #: Stores whose rows are run by the tests of their plugins.
 SERVERS = ("cassandra", "elasticsearch", "opensearch", "postgres", "redis")
 FLOWS = 30  # of visits()
+
+T = TypeVar("T")
 
 
 class Row(NamedTuple):
@@ -47,6 +49,11 @@ def table(heading: str) -> list[Row]:
 def rows_of(*stores: str) -> list[tuple[Row, str]]:
     """Of the table of servers, for each of these stores."""
     return [(row, store) for row in table("Stores on a server") for store in row.stores if store in stores]
+
+
+def scenarios(known: Mapping[str, T], row: Row) -> list[T]:
+    """Of those that are known by the first words of rows, what makes this row happen: one, or the page has changed."""
+    return [do for words, do in known.items() if row.what.startswith(words)]
 
 
 def check(row: Row, seen: Seen) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.starting import free_port
 
 from aicore import _core
 from aicore.cli import metrics_server
@@ -29,12 +30,6 @@ from aicore.testing import FaultyAdaptor, make_batch
 
 prometheus = pytest.importorskip("prometheus_client.parser")
 openmetrics = pytest.importorskip("prometheus_client.openmetrics.parser")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def nothing() -> dict[str, Any]:

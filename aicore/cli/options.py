@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -53,24 +54,29 @@ class JobCommand(click.Command):
             raise
 
 
-def _checked_wait(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Any:
-    from aicore.delivery import checked_wait
+@contextmanager
+def _bad_parameter(ctx: click.Context, parameter: click.Parameter) -> Iterator[None]:
+    """A UsageError is one about this option."""
     from aicore.errors import UsageError
 
     try:
-        return None if given is None else checked_wait(given)
+        yield
     except UsageError as error:
         raise click.BadParameter(str(error), ctx, parameter) from None
+
+
+def _checked_wait(ctx: click.Context, parameter: click.Parameter, given: str | None) -> Any:
+    from aicore.delivery import checked_wait
+
+    with _bad_parameter(ctx, parameter):
+        return None if given is None else checked_wait(given)
 
 
 def _checked_workers(ctx: click.Context, parameter: click.Parameter, given: str) -> int:
-    from aicore.errors import UsageError
     from aicore.run.workers import checked_workers
 
-    try:
+    with _bad_parameter(ctx, parameter):
         return checked_workers(int(given) if given.isascii() and given.isdigit() else given)
-    except UsageError as error:
-        raise click.BadParameter(str(error), ctx, parameter) from None
 
 
 def _load_config(ctx: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +16,8 @@ import pytest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.query import dict_factory
-from servers.cassandra.server import CassandraServer, Unavailable
+from servers.cassandra.server import CassandraServer
+from servers.starting import or_skip
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -83,15 +83,22 @@ def connect(server: CassandraServer, user: str = "cassandra", password: str = PA
     )
 
 
+def lets_in(server: CassandraServer, user: str, password: str) -> bool:
+    cluster = connect(server, user, password)
+    try:
+        cluster.connect()
+    except NoHostAvailable:
+        return False
+    finally:
+        cluster.shutdown()
+    return True
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraServer]:
     server = CassandraServer(tmp_path_factory.mktemp("cassandra"), auth=True, jvm=JVM)
-    try:
+    with or_skip():
         server.start()
-    except Unavailable as reason:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(reason))
     yield server
     server.stop()
 

@@ -15,8 +15,8 @@ from captures.build import dns, http, tls
 from captures.files import talks
 from cassandra.cluster import NoHostAvailable
 from commandline import call, environment
-from conftest import Keyspace, connect
-from servers.cassandra.server import CassandraServer, free_port
+from conftest import Keyspace, lets_in
+from servers.starting import free_port
 from support import connected, kinds, write
 
 import aicore
@@ -122,17 +122,6 @@ def test_a_rotated_password_is_read_again(keyspace: Keyspace, tmp_path: Path) ->
         finally:
             delivery.finish(5)
     assert len(keyspace.records()) == 20
-
-
-def lets_in(server: CassandraServer, user: str, password: str) -> bool:
-    cluster = connect(server, user, password)
-    try:
-        cluster.connect()
-    except NoHostAvailable:
-        return False
-    finally:
-        cluster.shutdown()
-    return True
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -12,8 +12,8 @@ import pytest
 from cassandra import InvalidRequest
 from cassandra.cluster import NoHostAvailable
 from commandline import call
-from conftest import Keyspace, connect
-from guarantees import Records, Row, Seen, check, harmed, rows_of, started_later, visits
+from conftest import Keyspace, lets_in
+from guarantees import Records, Row, Seen, check, harmed, rows_of, scenarios, started_later, visits
 
 from aicore.testing.proxy import CutProxy
 
@@ -56,21 +56,11 @@ def rotated(keyspace: Keyspace, folder: Path) -> Seen:
     keyspace.ask(f"CREATE ROLE {role} WITH PASSWORD = 'canary-old' AND LOGIN = true")
     keyspace.ask(f"GRANT ALL ON KEYSPACE {{}} TO {role}")
 
-    def lets_in() -> bool:
-        cluster = connect(server, role, "canary-old")
-        try:
-            cluster.connect()
-        except NoHostAvailable:
-            return False
-        finally:
-            cluster.shutdown()
-        return True
-
     with CutProxy(server.host, server.port) as proxy:
 
         def change() -> None:
             keyspace.ask(f"ALTER ROLE {role} WITH PASSWORD = 'canary-new'")
-            while lets_in():
+            while lets_in(server, role, "canary-old"):
                 time.sleep(0.1)
             proxy.cut()
             proxy.mend()
@@ -105,11 +95,11 @@ ROWS = [row for row, _ in rows_of("cassandra")]
 
 
 def test_every_row_is_run() -> None:
-    found = [[do for words, do in SCENARIOS.items() if row.what.startswith(words)] for row in ROWS]
+    found = [scenarios(SCENARIOS, row) for row in ROWS]
     assert found == [[do] for do in SCENARIOS.values()]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
 def test_a_row_of_the_table(row: Row, keyspace: Keyspace, tmp_path: Path) -> None:
-    (do,) = [do for words, do in SCENARIOS.items() if row.what.startswith(words)]
+    (do,) = scenarios(SCENARIOS, row)
     check(row, do(keyspace, tmp_path))

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 
 import pytest
-from servers.elastic.server import ElasticsearchNode, Node, OpensearchNode, Unavailable
+from servers.elastic.server import SHORT_RUN, ElasticsearchNode, Node, OpensearchNode
+from servers.starting import or_skip
 
-# The first compiler only: in runs of a minute the second one takes more than it gives.
-JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 # So small that a test can exceed it.
 SETTINGS = {"http.max_content_length": "4mb"}
 
@@ -19,18 +17,14 @@ _numbers = itertools.count(1)
 
 
 def started(node: Node) -> Node:
-    try:
+    with or_skip():
         node.start()
-    except Unavailable as reason:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(reason))
     return node
 
 
 @pytest.fixture(scope="session")
 def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    node = ElasticsearchNode(tmp_path_factory.mktemp("elasticsearch"), jvm=JVM, settings=SETTINGS)
+    node = ElasticsearchNode(tmp_path_factory.mktemp("elasticsearch"), jvm=SHORT_RUN, settings=SETTINGS)
     yield started(node)
     node.stop()
 
@@ -38,7 +32,7 @@ def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture(scope="session")
 def opensearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     pytest.importorskip("opensearchpy", reason="the extra `opensearch` is not installed")
-    node = OpensearchNode(tmp_path_factory.mktemp("opensearch"), jvm=JVM, settings=SETTINGS)
+    node = OpensearchNode(tmp_path_factory.mktemp("opensearch"), jvm=SHORT_RUN, settings=SETTINGS)
     yield started(node)
     node.stop()
 

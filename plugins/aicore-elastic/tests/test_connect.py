@@ -17,7 +17,8 @@ from aicore_elastic import ElasticsearchAdaptor
 from aicore_elastic.clients import Address, Login
 from servers.elastic.front import certificate, tls_front
 from servers.elastic.reading import search
-from servers.elastic.server import Node, free_port
+from servers.elastic.server import Node
+from servers.starting import free_port
 
 from aicore import AdaptorURL, DatabaseAdaptor, open_adaptor
 from aicore.delivery import Delivery

@@ -20,7 +20,8 @@ from captures import payloads as pay
 from captures.files import EPOCH, Capture, Frame
 from commandline import start
 from servers.elastic.reading import search
-from servers.elastic.server import ElasticsearchNode, Node, Unavailable
+from servers.elastic.server import SHORT_RUN, ElasticsearchNode, Node
+from servers.starting import or_skip
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(3600)]
 
@@ -32,13 +33,9 @@ LONG = pytest.param(10, marks=pytest.mark.fault)
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node of our own, to be harmed."""
-    node = ElasticsearchNode(tmp_path_factory.mktemp("victim"), jvm=("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"))
-    try:
+    node = ElasticsearchNode(tmp_path_factory.mktemp("victim"), jvm=SHORT_RUN)
+    with or_skip():
         node.start()
-    except Unavailable as reason:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(reason))
     yield node
     node.stop()
 

@@ -4,16 +4,29 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from commandline import call
-from guarantees import FLOWS, Records, Row, Seen, check, harmed, rows_of, running, started_later, until, visits
+from guarantees import (
+    FLOWS,
+    Records,
+    Row,
+    Seen,
+    check,
+    harmed,
+    rows_of,
+    running,
+    scenarios,
+    started_later,
+    until,
+    visits,
+)
 from servers.elastic.front import certificate, tls_front
 from servers.elastic.reading import search
-from servers.elastic.server import ElasticsearchNode, Node, OpensearchNode, Unavailable
+from servers.elastic.server import SHORT_RUN, ElasticsearchNode, Node, OpensearchNode
+from servers.starting import or_skip
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
@@ -26,14 +39,9 @@ def victim(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A node of our own, to be harmed."""
     if request.param == "opensearch":
         pytest.importorskip("opensearchpy", reason="the extra `opensearch` is not installed")
-    jvm = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-    node = KINDS[request.param](tmp_path_factory.mktemp("victim"), jvm=jvm)
-    try:
+    node = KINDS[request.param](tmp_path_factory.mktemp("victim"), jvm=SHORT_RUN)
+    with or_skip():
         node.start()
-    except Unavailable as reason:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(reason))
     yield node
     node.stop()
 
@@ -139,11 +147,11 @@ ROWS = [row for row, _ in rows_of("elasticsearch")]
 
 @pytest.mark.parametrize("store", list(KINDS))
 def test_every_row_is_run(store: str) -> None:
-    found = [[do for words, do in SCENARIOS.items() if row.what.startswith(words)] for row, _ in rows_of(store)]
+    found = [scenarios(SCENARIOS, row) for row, _ in rows_of(store)]
     assert found == [[do] for do in SCENARIOS.values()]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
 def test_a_row_of_the_table(row: Row, victim: Node, tmp_path: Path) -> None:
-    (do,) = [do for words, do in SCENARIOS.items() if row.what.startswith(words)]
+    (do,) = scenarios(SCENARIOS, row)
     check(row, do(Place(victim, tmp_path)))

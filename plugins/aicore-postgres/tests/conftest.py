@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from servers.postgres.server import PostgresServer, Unavailable
+from servers.postgres.server import PostgresServer
+from servers.starting import or_skip
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -65,12 +65,8 @@ class Place:
 
 
 def begun(settings: tuple[str, ...] = ()) -> PostgresServer:
-    try:
+    with or_skip():
         server = PostgresServer(settings)
-    except Unavailable as reason:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(reason))
     server.start()
     return server
 

@@ -17,7 +17,8 @@ import pytest
 from aicore_postgres import PostgresAdaptor, link
 from aicore_postgres.target import parse_target
 from conftest import Place, begun, made
-from servers.postgres.server import PostgresServer, free_port
+from servers.postgres.server import PostgresServer
+from servers.starting import free_port
 from support import connected, write
 
 import aicore

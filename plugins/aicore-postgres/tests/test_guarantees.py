@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from commandline import call
 from conftest import Place, begun, made
-from guarantees import Records, Row, Seen, check, harmed, rows_of, started_later, visits
+from guarantees import Records, Row, Seen, check, harmed, rows_of, scenarios, started_later, visits
 from servers.postgres.server import PostgresServer
 
 from aicore.testing.proxy import CutProxy
@@ -92,11 +92,11 @@ ROWS = [row for row, _ in rows_of("postgres")]
 
 
 def test_every_row_is_run() -> None:
-    found = [[do for words, do in SCENARIOS.items() if row.what.startswith(words)] for row in ROWS]
+    found = [scenarios(SCENARIOS, row) for row in ROWS]
     assert found == [[do] for do in SCENARIOS.values()]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
 def test_a_row_of_the_table(row: Row, victim: PostgresServer, tmp_path: Path) -> None:
-    (do,) = [do for words, do in SCENARIOS.items() if row.what.startswith(words)]
+    (do,) = scenarios(SCENARIOS, row)
     check(row, do(made(victim), tmp_path))

@@ -14,7 +14,7 @@ from captures.build import CAPTURES, dns, http, tls
 from captures.files import talks
 from commandline import call, environment
 from conftest import Place
-from servers.postgres.server import free_port
+from servers.starting import free_port
 from support import microseconds, record, write
 
 from aicore.testing import make_batch

@@ -10,7 +10,20 @@ from pathlib import Path
 
 import pytest
 from commandline import call
-from guarantees import FLOWS, Records, Row, Seen, check, harmed, rows_of, running, started_later, until, visits
+from guarantees import (
+    FLOWS,
+    Records,
+    Row,
+    Seen,
+    check,
+    harmed,
+    rows_of,
+    running,
+    scenarios,
+    started_later,
+    until,
+    visits,
+)
 from server import Server
 
 
@@ -108,11 +121,11 @@ ROWS = [row for row, _ in rows_of("redis")]
 
 
 def test_every_row_is_run() -> None:
-    found = [[do for words, do in SCENARIOS.items() if row.what.startswith(words)] for row in ROWS]
+    found = [scenarios(SCENARIOS, row) for row in ROWS]
     assert found == [[do] for do in SCENARIOS.values()]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
 def test_a_row_of_the_table(row: Row, server: Server, tmp_path: Path) -> None:
-    (do,) = [do for words, do in SCENARIOS.items() if row.what.startswith(words)]
+    (do,) = scenarios(SCENARIOS, row)
     check(row, do(server, tmp_path))

@@ -17,6 +17,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from servers.starting import Unavailable, free_port
+
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 180  # a cold start took 12 s alone, several times that with both cores taken
 
@@ -35,16 +37,6 @@ java.rmi/sun.rmi.transport.tcp jdk.compiler/com.sun.tools.javac jdk.management/c
 _LOGBACK = """<configuration><appender name="out" class="ch.qos.logback.core.ConsoleAppender">
 <encoder><pattern>%-5level [%thread] %date{ISO8601} %F:%L - %msg%n</pattern></encoder></appender>
 <root level="INFO"><appender-ref ref="out"/></root></configuration>"""
-
-
-class Unavailable(Exception):
-    """This machine cannot run the server; the text says what is missing."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def java() -> str:

@@ -16,13 +16,14 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 from zipfile import ZipFile
+
+from servers.starting import Unavailable, free_port
 
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 240  # a cold start took 8 s alone, several times that with both cores taken
@@ -35,17 +36,9 @@ appender.console.layout.pattern = [%d{ISO8601}][%-5p][%c{1.}] %m%n
 rootLogger.level = info
 rootLogger.appenderRef.console.ref = console
 """
+# Of Java, the first compiler only: in runs of a minute the second one takes more than it gives.
+SHORT_RUN = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-
-
-class Unavailable(Exception):
-    """This machine cannot run the server; the text says what is missing."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def jdk() -> tuple[Path, int]:

@@ -13,24 +13,15 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from servers.starting import Unavailable, free_port
+
 START_SECONDS = 60
-
-
-class Unavailable(Exception):
-    """This machine cannot run the server; the text says what is missing."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def programs() -> Path:
