@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
@@ -14,30 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beside_jsonl import DEMO, real_captures, run
 from captures.build import CAPTURES, dns, http, tls
 from captures.files import talks
-from commandline import call, environment, start
+from commandline import environment, start
 from conftest import Keyspace
 from support import connected
 
 from aicore import FlowBatch
 from aicore.delivery import Delivery, balance
 from aicore.testing import event, flow_id
-
-DEMO = Path(__file__).resolve().parents[3] / "tests" / "captures" / "demo.pcap"
-#: A folder of real captures, which are not the project's to give away.
-PCAPS = Path(os.environ.get("AICORE_PCAPS") or Path(__file__).resolve().parents[4] / "shared" / "pcaps" / "pcap")
-
-
-def run(folder: Path, url: str, *captures: Path, seconds: float = 50) -> list[dict[str, Any]]:
-    """Reads captures into a store, and gives the records of the same run as `jsonl:` has them."""
-    lines = folder / "flows.jsonl"
-    lines.unlink(missing_ok=True)
-    # A busy machine may take its time for the first rows.
-    options = ("--every", "16", "--wait", "forever", "--to", url, "--to", f"jsonl:{lines}")
-    code, _, err = call(folder, "run", *captures, *options, seconds=seconds)
-    assert code == 0, err
-    return [json.loads(line) for line in lines.read_text().splitlines()]
 
 
 def as_json(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,9 +71,7 @@ def test_reading_again_changes_seq_and_version_alone(keyspace: Keyspace, tmp_pat
 
 
 def test_real_captures_field_by_field(keyspace: Keyspace, tmp_path: Path) -> None:
-    if not PCAPS.is_dir():
-        pytest.skip(f"there is no folder of captures {PCAPS} (AICORE_PCAPS names another)")
-    captures = sorted(PCAPS.iterdir(), key=lambda path: path.stat().st_size)[-30:]
+    captures = real_captures()
     assert len(captures) == 30
     records = run(tmp_path, keyspace.url, *captures)
     assert len(records) > 300

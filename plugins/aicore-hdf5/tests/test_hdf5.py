@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import subprocess
@@ -19,17 +18,13 @@ import pytest
 import tables
 from aicore_hdf5 import Hdf5Adaptor, latest
 from aicore_hdf5.columns import layout
+from beside_jsonl import DEMO, real_captures, run
 from captures.build import CAPTURES
-from commandline import call
 from full_disk import fill_and_complete, mounted
 from support import opened, write
 
 from aicore import Fatal, FlowBatch, UsageError, open_adaptor, record_fields
 from aicore.testing import FileStoreContract, event, flow_id, make_batch
-
-DEMO = Path(__file__).resolve().parents[3] / "tests" / "captures" / "demo.pcap"
-#: A folder of real captures, which are not the project's to give away.
-PCAPS = Path(os.environ.get("AICORE_PCAPS") or Path(__file__).resolve().parents[4] / "shared" / "pcaps" / "pcap")
 
 
 def store(tmp_path: Path, options: str = "") -> str:
@@ -116,15 +111,6 @@ def test_the_latest_record_of_a_flow_whatever_came_last(tmp_path: Path) -> None:
 # -- whole runs -------------------------------------------------------------------------------------------------------
 
 
-def run(folder: Path, url: str, *captures: Path) -> list[dict[str, Any]]:
-    """Reads captures into a store, and gives the records of the same run as `jsonl:` has them."""
-    lines = folder / "flows.jsonl"
-    lines.unlink(missing_ok=True)
-    code, _, err = call(folder, "run", *captures, "--every", "16", "--to", url, "--to", f"jsonl:{lines}")
-    assert code == 0, err
-    return [json.loads(line) for line in lines.read_text().splitlines()]
-
-
 def as_json(record: Mapping[str, Any]) -> dict[str, Any]:
     """As it stands in the JSON: times are RFC 3339 there."""
     found = {name: value for name, value in record.items() if name not in ("version", "cut")}
@@ -156,14 +142,14 @@ FIELDS = {field.name for field in layout([], record_fields())[0].fields}
 @pytest.mark.parametrize("name", ["demo", "vlan_twins", "port_reuse", "dns_many", "out_of_order", "jumbo", "half_open"])
 def test_the_projects_captures_field_by_field(tmp_path: Path, name: str) -> None:
     path = DEMO if name == "demo" else CAPTURES[name]().write(tmp_path / f"{name}.pcap")
-    check(tmp_path / "flows.h5", run(tmp_path, store(tmp_path), path), FIELDS)
+    check(tmp_path / "flows.h5", run(tmp_path, store(tmp_path), path, wait=()), FIELDS)
 
 
 def test_reading_again_changes_seq_and_version_alone(tmp_path: Path) -> None:
     path = tmp_path / "flows.h5"
-    run(tmp_path, store(tmp_path), DEMO)
+    run(tmp_path, store(tmp_path), DEMO, wait=())
     before = {record["flow_id"]: record for record in latest(path)}
-    run(tmp_path, store(tmp_path), DEMO)
+    run(tmp_path, store(tmp_path), DEMO, wait=())
     after = {record["flow_id"]: record for record in latest(path)}
     assert before.keys() == after.keys()
     for flow, old in before.items():
@@ -173,11 +159,9 @@ def test_reading_again_changes_seq_and_version_alone(tmp_path: Path) -> None:
 
 
 def test_real_captures_field_by_field(tmp_path: Path) -> None:
-    if not PCAPS.is_dir():
-        pytest.skip(f"there is no folder of captures {PCAPS} (AICORE_PCAPS names another)")
-    captures = sorted(PCAPS.iterdir(), key=lambda path: path.stat().st_size)[-30:]
+    captures = real_captures()
     assert len(captures) == 30
-    records = run(tmp_path, store(tmp_path), *captures)
+    records = run(tmp_path, store(tmp_path), *captures, wait=())
     assert len(records) > 300
     cut = check(tmp_path / "flows.h5", records, FIELDS)
     assert cut < len(records) / 10

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from beside_jsonl import DEMO, real_captures, run
 from captures.build import CAPTURES, dns, http, tls
 from captures.files import talks
 from commandline import call, environment
@@ -20,20 +20,6 @@ from support import microseconds, record, write
 from aicore.testing import make_batch
 
 pytestmark = pytest.mark.server
-
-DEMO = Path(__file__).resolve().parents[3] / "tests" / "captures" / "demo.pcap"
-#: A folder of real captures, which are not the project's to give away.
-PCAPS = Path(os.environ.get("AICORE_PCAPS") or Path(__file__).resolve().parents[4] / "shared" / "pcaps" / "pcap")
-
-
-def run(folder: Path, url: str, *captures: Path, seconds: float = 50) -> list[dict[str, Any]]:
-    """Reads captures into a store, and gives the records of the same run as `jsonl:` has them."""
-    lines = folder / "flows.jsonl"
-    lines.unlink(missing_ok=True)
-    options = ("--every", "16", "--wait", "forever", "--to", url, "--to", f"jsonl:{lines}")
-    code, _, err = call(folder, "run", *captures, *options, seconds=seconds)
-    assert code == 0, err
-    return [json.loads(line) for line in lines.read_text().splitlines()]
 
 
 def by_id(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -76,9 +62,7 @@ def test_reading_again_changes_seq_and_version_alone(place: Place, tmp_path: Pat
 
 
 def test_real_captures_field_by_field(place: Place, tmp_path: Path) -> None:
-    if not PCAPS.is_dir():
-        pytest.skip(f"there is no folder of captures {PCAPS} (AICORE_PCAPS names another)")
-    captures = sorted(PCAPS.iterdir(), key=lambda path: path.stat().st_size)[-30:]
+    captures = real_captures()
     records = run(tmp_path, place.url, *captures)
     assert len(records) > 300
     check(place, records)
